@@ -1,0 +1,42 @@
+"""One table from exception to sentence and exit code."""
+
+import errno
+import sys
+
+import typer
+
+from medssm.errors import MedssmError, UsageError
+
+
+def explain(error: BaseException) -> tuple[str, int] | None:
+    """The sentence and exit code for an exception that a user can cause; None for a defect of ours."""
+    match error:
+        case UsageError():
+            return str(error), 2
+        case MedssmError():
+            return str(error), 1
+        case OSError(errno=errno.ENOSPC):
+            return f"{error.filename or 'output'}: the disk is full; free some space and run the same command again", 1
+        case OSError(errno=errno.EACCES) | OSError(errno=errno.EROFS):
+            return f"{error.filename or 'output'}: no permission to read or write here; choose another folder", 1
+        case FileNotFoundError():
+            return f"{error.filename}: no such file or folder", 1
+        case KeyboardInterrupt():
+            return "stopped by Ctrl-C", 130
+    return None
+
+
+def run(app: typer.Typer) -> None:
+    """Runs the application; with --debug anywhere on the command line tracebacks are shown."""
+    debug = "--debug" in sys.argv
+    if debug:
+        sys.argv.remove("--debug")
+    try:
+        app()
+    except (Exception, KeyboardInterrupt) as error:
+        explained = explain(error)
+        if debug or explained is None:
+            raise
+        sentence, code = explained
+        typer.echo(f"medssm: {sentence}", err=True)
+        sys.exit(code)

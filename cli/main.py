@@ -1,0 +1,31 @@
+"""The `medssm` command: assembles the sub-commands and turns exceptions into one sentence and an exit code."""
+
+from importlib import import_module
+
+import typer
+
+from medssm.cli.errors import run
+
+# Each module defines register(app), which adds its command; heavy imports sit inside the commands.
+COMMANDS: tuple[str, ...] = (
+    # one line each
+)
+
+
+def build_app() -> typer.Typer:
+    """The Typer application with every command registered."""
+    app = typer.Typer(
+        name="medssm",
+        help="Train and run 3-D medical segmentation on state-space (Mamba) models.",
+        no_args_is_help=True,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    for name in COMMANDS:
+        import_module(f"medssm.cli.{name}").register(app)
+    return app
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    run(build_app())
