@@ -1,0 +1,58 @@
+"""The causal-conv1d package's CUDA kernel, where it is installed: tokens in memory order only."""
+
+from functools import cache
+
+import torch
+from torch import Tensor
+
+from medssm.kernels.foreign import Context
+from medssm.kernels.grid import Grid
+from medssm.kernels.layout import laid_out
+
+
+@cache
+def _import_error() -> str | None:
+    try:
+        from causal_conv1d.causal_conv1d_interface import CausalConv1dFn  # noqa: F401
+    except Exception as error:  # a wheel built for another torch or CUDA fails in ways of its own
+        return f"causal_conv1d does not load ({type(error).__name__}: {error}); pip install medssm[cuda] installs it"
+    return None
+
+
+def unavailable(device: torch.device) -> str | None:
+    if device.type != "cuda":
+        return "causal_conv1d runs on CUDA devices only"
+    return _import_error()
+
+
+def unsupported(x: Tensor, weight: Tensor, bias: Tensor | None, grid: Grid) -> str | None:
+    if not grid.is_identity:
+        return "causal_conv1d goes in memory order only; another order would copy the activations"
+    if x.dtype == torch.float64:
+        return "causal_conv1d has no float64"
+    if not 2 <= weight.shape[1] <= 4:
+        return f"causal_conv1d has widths 2 to 4, not {weight.shape[1]}"
+    if torch.are_deterministic_algorithms_enabled():
+        return "causal_conv1d adds gradients in an order that varies, and deterministic algorithms were asked for"
+    return None
+
+
+def _forward(context: Context, x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool) -> Tensor:
+    from causal_conv1d.causal_conv1d_interface import CausalConv1dFn
+
+    return CausalConv1dFn.forward(context, x, weight, bias, None, None, False, None, "silu" if silu else None)
+
+
+def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid) -> Tensor:
+    return laid_out(_forward(Context(), x, weight, bias, silu))
+
+
+def backward(
+    grad_y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid
+) -> tuple[Tensor | None, ...]:
+    from causal_conv1d.causal_conv1d_interface import CausalConv1dFn
+
+    context = Context()
+    _forward(context, x, weight, bias, silu)
+    dx, dweight, dbias = CausalConv1dFn.backward(context, grad_y)[:3]
+    return laid_out(dx), dweight, dbias

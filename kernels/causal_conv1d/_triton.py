@@ -1,0 +1,5 @@
+"""."""
+
+
+def unavailable(device: object) -> str | None:
+    return "not built"

@@ -1,0 +1,151 @@
+"""The selective scan along a line and along any order of an N-D grid."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from medssm.kernels.errors import ShapeError
+from medssm.kernels.grid import make_grid
+from medssm.kernels.selective_scan._op import scan
+
+
+def selective_scan(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    dt_bias: Tensor | None = None,
+    dt_softplus: bool = False,
+    *,
+    reverse: bool = False,
+    return_last_state: bool = False,
+    backend: str | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """Output of the selective state-space recurrence along the last axis.
+
+    h[t] = exp(dt[t] * A) * h[t-1] + dt[t] * B[t] * u[t],   y[t] = (C[t] . h[t] + D * u[t]) * silu(z[t])
+
+    Args:
+        u, dt, z: (batch, dim, length), of one dtype; dt is the step size. Any strides: fastest when `dim` is
+            contiguous in memory.
+        A: (dim, state), real and negative.
+        B, C: (batch, groups, state, length), or (batch, state, length) for one group; groups divides dim.
+        D: (dim,), the skip. z: the gate. dt_bias: (dim,), added to dt. None leaves a term out.
+        dt_softplus: dt becomes softplus(dt + dt_bias).
+        reverse: the recurrence runs from the last token to the first; tokens keep their places.
+        return_last_state: also gives h after the last visited token.
+        backend: a backend by name; None for the one of `use_backend`.
+
+    Returns: y, (batch, dim, length), of the dtype of u; with the last state, (batch, dim, state) in float32
+        (float64 for float64 inputs), if asked for.
+    Raises: ShapeError if sizes or dtypes disagree; BackendError if the backend cannot run here.
+    Source: Gu & Dao 2023, arXiv:2312.00752, algorithm 2.
+    """
+    return nd_selective_scan(
+        u,
+        dt,
+        A,
+        B,
+        C,
+        D,
+        z,
+        dt_bias,
+        dt_softplus,
+        shape=u.shape[-1:],
+        axes=(0,),
+        reverse=reverse,
+        return_last_state=return_last_state,
+        backend=backend,
+    )
+
+
+def nd_selective_scan(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    z: Tensor | None = None,
+    dt_bias: Tensor | None = None,
+    dt_softplus: bool = False,
+    *,
+    shape: Sequence[int],
+    axes: Sequence[int],
+    reverse: bool | Sequence[bool] = False,
+    return_last_state: bool = False,
+    backend: str | None = None,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """The selective scan along an order of an N-D grid of tokens, walked by address, without copying activations.
+
+    Args:
+        u, dt, A, B, C, D, z, dt_bias, dt_softplus, return_last_state, backend: as in `selective_scan`; length is the
+            number of tokens of the grid, stored with its last axis fastest.
+        shape: tokens along each axis of the grid.
+        axes: a permutation of the axes, from the slowest to the fastest of the visit.
+        reverse: True walks the whole sequence backwards; or one bool for each axis of the grid.
+
+    Returns: as `selective_scan`; every token's output lies where the token lies.
+    Raises: ShapeError if sizes, dtypes, shape or axes disagree; BackendError if the backend cannot run here.
+    Source: Li, Singh & Grover 2024, arXiv:2402.05892, section 3 (orders of Mamba-ND).
+    """
+    B = B[:, None] if B.ndim == 3 else B
+    C = C[:, None] if C.ndim == 3 else C
+    _check(u, dt, A, B, C, D, z, dt_bias)
+    grid = make_grid(u.shape[2], shape, axes, reverse)
+    parameter_dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
+    A, D, dt_bias = (None if x is None else x.to(parameter_dtype) for x in (A, D, dt_bias))
+    save_states = torch.is_grad_enabled() and any(
+        x is not None and x.requires_grad for x in (u, dt, A, B, C, D, z, dt_bias)
+    )
+    y, last_state, _ = scan(
+        u,
+        dt,
+        A,
+        B,
+        C,
+        D,
+        z,
+        dt_bias,
+        dt_softplus,
+        list(grid.shape),
+        list(grid.axes),
+        list(grid.reverse),
+        save_states,
+        backend or "",
+    )
+    return (y, last_state) if return_last_state else y
+
+
+def _check(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    dt_bias: Tensor | None,
+) -> None:
+    if u.ndim != 3 or 0 in u.shape:
+        raise ShapeError(f"u has shape {tuple(u.shape)}; it must be (batch, dim, length), none of them 0")
+    batch, dim, length = u.shape
+    if A.ndim != 2 or A.shape[0] != dim:
+        raise ShapeError(f"A has shape {tuple(A.shape)}; it must be ({dim}, state)")
+    if B.ndim != 4 or B.shape[1] == 0 or dim % B.shape[1]:
+        raise ShapeError(
+            f"B has shape {tuple(B.shape)}; it must be (batch, groups, state, length), groups dividing {dim}"
+        )
+    tokens, states = (batch, dim, length), (batch, B.shape[1], A.shape[1], length)
+    expected = {"dt": (dt, tokens), "z": (z, tokens), "B": (B, states), "C": (C, states)}
+    expected |= {"D": (D, (dim,)), "dt_bias": (dt_bias, (dim,))}
+    for name, (tensor, shape) in expected.items():
+        if tensor is not None and tensor.shape != shape:
+            raise ShapeError(f"{name} has shape {tuple(tensor.shape)}; with u {tuple(u.shape)} it must be {shape}")
+    for name, tensor in {"dt": dt, "z": z, "B": B, "C": C}.items():
+        if tensor is not None and tensor.dtype != u.dtype:
+            raise ShapeError(f"{name} is {tensor.dtype} but u is {u.dtype}; give them one dtype")

@@ -1,0 +1,81 @@
+"""The folders are one package, and imports between its parts point one way."""
+
+import ast
+import subprocess
+import sys
+from configparser import ConfigParser
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = {"medssm": "medssm", "kernels": "medssm.kernels", "cli": "medssm.cli"}
+FOLDERS |= {"recipes": "medssm.recipes", "data": "medssm.data"}
+
+# What each part may import of the others; errors and files serve all but the kernels.
+LIBRARY = ("inference", "training", "metrics", "checkpoints", "viewing", "benchmarks")
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "kernels": (),
+    "models": ("kernels", "errors"),
+    "data": ("errors", "files"),
+    "recipes": ("models", "data", "kernels", *LIBRARY, "errors", "files"),
+    **dict.fromkeys(LIBRARY, ("models", "data", "kernels", *LIBRARY, "errors", "files")),
+}
+
+
+def module_names() -> dict[str, Path]:
+    names = {}
+    for folder, package in FOLDERS.items():
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            parts = path.relative_to(ROOT / folder).with_suffix("").parts
+            names[".".join((package, *parts)).removesuffix(".__init__")] = path
+    return names
+
+
+def imported_by(path: Path) -> set[str]:
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {f"{node.module}.{alias.name}" for alias in node.names}
+    return {name for name in names if name.startswith("medssm.")}
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_imports_point_one_way(part: str) -> None:
+    allowed = (part, *MAY_IMPORT[part])
+    for name, path in module_names().items():
+        if f"{name}.".startswith(f"medssm.{part}."):
+            wrong = [target for target in imported_by(path) if target.split(".")[1] not in allowed]
+            assert not wrong, f"{name} imports {wrong}"
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_nothing_imports_by_the_folders_own_name(folder: str) -> None:
+    for name, path in module_names().items():
+        for node in ast.walk(ast.parse(path.read_text())):
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
+            modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if folder != "medssm":
+                assert all(m.split(".")[0] != folder for m in modules), name
+
+
+def test_every_package_is_installed() -> None:
+    config = ConfigParser()
+    config.read(ROOT / "setup.cfg")
+    listed = set(config["options"]["packages"].split())
+    packages = {name for name, path in module_names().items() if path.name == "__init__.py"}
+    assert packages == listed
+
+
+def test_kernels_found_as_a_folder_are_the_same_module() -> None:
+    code = "import kernels.selective_scan, medssm.kernels; assert kernels is medssm.kernels; print('once')"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.stdout == "once\n", result.stderr
+
+
+def test_help_loads_neither_torch_nor_monai() -> None:
+    code = "import sys, medssm.cli.main as m; m.build_app(); print({'torch', 'monai', 'numpy'} & set(sys.modules))"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "set()"
