@@ -1,0 +1,26 @@
+// The kernels of the library: one line each. A kernel takes one pointer to a struct of its own, made of 8-byte fields
+// (pointers, int64_t, double), so that Python packs it with struct.pack and no header is shared between the two.
+#pragma once
+
+#define MEDSSM_KERNELS(KERNEL) \
+    KERNEL(roof_exp2)          \
+    KERNEL(roof_fma)           \
+    KERNEL(roof_read)
+
+namespace medssm {
+
+struct Kernels {
+#define MEDSSM_MEMBER(name) void (*name)(const void* arguments);
+    MEDSSM_KERNELS(MEDSSM_MEMBER)
+#undef MEDSSM_MEMBER
+};
+
+// Every variant lives in its own namespace, so that the linker can never mix code of two instruction sets.
+#define MEDSSM_DECLARE(name) void name(const void* arguments);
+namespace avx512 { MEDSSM_KERNELS(MEDSSM_DECLARE) extern const Kernels kernels; }
+namespace avx2 { MEDSSM_KERNELS(MEDSSM_DECLARE) extern const Kernels kernels; }
+namespace neon { MEDSSM_KERNELS(MEDSSM_DECLARE) extern const Kernels kernels; }
+namespace baseline { MEDSSM_KERNELS(MEDSSM_DECLARE) extern const Kernels kernels; }
+#undef MEDSSM_DECLARE
+
+}  // namespace medssm
