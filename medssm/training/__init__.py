@@ -1,1 +1,9 @@
-"""."""
+"""One training loop for every recipe, on Lightning Fabric."""
+
+from medssm.training.loop import Outcome, fit
+from medssm.training.run_folder import RunFolder
+from medssm.training.section import Section
+from medssm.training.settings import TrainingSettings
+from medssm.training.task import Task
+
+__all__ = ["Outcome", "RunFolder", "Section", "Task", "TrainingSettings", "fit"]

@@ -1,0 +1,51 @@
+"""The Fabric that a run's settings ask for: CPU, one GPU, several, or several nodes by torchrun or SLURM."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from lightning_fabric import Fabric
+
+from medssm.training.settings import Precision, RunSettings
+
+FabricPrecision = Literal["32-true", "16-mixed", "bf16-mixed"]
+
+
+def launch(settings: RunSettings) -> Fabric:
+    """Starts the processes of a run, or joins those that torchrun or SLURM have started."""
+    devices = settings.devices or int(os.environ.get("LOCAL_WORLD_SIZE", 1))
+    nodes = settings.nodes or int(os.environ.get("GROUP_WORLD_SIZE") or os.environ.get("SLURM_NNODES") or 1)
+    fabric = Fabric(
+        accelerator=settings.accelerator,
+        devices=devices,
+        num_nodes=nodes,
+        precision=resolve_precision(settings.precision, settings.accelerator),
+        # Mamba-ND's last block feeds nothing, so its weights get no gradient.
+        strategy="ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto",
+    )
+    fabric.launch()
+    return fabric
+
+
+def resolve_precision(precision: Precision, accelerator: str) -> FabricPrecision:
+    """The precision that "auto" stands for."""
+    if precision != "auto":
+        return precision
+    return "16-mixed" if accelerator in ("auto", "cuda") and torch.cuda.is_available() else "32-true"
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Within it torch uses algorithms that give the same result every time, where it has them."""
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    algorithms: Any = torch.utils.deterministic  # a class that poses as a module
+    before = torch.are_deterministic_algorithms_enabled(), algorithms.fill_uninitialized_memory
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    algorithms.fill_uninitialized_memory = False
+    try:
+        yield
+    finally:
+        torch.use_deterministic_algorithms(before[0])
+        algorithms.fill_uninitialized_memory = before[1]

@@ -1,0 +1,84 @@
+"""What a run tells: train.log, metrics.csv, TensorBoard, and the terminal."""
+
+import csv
+from collections.abc import Sequence
+from datetime import datetime
+from types import TracebackType
+
+import numpy as np
+
+from medssm.files import atomic_path
+from medssm.training.progress import TrainingBar
+from medssm.training.run_folder import RunFolder
+
+
+class Journal:
+    """Writes the records of a run; on a process that is not the first it writes nothing.
+
+    Rows of steps that a resumed run goes through again are taken back first, so that each step stands once.
+    """
+
+    def __init__(
+        self, folder: RunFolder, columns: Sequence[str], step: int, total: int, is_silent: bool = False
+    ) -> None:
+        self.folder = folder
+        self.columns = ("step", *columns)
+        self.is_silent = is_silent
+        self.step = step
+        self.bar = TrainingBar(step, total, is_silent)
+
+    def __enter__(self) -> "Journal":
+        if not self.is_silent:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._forget_after(self.step)
+            self._board = SummaryWriter(str(self.folder.tensorboard), purge_step=self.step + 1 if self.step else None)
+        self.bar.__enter__()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.__exit__(kind, error, trace)
+        if not self.is_silent:
+            self._board.close()
+
+    def say(self, sentence: str) -> None:
+        """A line in the log and on the terminal."""
+        if self.is_silent:
+            return
+        with open(self.folder.log, "a") as file:
+            file.write(f"{datetime.now().isoformat(sep=' ', timespec='seconds')}  {sentence}\n")
+        self.bar.print(sentence)
+
+    def record(self, step: int, values: dict[str, float]) -> None:
+        """A row of metrics.csv, and the same figures for TensorBoard."""
+        if self.is_silent:
+            return
+        with open(self.folder.metrics, "a", newline="") as file:
+            csv.DictWriter(file, self.columns).writerow({"step": step, **{k: repr(v) for k, v in values.items()}})
+        for name, value in values.items():
+            self._board.add_scalar(name, value, step)
+
+    def show(self, step: int, pictures: dict[str, np.ndarray]) -> None:
+        """Pictures (H, W, 3) uint8 for TensorBoard."""
+        if self.is_silent:
+            return
+        for name, picture in pictures.items():
+            self._board.add_image(name, picture, step, dataformats="HWC")
+        self._board.flush()
+
+    def _forget_after(self, step: int) -> None:
+        rows: list[dict[str, str]] = []
+        if self.folder.metrics.exists():
+            with open(self.folder.metrics, newline="") as file:
+                rows = [row for row in csv.DictReader(file) if _is_whole(row) and int(row["step"]) <= step]
+        with atomic_path(self.folder.metrics) as temporary, open(temporary, "w", newline="") as file:
+            writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def _is_whole(row: dict[str, str]) -> bool:
+    """False for the last row of a process that was killed while it wrote."""
+    return row["step"].isdigit() and None not in row.values()

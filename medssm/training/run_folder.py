@@ -1,0 +1,96 @@
+"""The folder of a run: the resolved recipe, the environment, the log, the metrics and the checkpoints."""
+
+import json
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from medssm.errors import UsageError
+from medssm.files import atomic_path
+
+PACKAGES = ("medssm", "torch", "numpy", "monai", "lightning-fabric", "nibabel", "triton", "mamba-ssm")
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the files of a run lie."""
+
+    path: Path
+
+    @property
+    def recipe(self) -> Path:
+        return self.path / "recipe.yaml"
+
+    @property
+    def environment(self) -> Path:
+        return self.path / "environment.json"
+
+    @property
+    def log(self) -> Path:
+        return self.path / "train.log"
+
+    @property
+    def metrics(self) -> Path:
+        return self.path / "metrics.csv"
+
+    @property
+    def last(self) -> Path:
+        return self.path / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "best.safetensors"
+
+    @property
+    def tensorboard(self) -> Path:
+        return self.path / "tensorboard"
+
+    def begin(self, recipe: str) -> None:
+        """Creates the folder with the resolved recipe in it.
+
+        Raises: UsageError if there is something in it already.
+        """
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise UsageError(
+                f"{self.path}: already holds files; continue that run with --resume or choose another folder with --out"
+            )
+        with atomic_path(self.recipe) as temporary:
+            temporary.write_text(recipe)
+
+    def record_environment(self, device: str) -> None:
+        """Adds this machine and its software to the list of sessions that trained the run."""
+        sessions = json.loads(self.environment.read_text()) if self.environment.exists() else []
+        with atomic_path(self.environment) as temporary:
+            temporary.write_text(json.dumps([*sessions, environment(device)], indent=2) + "\n")
+
+
+def environment(device: str) -> dict[str, Any]:
+    """What the numbers of a run may depend on: software, hardware, threads and the command."""
+    return {
+        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "command": sys.argv,
+        "python": platform.python_version(),
+        "packages": {name: found for name in PACKAGES if (found := _version(name))},
+        "system": platform.platform(),
+        "processor": platform.processor() or platform.machine(),
+        "cpus": os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "device": device,
+        "cuda": torch.version.cuda,
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "settings": {name: value for name, value in os.environ.items() if name.startswith("MEDSSM_")},
+    }
+
+
+def _version(name: str) -> str | None:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return None

@@ -1,0 +1,107 @@
+"""What goes wrong in a run gets one sentence, and nothing that was learnt is lost."""
+
+import resource
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from medssm.errors import DataError, MedssmError, UsageError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from tiny_run import Sine, train
+
+
+def step_of(folder: Path) -> int:
+    return torch.load(folder / "last.ckpt", weights_only=True)["progress"]["step"]
+
+
+class Diverging(Sine):
+    """The seventh step's loss is not a number."""
+
+    calls = 0
+
+    def losses(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
+        self.calls += 1
+        losses = super().losses(model, batch)
+        return losses if self.calls < 7 else {"loss": losses["loss"] * torch.nan, "absolute": losses["absolute"]}
+
+
+def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_the_last_good_checkpoint(tmp_path: Path) -> None:
+    with pytest.raises(MedssmError, match="step 7: the loss is not finite; lower the learning rate"):
+        train(tmp_path / "run", Diverging(), validate_every_steps=5)
+    assert step_of(tmp_path / "run") == 5
+    train(tmp_path / "run", resume=True)
+    assert step_of(tmp_path / "run") == 60
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
+    class Poisoned(Sine):
+        def summarise(self, results: list[float]) -> dict[str, float]:
+            with torch.no_grad():
+                self.model[0].weight.fill_(torch.inf)
+            return super().summarise(results)
+
+        def build_model(self) -> nn.Module:
+            self.model = super().build_model()
+            return self.model
+
+    with pytest.raises(MedssmError, match="step 5: the loss is not finite"):
+        train(tmp_path / "run", Poisoned(), validate_every_steps=5)
+    assert step_of(tmp_path / "run") == 0
+
+
+def test_a_sample_that_cannot_be_read_ends_the_run_with_its_state_saved(tmp_path: Path) -> None:
+    class Unreadable(Sine):
+        def sample(self, index: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+            self.drawn = getattr(self, "drawn", 0) + 1
+            if self.drawn == 20:
+                raise DataError("img0007.nii.gz: the file ends too early; copy it again")
+            return super().sample(index, random)
+
+    with pytest.raises(DataError, match=r"img0007\.nii\.gz"):
+        train(tmp_path / "run", Unreadable(), steps=60)
+    assert step_of(tmp_path / "run") == 9
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device /dev/full, which Linux has")
+@pytest.mark.parametrize("name", ["metrics.csv", "train.log"])
+def test_a_full_disk_leaves_the_last_checkpoint_whole(name: str, tmp_path: Path) -> None:
+    class Filling(Sine):
+        def validate(self, model: nn.Module, index: int) -> float:
+            (tmp_path / "run" / name).unlink(missing_ok=True)
+            (tmp_path / "run" / name).symlink_to("/dev/full")
+            return super().validate(model, index)
+
+    with pytest.raises(MedssmError, match="the disk is full at step 15; the last checkpoint is whole"):
+        train(tmp_path / "run", Filling())
+    assert step_of(tmp_path / "run") in (0, 15)
+    (tmp_path / "run" / name).unlink()
+    train(tmp_path / "run", resume=True)
+    assert step_of(tmp_path / "run") == 60
+
+
+def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_previous_one(tmp_path: Path) -> None:
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class NoRoom(Sine):
+        def validate(self, model: nn.Module, index: int) -> float:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+            return super().validate(model, index)
+
+    try:
+        with pytest.raises(MedssmError, match="the disk is full at step 15"):
+            train(tmp_path / "run", NoRoom())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert step_of(tmp_path / "run") == 0
+    assert not list((tmp_path / "run").glob(".writing-*"))
+
+
+def test_a_batch_larger_than_the_data_is_explained(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="9 samples on 1 devices are more than the 8 training samples"):
+        train(tmp_path / "run", batch_size=9)

@@ -1,0 +1,81 @@
+"""Learning rates and the length of a run."""
+
+import pytest
+from pydantic import ValidationError
+
+from medssm.errors import UsageError
+from medssm.training.budget import length_of_run
+from medssm.training.schedules import OneCycle, WarmupCosine
+from medssm.training.settings import TrainingSettings
+
+STEPS_PER_EPOCH = 24
+
+
+@pytest.mark.parametrize(
+    ("epoch", "rate"),
+    [(0, 0.0), (1, 2.041e-6), (49, 1e-4), (50, 1e-4), (100, 9.9975e-5), (2525, 5.0e-5), (4999, 1.0e-11)],
+)
+def test_the_published_schedule_has_the_published_rates(epoch: int, rate: float) -> None:
+    schedule = WarmupCosine(warmup_epochs=50, epochs=5000)
+    for step in (epoch * STEPS_PER_EPOCH, (epoch + 1) * STEPS_PER_EPOCH - 1):
+        assert 1e-4 * schedule.factor(step, STEPS_PER_EPOCH, 7) == pytest.approx(
+            rate, rel=1e-2 if epoch == 4999 else 1e-4
+        )
+
+
+def test_one_cycle_rises_over_a_tenth_and_falls_to_zero() -> None:
+    factors = [OneCycle().factor(step, 1, 1000) for step in range(1000)]
+    assert factors[:100] == pytest.approx([(step + 1) / 100 for step in range(100)])
+    assert factors[100] == 1
+    assert factors[550] == pytest.approx(0.5)
+    assert factors[100:] == sorted(factors[100:], reverse=True)
+    assert 0 < factors[-1] < 1e-5
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3])
+def test_one_cycle_is_defined_for_very_short_runs(steps: int) -> None:
+    assert all(0 < OneCycle().factor(step, 1, steps) <= 1 for step in range(steps))
+
+
+def settings(schedule: str, **run: float) -> TrainingSettings:
+    length = {"warmup_epochs": 50, "epochs": 5000} if schedule == "warmup-cosine" else {}
+    return TrainingSettings.model_validate(
+        {"optimizer": {"learning_rate": 1e-4}, "schedule": {"kind": schedule, **length}, "run": run}
+    )
+
+
+def never() -> float:
+    raise AssertionError("the machine need not be timed")
+
+
+@pytest.mark.parametrize(
+    ("schedule", "run", "steps"),
+    [
+        ("warmup-cosine", {}, 120_000),
+        ("warmup-cosine", {"max_epochs": 3}, 72),
+        ("warmup-cosine", {"max_epochs": 3, "max_steps": 50}, 50),
+        ("one-cycle", {"max_steps": 50}, 50),
+    ],
+)
+def test_the_first_bound_that_is_reached_ends_the_run(schedule: str, run: dict[str, float], steps: int) -> None:
+    assert length_of_run(settings(schedule, **run), STEPS_PER_EPOCH, 0, never) == steps
+
+
+def test_minutes_become_steps_once() -> None:
+    five_minutes = settings("one-cycle", max_minutes=5)
+    assert length_of_run(five_minutes, STEPS_PER_EPOCH, 0, lambda: 0.25) == 1200
+    assert length_of_run(five_minutes, STEPS_PER_EPOCH, 1200, never) == 1200
+
+
+def test_a_published_run_may_be_made_longer_when_resumed() -> None:
+    assert length_of_run(settings("warmup-cosine", max_steps=80), STEPS_PER_EPOCH, 50, never) == 80
+
+
+def test_a_run_without_a_length_is_refused() -> None:
+    with pytest.raises(UsageError, match="give --max-steps, --max-epochs or --max-minutes"):
+        length_of_run(settings("one-cycle"), STEPS_PER_EPOCH, 0, never)
+
+
+def test_an_unknown_schedule_is_refused() -> None:
+    with pytest.raises(ValidationError, match="one-cycle"):
+        settings("two-cycle")
