@@ -1,1 +1,6 @@
-"""."""
+"""Networks by name, and what is known of each."""
+
+from medssm.models.info import ModelInfo
+from medssm.models.registry import create_model, list_models, model_info
+
+__all__ = ["ModelInfo", "create_model", "list_models", "model_info"]

@@ -1,0 +1,81 @@
+"""The Mamba-1 mixer on a grid of tokens.
+
+Tokens are (batch, length, d_model), channels last, in canonical order: the last axis of the grid is the fastest. An
+order of visiting changes what the mixer computes, never where a token lies.
+"""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medssm.kernels import causal_conv1d, nd_selective_scan
+
+D_STATE = 16
+D_CONV = 4
+EXPAND = 2
+DT_MIN, DT_MAX, DT_FLOOR = 1e-3, 1e-1, 1e-4
+
+
+class ScanOrder(NamedTuple):
+    """How a scan visits a grid: its axes from the slowest to the fastest, and whether the whole visit is reversed."""
+
+    axes: tuple[int, ...]
+    reverse: bool
+
+
+class MambaMixer(nn.Module):
+    """Gated selective state-space layer: tokens in, tokens out, mixed along one order of the grid.
+
+    Args:
+        d_model: width of the tokens.
+        order: the order in which the grid is visited.
+
+    Source: Gu & Dao 2023, arXiv:2312.00752, section 3.4; names of the entries as in mamba_ssm 1.x.
+    """
+
+    def __init__(self, d_model: int, order: ScanOrder) -> None:
+        super().__init__()
+        d_inner = EXPAND * d_model
+        self.dt_rank = math.ceil(d_model / 16)
+        self.order = order
+        self.A_log = nn.Parameter(torch.arange(1, D_STATE + 1).float().log().repeat(d_inner, 1))
+        self.D = nn.Parameter(torch.ones(d_inner))
+        self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
+        self.conv1d = nn.Conv1d(d_inner, d_inner, D_CONV, groups=d_inner)
+        self.x_proj = nn.Linear(d_inner, self.dt_rank + 2 * D_STATE, bias=False)
+        self.dt_proj = nn.Linear(self.dt_rank, d_inner)
+        self.out_proj = nn.Linear(d_inner, d_model, bias=False)
+        self._initialise_dt()
+
+    def _initialise_dt(self) -> None:
+        """Step sizes start log-uniform in [DT_MIN, DT_MAX]; the bias is their inverse softplus."""
+        bound = self.dt_rank**-0.5
+        nn.init.uniform_(self.dt_proj.weight, -bound, bound)
+        log_dt = torch.empty_like(self.dt_proj.bias).uniform_(math.log(DT_MIN), math.log(DT_MAX))
+        dt = log_dt.exp().clamp(min=DT_FLOOR)
+        with torch.no_grad():
+            self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+
+    def forward(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Mixed tokens, (batch, length, d_model), for tokens on a grid of `shape`.
+
+        The kernels take (batch, dim, length); transposed views give them channels-last memory without a copy. A, D, the
+        dt bias and the recurrence are float32 under any autocast; float16, whose range the states exceed, is widened.
+        """
+        visit = {"shape": shape, "axes": self.order.axes, "reverse": self.order.reverse}
+        u, z = _widened(self.in_proj(x)).transpose(1, 2).chunk(2, dim=1)  # (batch, d_inner, length)
+        u = causal_conv1d(u, self.conv1d.weight.squeeze(1), self.conv1d.bias, activation="silu", **visit)
+        parameters = self.x_proj(u.transpose(1, 2))
+        low_rank, B, C = parameters.split([self.dt_rank, D_STATE, D_STATE], dim=-1)
+        dt = functional.linear(low_rank, self.dt_proj.weight)
+        dt, B, C = (_widened(t).transpose(1, 2) for t in (dt, B, C))
+        A = -self.A_log.float().exp()
+        y = nd_selective_scan(u, dt, A, B, C, self.D, z, self.dt_proj.bias, dt_softplus=True, **visit)
+        return self.out_proj(y.transpose(1, 2))
+
+
+def _widened(x: Tensor) -> Tensor:
+    return x.float() if x.dtype == torch.float16 else x
