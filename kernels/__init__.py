@@ -12,14 +12,20 @@ if __name__ != "medssm.kernels":
             sys.modules[_name.removeprefix("medssm.")] = _module
 else:
     from medssm.kernels.causal_conv1d import causal_conv1d
+    from medssm.kernels.conv3d import conv3d
+    from medssm.kernels.conv_transpose3d import conv_transpose3d
     from medssm.kernels.dispatch import known_backends, operators, use_backend
     from medssm.kernels.errors import BackendError, ShapeError
+    from medssm.kernels.instance_norm import instance_norm
     from medssm.kernels.selective_scan import nd_selective_scan, selective_scan
 
     __all__ = [
         "BackendError",
         "ShapeError",
         "causal_conv1d",
+        "conv3d",
+        "conv_transpose3d",
+        "instance_norm",
         "known_backends",
         "nd_selective_scan",
         "operators",

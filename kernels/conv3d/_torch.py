@@ -1,0 +1,20 @@
+"""The convolution by torch: any device and dtype, differentiable. The one the native kernels are held to."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+
+def unavailable(device: torch.device) -> None:
+    return None
+
+
+def unsupported(*arguments: object) -> None:
+    return None
+
+
+def forward(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> Tensor:
+    x = parts[0] if len(parts) == 1 else torch.cat(list(parts), dim=1)
+    return F.conv3d(x, weight, bias, padding="same")
