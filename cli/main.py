@@ -9,6 +9,8 @@ from medssm.cli.errors import run
 # Each module defines register(app), which adds its command; heavy imports sit inside the commands.
 COMMANDS: tuple[str, ...] = (
     # one line each
+    "evaluate",
+    "doctor",
 )
 
 

@@ -1,0 +1,87 @@
+"""`medssm evaluate`: label maps against label maps."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from medssm.metrics import Evaluation
+    from medssm.metrics.summary import Mean
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(evaluate)
+
+
+def evaluate(
+    predictions: Annotated[Path, typer.Argument(metavar="PRED", help="A label map or a folder of them.")],
+    references: Annotated[Path, typer.Argument(metavar="REF", help="The reference label map or folder.")],
+    tolerance: Annotated[float, typer.Option(min=0.0, help="Tolerance of the surface Dice in mm.")] = 2.0,
+    csv: Annotated[Path | None, typer.Option(help="Write every score, a row per case and organ.")] = None,
+    json: Annotated[Path | None, typer.Option(help="Write summary and scores.")] = None,
+    cases: Annotated[bool, typer.Option("--cases", help="Also print each case.")] = False,
+) -> None:
+    """Compare label maps with references: Dice, HD95 and surface Dice per organ.
+
+    A missed organ counts as Dice 0, surface Dice 0 and an HD95 of the scan's diagonal; it is never left out.
+    """
+    from medssm import metrics
+    from medssm.cli.terminal import case_progress, console
+
+    with case_progress("Comparing") as progress:
+        outcome = metrics.evaluate(predictions, references, tolerance, progress=progress)
+    out = console()
+    if cases:
+        out.print(_case_table(outcome))
+    out.print(_summary_table(outcome))
+    if csv:
+        outcome.write_csv(csv)
+    if json:
+        outcome.write_json(json)
+    for path in outcome.without_reference:
+        out.print(f"no reference for {path}; left out", highlight=False)
+    for path in outcome.without_prediction:
+        out.print(f"no prediction for {path}; left out of every mean", style="red", highlight=False)
+    if outcome.without_prediction:
+        raise typer.Exit(1)
+
+
+def _summary_table(outcome: "Evaluation") -> "Table":
+    from rich.table import Table
+
+    table = Table(caption=f"mean [95 % bootstrap interval over cases]; surface Dice at {outcome.tolerance:g} mm")
+    table.add_column("organ")
+    columns = ("n", "missed", "absent", "spurious", "Dice", "HD95 (mm)", "surface Dice")
+    for column in columns:
+        table.add_column(column, justify="right")
+    *organs, overall = outcome.summary
+    for row in (*organs, overall):
+        table.add_row(
+            row.organ,
+            *(str(count) for count in row[1:5]),
+            _shown(row.dice, 3),
+            _shown(row.hd95, 1),
+            _shown(row.surface_dice, 3),
+            end_section=row is organs[-1],
+        )
+    return table
+
+
+def _case_table(outcome: "Evaluation") -> "Table":
+    from rich.table import Table
+
+    table = Table("case", "organ", "status", "Dice", "HD95 (mm)", "surface Dice", "ml", "reference ml")
+    for score in outcome.scores:
+        numbers = (score.dice, score.hd95, score.surface_dice, score.volume_ml, score.reference_ml)
+        shown = ("-" if number is None else f"{number:.3f}" for number in numbers)
+        table.add_row(score.case, score.organ, score.status, *shown)
+    return table
+
+
+def _shown(value: "Mean", digits: int) -> str:
+    if value.mean is None:
+        return "-"
+    return f"{value.mean:.{digits}f} [{value.low:.{digits}f}, {value.high:.{digits}f}]"

@@ -1,0 +1,37 @@
+"""`medssm evaluate` as a person runs it."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from typer.testing import CliRunner
+
+from medssm.cli.main import build_app
+
+
+def save(path: Path) -> None:
+    labels = np.zeros((8, 8, 8), np.uint8)
+    labels[2:6, 2:6, 2:6] = 1
+    path.parent.mkdir(exist_ok=True)
+    nib.save(nib.Nifti1Image(labels, np.eye(4)), path)
+
+
+def test_table_and_json_tell_the_same(tmp_path: Path) -> None:
+    save(tmp_path / "p.nii.gz")
+    save(tmp_path / "r.nii.gz")
+    arguments = ["evaluate", str(tmp_path / "p.nii.gz"), str(tmp_path / "r.nii.gz"), "--json", str(tmp_path / "s.json")]
+    result = CliRunner().invoke(build_app(), arguments)
+    assert result.exit_code == 0
+    assert "spleen" in result.output
+    assert "1.000 [1.000, 1.000]" in result.output
+    assert json.loads((tmp_path / "s.json").read_text())["summary"][0]["dice"]["mean"] == 1.0
+
+
+def test_a_reference_without_prediction_is_named_and_fails(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        save(tmp_path / "labels" / f"{name}.nii.gz")
+    save(tmp_path / "out" / "a_seg.nii.gz")
+    result = CliRunner().invoke(build_app(), ["evaluate", str(tmp_path / "out"), str(tmp_path / "labels")])
+    assert result.exit_code == 1
+    assert "b.nii.gz" in result.output.replace("\n", "")
