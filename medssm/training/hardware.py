@@ -6,7 +6,9 @@ from contextlib import contextmanager
 from typing import Any, Literal
 
 import torch
+import torch.distributed
 from lightning_fabric import Fabric
+from lightning_fabric.strategies import DDPStrategy
 
 from medssm.training.settings import Precision, RunSettings
 
@@ -22,8 +24,8 @@ def launch(settings: RunSettings) -> Fabric:
         devices=devices,
         num_nodes=nodes,
         precision=resolve_precision(settings.precision, settings.accelerator),
-        # Mamba-ND's last block feeds nothing, so its weights get no gradient.
-        strategy="ddp_find_unused_parameters_true" if devices * nodes > 1 else "auto",
+        # A static graph may have weights without a gradient; Mamba-ND's last block feeds nothing.
+        strategy=DDPStrategy(static_graph=True) if devices * nodes > 1 else "auto",
     )
     fabric.launch()
     return fabric
@@ -34,6 +36,13 @@ def resolve_precision(precision: Precision, accelerator: str) -> FabricPrecision
     if precision != "auto":
         return precision
     return "16-mixed" if accelerator in ("auto", "cuda") and torch.cuda.is_available() else "32-true"
+
+
+def part(fabric: Fabric) -> None:
+    """Waits for all processes of a run and takes their connection down, so that none is left talking to a dead one."""
+    if fabric.world_size > 1:
+        fabric.barrier()
+        torch.distributed.destroy_process_group()
 
 
 @contextmanager

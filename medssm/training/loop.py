@@ -16,7 +16,7 @@ from torch import Tensor
 from medssm.errors import DataError, MedssmError, UsageError
 from medssm.training.budget import length_of_run
 from medssm.training.checkpoint import Progress, divergence, load_checkpoint, save_checkpoint
-from medssm.training.hardware import deterministic, launch
+from medssm.training.hardware import deterministic, launch, part
 from medssm.training.journal import Journal
 from medssm.training.loader import Loader
 from medssm.training.randomness import Purpose, seed_torch
@@ -69,7 +69,9 @@ def fit(task: Task, settings: TrainingSettings, folder: Path, recipe: str = "", 
         run.record_environment(str(fabric.device))
     fabric.barrier()
     with deterministic(), StopRequest() as stop:
-        return _Loop(fabric, task, settings, run, stop).run()
+        outcome = _Loop(fabric, task, settings, run, stop).run()
+    part(fabric)
+    return outcome
 
 
 class _Loop:
