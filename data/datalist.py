@@ -19,8 +19,8 @@ from medssm.errors import DataError, UsageError
 
 WHERE_BTCV_IS = (
     "BTCV is had, after registering, from Synapse (project syn3193805, 'Multi-Atlas Labeling Beyond the Cranial "
-    "Vault', abdomen); lay it out as DIR/imagesTr/img0001.nii.gz and DIR/labelsTr/label0001.nii.gz and give --data DIR, or try "
-    "--data phantom, which needs no download"
+    "Vault', abdomen); lay it out as DIR/imagesTr/img0001.nii.gz, DIR/labelsTr/label0001.nii.gz, give --data DIR, "
+    "or try --data phantom, which needs no download"
 )
 
 # The split of the published work (TransUNet, UNETR, Mamba-ND): 24 cases train, 6 validate.

@@ -1,5 +1,6 @@
 """NRRD and MetaImage files through SimpleITK."""
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,16 +15,26 @@ from medssm.files import atomic_path
 
 _DEFLATE_LIMIT = 1032  # as in nifti.py: what a compressed file can hold at most
 _SELF_CONTAINED = (".nrrd", ".mha")
+_NRRD_GEOMETRY = (b"space", b"space directions", b"space origin")
 
 
 @dataclass(frozen=True)
 class ItkHeader:
-    """An ITK image's own numbers: spacing (x, y, z) mm, 9 direction cosines by row, origin in LPS+ mm, key/values."""
+    """An ITK image's own numbers.
+
+    Attributes:
+        spacing: (x, y, z) in mm.
+        direction: 9 direction cosines by row, LPS+.
+        origin: LPS+ mm.
+        fields: the key/value pairs of the file.
+        nrrd: the lines that hold the geometry, if it is an NRRD file.
+    """
 
     spacing: tuple[float, ...]
     direction: tuple[float, ...]
     origin: tuple[float, ...]
     fields: Mapping[str, str] = field(default_factory=dict)
+    nrrd: Mapping[bytes, bytes] = field(default_factory=dict)
 
 
 def read(path: Path) -> tuple[np.ndarray, np.ndarray, ItkHeader]:
@@ -43,7 +54,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, ItkHeader]:
         reason = str(error).strip().splitlines()[-1]
         raise DataError(f"{path}: cut off or damaged ({reason}); copy or download it again") from error
     fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
-    header = ItkHeader(image.GetSpacing(), image.GetDirection(), image.GetOrigin(), fields)
+    header = ItkHeader(image.GetSpacing(), image.GetDirection(), image.GetOrigin(), fields, _nrrd_geometry(path))
     affine = from_itk(header.spacing, header.direction, header.origin)
     check_affine(affine, path)
     return reverse_order(sitk.GetArrayFromImage(image)), affine, header
@@ -76,3 +87,23 @@ def write(path: Path, array: np.ndarray, header: ItkHeader, names: Mapping[int, 
         image.SetMetaData(key, value)
     with atomic_path(path) as temporary:
         sitk.WriteImage(image, str(temporary), useCompression=True)
+        if path.suffix.lower() == ".nrrd":
+            _restore_nrrd_geometry(temporary, header.nrrd)
+
+
+def _nrrd_geometry(path: Path) -> dict[bytes, bytes]:
+    """The lines of an NRRD header that hold the geometry, by field; empty for other files and incomplete geometry."""
+    with open(path, "rb") as file:
+        if file.read(4) != b"NRRD":
+            return {}
+        lines = iter(file.readline, b"")
+        text = list(itertools.takewhile(lambda line: line.strip(), lines))
+    found = {line.split(b":")[0]: line.rstrip(b"\r\n") for line in text}
+    return {key: found[key] for key in _NRRD_GEOMETRY} if found.keys() >= set(_NRRD_GEOMETRY) else {}
+
+
+def _restore_nrrd_geometry(path: Path, geometry: Mapping[bytes, bytes]) -> None:
+    """Puts the scan's own lines in place of ITK's, which come from spacing times direction and may be an ulp off."""
+    head, blank, voxels = path.read_bytes().partition(b"\n\n")
+    lines = [geometry.get(line.split(b":")[0], line) for line in head.split(b"\n")]
+    path.write_bytes(b"\n".join(lines) + blank + voxels)

@@ -135,7 +135,8 @@ def write(path: Path, array: np.ndarray, header: Nifti1Header, names: Mapping[in
     out.set_slope_inter(1, 0)
     out.set_intent(intent)
     out["cal_min"] = out["cal_max"] = out["vox_offset"] = 0
-    out["descrip"] = out["aux_file"] = out["db_name"] = b""
+    for field in {"descrip", "aux_file", "db_name"}.intersection(out.keys()):
+        out[field] = b""
     out.extensions.clear()
     if names:
         out.extensions.append(nifti_extension(names))
