@@ -50,7 +50,8 @@ def causal_conv1d(
         raise ShapeError(f'activation is {activation!r}; it must be "silu" or None')
     grid = make_grid(x.shape[2], shape, axes, reverse)
     parameter_dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    weight, bias = (None if t is None else t.to(parameter_dtype) for t in (weight, bias))
+    weight = weight.to(parameter_dtype)
+    bias = None if bias is None else bias.to(parameter_dtype)
     return convolve(
         x, weight, bias, activation == "silu", list(grid.shape), list(grid.axes), list(grid.reverse), backend or ""
     )

@@ -1,6 +1,7 @@
 """The selective scan along a line and along any order of an N-D grid."""
 
 from collections.abc import Sequence
+from typing import Any, Literal, overload
 
 import torch
 from torch import Tensor
@@ -10,7 +11,12 @@ from medssm.kernels.grid import make_grid
 from medssm.kernels.selective_scan._op import scan
 
 
-def selective_scan(
+# The overloads tell the types of the two kinds of answer; the arguments are those of the definition.
+@overload
+def selective_scan(*arguments: Any, return_last_state: Literal[True], **settings: Any) -> tuple[Tensor, Tensor]: ...
+@overload
+def selective_scan(*arguments: Any, **settings: Any) -> Tensor: ...
+def selective_scan(  # type: ignore[misc]
     u: Tensor,
     dt: Tensor,
     A: Tensor,
@@ -63,7 +69,11 @@ def selective_scan(
     )
 
 
-def nd_selective_scan(
+@overload
+def nd_selective_scan(*arguments: Any, return_last_state: Literal[True], **settings: Any) -> tuple[Tensor, Tensor]: ...
+@overload
+def nd_selective_scan(*arguments: Any, **settings: Any) -> Tensor: ...
+def nd_selective_scan(  # type: ignore[misc]
     u: Tensor,
     dt: Tensor,
     A: Tensor,
@@ -98,7 +108,9 @@ def nd_selective_scan(
     _check(u, dt, A, B, C, D, z, dt_bias)
     grid = make_grid(u.shape[2], shape, axes, reverse)
     parameter_dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
-    A, D, dt_bias = (None if x is None else x.to(parameter_dtype) for x in (A, D, dt_bias))
+    A = A.to(parameter_dtype)
+    D = None if D is None else D.to(parameter_dtype)
+    dt_bias = None if dt_bias is None else dt_bias.to(parameter_dtype)
     save_states = torch.is_grad_enabled() and any(
         x is not None and x.requires_grad for x in (u, dt, A, B, C, D, z, dt_bias)
     )

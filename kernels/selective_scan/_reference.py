@@ -113,8 +113,9 @@ def backward(
         dstep *= torch.sigmoid(raw_step if dt_bias is None else raw_step + dt_bias[:, None])
     if dt_bias is not None:
         ddt_bias = dstep.sum((0, 2))
-    du, dstep, dB, dC, dz = (None if x is None else _put_back(x, grid).to(u.dtype) for x in (du, dstep, dB, dC, dz))
-    return tuple(None if x is None else laid_out(x) for x in (du, dstep, dA, dB, dC, dD, dz, ddt_bias))
+    du, dstep, dB, dC = (laid_out(_put_back(x, grid).to(u.dtype)) for x in (du, dstep, dB, dC))
+    dz = None if dz is None else laid_out(_put_back(dz, grid).to(u.dtype))
+    return du, dstep, dA, dB, dC, dD, dz, ddt_bias
 
 
 def _visit(x: Tensor, A: Tensor, grid: Grid) -> Tensor:

@@ -14,7 +14,7 @@ from medssm.data.volume import Volume, find_volumes, read_volume, volume_stem
 from medssm.errors import DataError, GeometryError
 from medssm.files import atomic_path
 from medssm.metrics.organ_scores import OrganScore, score_case
-from medssm.metrics.summary import OrganSummary, summarise
+from medssm.metrics.summary import Mean, OrganSummary, summarise
 
 # Two affines are the same grid if no corner of it moves by more than this, in mm.
 AFFINE_TOLERANCE_MM = 1e-3
@@ -152,4 +152,4 @@ def _names(prediction: Volume, reference: Volume, maps: tuple[np.ndarray, np.nda
 
 
 def _as_dict(row: OrganSummary) -> dict[str, object]:
-    return {k: v._asdict() if isinstance(v, tuple) else v for k, v in row._asdict().items()}
+    return {k: v._asdict() if isinstance(v, Mean) else v for k, v in row._asdict().items()}
