@@ -1,9 +1,11 @@
-"""The folders are one package, and imports between its parts point one way."""
+"""The folders are one package, imports between its parts point one way, and its docstrings' examples run."""
 
 import ast
+import doctest
 import subprocess
 import sys
 from configparser import ConfigParser
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,9 @@ def test_help_loads_neither_torch_nor_monai() -> None:
     code = "import sys, medssm.cli.main as m; m.build_app(); print({'torch', 'monai', 'numpy'} & set(sys.modules))"
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "set()"
+
+
+@pytest.mark.parametrize("name", module_names())
+def test_docstring_examples_run(name: str) -> None:
+    namespace = {"np": import_module("numpy"), "torch": import_module("torch"), "Path": Path}
+    assert doctest.testmod(import_module(name), extraglobs=namespace).failed == 0
