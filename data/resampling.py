@@ -6,17 +6,41 @@ That is the grid of MONAI's `Spacing` with its defaults, whose trilinear interpo
 row; a scan needs no coordinate per voxel this way, and memory stays at a few planes beyond input and output.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from torch import Tensor
 
 Triple = tuple[float, float, float]
 Box = tuple[slice, slice, slice]
-Neighbours = tuple[Tensor, Tensor, Tensor]
 
 # As in MONAI: a spacing this near to the wanted one, in mm, is left as it is.
 SPACING_TOLERANCE = 1e-3
 PLANES_AT_ONCE = 16
+
+
+class Neighbours(NamedTuple):
+    """What linear interpolation along an axis needs; a sample is (1 - weight) * lower + weight * upper voxel.
+
+    Attributes:
+        below, above: (samples,) int64, ascending; the same voxel where a sample lies on one.
+        weight: (samples,) float32, of the upper voxel.
+    """
+
+    below: Tensor
+    above: Tensor
+    weight: Tensor
+
+    @property
+    def span(self) -> slice:
+        """The voxels that the samples need."""
+        return slice(int(self.below[0]), int(self.above[-1]) + 1)
+
+    @property
+    def in_span(self) -> "Neighbours":
+        """The same for an axis that was cut to the span."""
+        return Neighbours(self.below - self.below[0], self.above - self.below[0], self.weight)
 
 
 def resampling_steps(spacing: Triple, target: Triple) -> Triple:
@@ -42,19 +66,17 @@ def resample_linear(array: np.ndarray, steps: Triple, box: Box | None = None) ->
     Returns: (X', Y', Z') float32.
     """
     box = box or (slice(None), slice(None), slice(None))
-    wanted = [range(size)[part] for size, part in zip(resampled_shape(array.shape, steps), box, strict=True)]
+    shape = resampled_shape(array.shape, steps)
+    wanted = [torch.arange(size, dtype=torch.float64)[part] for size, part in zip(shape, box, strict=True)]
     if steps == (1.0, 1.0, 1.0):
         return torch.from_numpy(np.array(array[box], dtype=np.float32, order="C"))
     out = torch.empty([len(samples) for samples in wanted], dtype=torch.float32)
-    x, y, z = (_neighbours(*sizes) for sizes in zip(array.shape, wanted, steps, strict=True))
-    for start in range(0, len(wanted[2]), PLANES_AT_ONCE):
+    x, y, z = (neighbours(samples * step, n) for samples, step, n in zip(wanted, steps, array.shape, strict=True))
+    cut = array[x.span, y.span]
+    for start in range(0, len(out[0, 0]), PLANES_AT_ONCE):
         planes = slice(start, start + PLANES_AT_ONCE)
-        below, above, weight = (part[planes] for part in z)
-        cut = array[_span(x), _span(y)]
-        slab = torch.lerp(_planes(cut, below), _planes(cut, above), weight)
-        for axis, neighbours in enumerate((x, y)):
-            slab = _resample_axis(slab, axis, neighbours, steps[axis])
-        out[:, :, planes] = slab
+        slab = torch.lerp(_planes(cut, z.below[planes]), _planes(cut, z.above[planes]), z.weight[planes])
+        out[:, :, planes] = interpolate(interpolate(slab, 0, x.in_span), 1, y.in_span)
     return out
 
 
@@ -79,24 +101,22 @@ def _planes(array: np.ndarray, indices: Tensor) -> Tensor:
     return torch.from_numpy(array[:, :, indices.numpy()].astype(np.float32))
 
 
-def _span(neighbours: Neighbours) -> slice:
-    """The voxels of an axis that its samples need."""
-    below, above, _ = neighbours
-    return slice(int(below[0]), int(above[-1]) + 1)
+def neighbours(positions: Tensor, size: int) -> Neighbours:
+    """The two voxels around each position on an axis of `size` voxels; beyond its ends the last voxel.
+
+    Args:
+        positions: (samples,) float64, in voxels.
+    """
+    positions = positions.clamp(0, size - 1)
+    below = positions.floor()
+    weight = positions - below
+    return Neighbours(below.long(), below.long() + (weight > 0), weight.float())
 
 
-def _resample_axis(values: Tensor, axis: int, neighbours: Neighbours, step: float) -> Tensor:
-    """Samples along an axis that was cut to the span of its neighbours."""
-    below, above, weight = neighbours
-    if step == 1.0:
-        return values.narrow(axis, 0, len(below))
-    weight = weight.reshape([-1 if a == axis else 1 for a in range(3)])
-    lower, upper = (values.index_select(axis, index - below[0]) for index in (below, above))
-    return torch.lerp(lower, upper, weight)
-
-
-def _neighbours(size: int, samples: range, step: float) -> Neighbours:
-    """The two source voxels around each sample and the weight of the upper one (float32)."""
-    position = torch.clamp(torch.arange(samples.start, samples.stop, dtype=torch.float64) * step, max=size - 1)
-    below = position.floor().long()
-    return below, torch.clamp(below + 1, max=size - 1), (position - below).float()
+def interpolate(values: Tensor, axis: int, around: Neighbours) -> Tensor:
+    """Linear samples along one axis of a float tensor of any rank."""
+    lower = values.index_select(axis, around.below)
+    if not around.weight.any():
+        return lower
+    weight = around.weight.reshape([-1 if a == axis else 1 for a in range(values.ndim)])
+    return lower.lerp_(values.index_select(axis, around.above), weight)

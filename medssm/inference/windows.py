@@ -30,7 +30,7 @@ class ScoreSlab(NamedTuple):
 
     Attributes:
         start, stop: planes of the volume.
-        scores: (K, D, H, W), the weighted sum of the windows' scores.
+        scores: (K, D, H, W), the weighted sum of the windows' scores; across the axis, all that is kept.
         weights: (D, H, W), the sum of the weights.
     """
 
@@ -42,17 +42,20 @@ class ScoreSlab(NamedTuple):
 
 @dataclass(frozen=True)
 class Windows:
-    """Where the windows lie on a grid of voxels.
+    """Where the windows lie on a grid of voxels, and for which part of it their scores are kept.
 
     Attributes:
         shape: of the volume (D, H, W).
         size: of a window (D, H, W).
         overlap: the part of a window that its neighbour repeats, 0 <= overlap < 1.
+        band: the part along `band_axis` whose scores are kept; None for all of it. A band needs less memory and gives
+            the same scores; windows that reach into two bands are run for both.
     """
 
     shape: Shape
     size: Shape
     overlap: float = 0.5
+    band: slice | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.overlap < 1:
@@ -61,20 +64,41 @@ class Windows:
             raise UsageError(f"a volume of {self.shape} and a window of {self.size} voxels: each side needs one voxel")
 
     @property
-    def starts(self) -> tuple[list[int], list[int], list[int]]:
-        """First voxel of the windows along each axis; negative where the volume is padded to the window."""
-        d, h, w = (_axis_starts(n, size, self.overlap) for n, size in zip(self.shape, self.size, strict=True))
+    def axis(self) -> int:
+        """The axis to stream along, which makes the ring smallest: the longest one, for cubic windows."""
+        shares = [min(n, size) / n for n, size in zip(self.shape, self.size, strict=True)]
+        return shares.index(min(shares))
+
+    @property
+    def band_axis(self) -> int:
+        """The longest of the other two axes."""
+        return max((axis for axis in range(3) if axis != self.axis), key=lambda axis: self.shape[axis])
+
+    @property
+    def kept(self) -> tuple[slice, slice, slice]:
+        """The voxels of the volume whose scores are kept."""
+        d, h, w = (slice(0, n) for n in self.shape)
+        if self.band is None:
+            return d, h, w
+        d, h, w = (self.band if axis == self.band_axis else part for axis, part in enumerate((d, h, w)))
         return d, h, w
 
     @property
-    def axis(self) -> int:
-        """The axis to stream along, which makes the ring smallest: the longest one, for cubic windows."""
-        return min(range(3), key=lambda axis: (math.prod(self.ring_shape(axis)), -axis))
-
-    def ring_shape(self, axis: int) -> Shape:
-        """The volume's shape with one axis cut to a window's length."""
-        d, h, w = (min(n, self.size[a]) if a == axis else n for a, n in enumerate(self.shape))
+    def starts(self) -> tuple[list[int], list[int], list[int]]:
+        """First voxel of the windows along each axis; negative where the volume is padded to the window."""
+        sides = zip(self.shape, self.size, self.kept, strict=True)
+        d, h, w = (
+            [start for start in _axis_starts(n, size, self.overlap) if start < part.stop and start + size > part.start]
+            for n, size, part in sides
+        )
         return d, h, w
+
+    @property
+    def ring_shape(self) -> Shape:
+        """Size (D, H, W) of the ring: what is kept, and along `axis` no more than a window's length."""
+        sizes = [part.stop - part.start for part in self.kept]
+        sizes[self.axis] = min(sizes[self.axis], self.size[self.axis])
+        return sizes[0], sizes[1], sizes[2]
 
     def __len__(self) -> int:
         return math.prod(len(starts) for starts in self.starts)
@@ -185,19 +209,20 @@ class _Ring:
 
     def __init__(self, windows: Windows, classes: int, weights: Tensor) -> None:
         self.windows, self.axis, self.window_weights = windows, windows.axis, weights
-        shape = windows.ring_shape(self.axis)
+        shape = windows.ring_shape
         self.length = shape[self.axis]
         self.scores = torch.zeros(classes, *shape, device=weights.device)
         self.weights = torch.zeros(shape, device=weights.device)
 
     def add(self, corner: Shape, scores: Tensor) -> None:
-        """Adds a window's scores (K, D, H, W) at its corner, leaving out what lies in the padding."""
+        """Adds a window's scores (K, D, H, W) at its corner, leaving out what lies in the padding or outside the band."""
         weights, first = self.window_weights, []
-        for axis, (start, length) in enumerate(zip(corner, self.windows.shape, strict=True)):
-            first.append(max(start, 0))
-            inside = min(start + self.windows.size[axis], length) - first[axis]
-            scores = scores.narrow(axis + 1, first[axis] - start, inside)
-            weights = weights.narrow(axis, first[axis] - start, inside)
+        for axis, (start, kept) in enumerate(zip(corner, self.windows.kept, strict=True)):
+            low = max(start, kept.start)
+            inside = min(start + self.windows.size[axis], kept.stop) - low
+            scores = scores.narrow(axis + 1, low - start, inside)
+            weights = weights.narrow(axis, low - start, inside)
+            first.append(low - kept.start)
         for slot, offset, count in self._runs(first[self.axis], scores.shape[self.axis + 1]):
             part = scores.narrow(self.axis + 1, offset, count)
             part_weights = weights.narrow(self.axis, offset, count)

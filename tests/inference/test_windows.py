@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import conv3d
 
 from medssm.errors import DataError, UsageError
-from medssm.inference.windows import Windows, largest_class, segment, stream_scores
+from medssm.inference.windows import Planes, Windows, largest_class, segment, stream_scores
 
 WINDOW = (16, 12, 16)
 SHAPES = [(40, 30, 36), (21, 45, 33), (17, 30, 50), (10, 7, 60), (5, 5, 5), (16, 12, 16), (17, 13, 1), (1, 40, 40)]
@@ -22,6 +22,10 @@ def small_network(classes: int = 5) -> torch.nn.Module:
 
 def volume(shape: tuple[int, ...]) -> Tensor:
     return torch.rand(1, *shape, generator=torch.Generator().manual_seed(sum(shape)))
+
+
+def image_planes(image: Tensor) -> Planes:
+    return lambda axis, start, stop: image.narrow(axis + 1, start, stop - start)
 
 
 def assert_same_labels(labels: Tensor, scores: Tensor) -> None:
@@ -49,16 +53,30 @@ def test_finished_slabs_hold_monais_mean_scores_once_each(shape: tuple[int, int,
     expected = sliding_window_inference(image[None], WINDOW, 1, network, overlap=0.5, mode="gaussian")[0]
     windows = Windows(shape, WINDOW, 0.5)
     axis = windows.axis
-    planes = lambda axis, start, stop: image.narrow(axis + 1, start, stop - start)  # noqa: E731
     found = torch.full_like(expected, torch.nan)
     reached, done = 0, []
-    for slab in stream_scores(planes, network, windows, padding="constant", batch=batch, advance=done.append):
+    for slab in stream_scores(
+        image_planes(image), network, windows, padding="constant", batch=batch, advance=done.append
+    ):
         assert slab.start == reached
         reached = slab.stop
         found.narrow(axis + 1, slab.start, slab.stop - slab.start).copy_(slab.scores / slab.weights)
     assert reached == shape[axis]
     assert sum(done) == len(windows)
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("band", [slice(0, 20), slice(13, 31), slice(24, 45)])
+def test_a_band_holds_the_same_scores_as_the_whole(band: slice) -> None:
+    network, image = small_network(), volume((21, 45, 60))
+    whole, part = (Windows((21, 45, 60), WINDOW, 0.5, kept) for kept in (None, band))
+    expected = torch.cat(
+        [(s.scores / s.weights)[:, :, band] for s in stream_scores(image_planes(image), network, whole)], 3
+    )
+    found = torch.cat([s.scores / s.weights for s in stream_scores(image_planes(image), network, part)], 3)
+    assert (part.axis, part.band_axis) == (2, 1)
+    assert len(part) < len(whole)
+    torch.testing.assert_close(found, expected, atol=0, rtol=0)
 
 
 def test_a_thin_volume_is_padded_with_its_edge() -> None:
