@@ -23,11 +23,9 @@ _DRIFT = 0.1
 def ordered(slices: Sequence[SliceHeader], folder: Path) -> list[SliceHeader]:
     """The slices along their common normal, lowest first.
 
-    Raises: GeometryError if they differ in shape, orientation or pixel size, or are multi-frame files.
+    Raises: GeometryError if they differ in shape, orientation or pixel size, or lack the last.
     """
     first = slices[0]
-    if multi := next((header for header in slices if header.frames > 1), None):
-        raise GeometryError(f"{multi.path}: multi-frame DICOM is not read; convert it to NIfTI (dcm2niix does)")
     if first.pixel_spacing is None:
         raise GeometryError(f"{first.path}: no PixelSpacing, so the voxel size is unknown; export the series again")
     for word, of in _FEATURES.items():

@@ -119,7 +119,7 @@ def _header(path: Path, reader: sitk.ImageFileReader) -> SliceHeader:
         position=np.array(position) if len(position) == 3 else None,
         axes=np.reshape(axes, (2, 3)) if len(axes) == 6 else None,
         pixel_spacing=(pixel[1], pixel[0]) if len(pixel) == 2 else None,
-        thickness=next(iter(_numbers(path, text("0018|0088") or text("0018|0050"))), 0.0),
+        thickness=next(iter(_numbers(path, text("0018|0050") or text("0018|0088"))), 0.0),
         uid=text("0008|0018"),
     )
 

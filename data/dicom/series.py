@@ -24,6 +24,7 @@ def choose_series(headers: Sequence[SliceHeader], folder: Path) -> tuple[Series,
     stacks = [stack for stack in map(_slices, series) if stack]
     volumes = [stack for stack in stacks if len(stack) >= _FEWEST_SLICES] or stacks
     if not volumes:
+        _check_single_frames(headers)
         found = "; ".join(map(_describe, series)) or "no image at all"
         raise DataError(f"{folder}: no DICOM series that is a volume ({found}); give the folder of the axial scan")
     if len(volumes) > 1:
@@ -40,8 +41,10 @@ def series_of(wanted: Path, headers: Sequence[SliceHeader]) -> tuple[Series, tup
     Raises: DataError if that file is no slice of a volume.
     """
     own = next((header for header in headers if header.path == wanted), None)
-    stack = _slices([header for header in headers if own and header.series == own.series])
-    if own is None or not stack:
+    series = [header for header in headers if own and header.series == own.series]
+    stack = _slices(series)
+    if not stack:
+        _check_single_frames(series)
         raise DataError(f"{wanted}: this file is no slice of a volume; give one of the axial scan")
     return stack, ()
 
@@ -54,11 +57,18 @@ def _by_series(headers: Sequence[SliceHeader]) -> list[Series]:
 
 
 def _slices(series: Series) -> Series:
-    return [
-        header
-        for header in series
-        if not header.is_localiser and header.samples == 1 and header.position is not None and header.axes is not None
-    ]
+    return [header for header in series if _is_slice(header)]
+
+
+def _is_slice(header: SliceHeader) -> bool:
+    is_single = header.frames == 1 and header.samples == 1
+    return is_single and not header.is_localiser and header.position is not None and header.axes is not None
+
+
+def _check_single_frames(headers: Sequence[SliceHeader]) -> None:
+    """Raises DataError if one of the files, none of which is a slice, holds many of them."""
+    if multi := next((header for header in headers if header.frames > 1), None):
+        raise DataError(f"{multi.path}: multi-frame DICOM is not read; convert it to NIfTI (dcm2niix does)")
 
 
 def _describe(series: Series) -> str:

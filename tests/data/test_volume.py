@@ -36,6 +36,12 @@ ORIENTATIONS = [
 ]
 
 
+def load_nifti(path: Path) -> nib.Nifti1Image:
+    image = nib.load(path)
+    assert isinstance(image, nib.Nifti1Image)
+    return image
+
+
 def oriented_affine(axes: tuple[int, ...], signs: tuple[int, ...]) -> np.ndarray:
     """Voxel axis k runs along patient axis axes[k] in direction signs[k]."""
     affine = np.eye(4)
@@ -85,7 +91,7 @@ def label_map_of(scan: Path) -> Path:
 
 
 def assert_same_nifti_geometry(scan: Path, out: Path) -> None:
-    before, after = nib.load(scan).header, nib.load(out).header
+    before, after = load_nifti(scan).header, load_nifti(out).header
     for field in GEOMETRY_FIELDS:
         assert before[field].tobytes() == after[field].tobytes(), field
 
@@ -107,7 +113,7 @@ def test_nifti_label_map_has_the_geometry_of_every_orientation(
     out = label_map_of(scan)
     assert_same_nifti_geometry(scan, out)
     assert_itk_agrees(scan, out)
-    assert np.array_equal(np.asarray(nib.load(out).dataobj), voxels() % 3)
+    assert np.array_equal(np.asarray(load_nifti(out).dataobj), voxels() % 3)
     np.testing.assert_allclose(volume.affine, affine, rtol=0, atol=1e-4)
     np.testing.assert_allclose(volume.spacing, SPACING, rtol=1e-6)
 
@@ -138,7 +144,7 @@ def test_oblique_anisotropic_scan_keeps_its_affine_to_the_bit(tmp_path: Path, su
 def test_nifti_codes_survive(tmp_path: Path, qform_code: int, sform_code: int) -> None:
     scan = write_nifti(tmp_path / "scan.nii.gz", oblique_affine(1), qform_code, sform_code)
     assert_same_nifti_geometry(scan, label_map_of(scan))
-    assert np.array_equal(read_volume(scan).affine, nib.load(scan).affine)
+    assert np.array_equal(read_volume(scan).affine, load_nifti(scan).affine)
 
 
 def test_sform_wins_over_a_different_qform_and_both_survive(tmp_path: Path) -> None:
@@ -157,7 +163,7 @@ def test_qfac_survives(tmp_path: Path, qfac: float) -> None:
     content[76:80] = struct.pack("<f", qfac)
     scan.write_bytes(content)
     assert_same_nifti_geometry(scan, label_map_of(scan))
-    assert np.array_equal(read_volume(scan).affine, nib.load(scan).affine)
+    assert np.array_equal(read_volume(scan).affine, load_nifti(scan).affine)
 
 
 def test_sheared_affine_survives_although_itk_refuses_it(tmp_path: Path) -> None:
@@ -176,13 +182,13 @@ def test_sheared_affine_survives_although_itk_refuses_it(tmp_path: Path) -> None
 def test_stored_shape_survives(tmp_path: Path, shape: tuple[int, ...]) -> None:
     nib.save(nib.Nifti1Image(voxels(shape=shape), np.diag([2, 2, 3, 1])), tmp_path / "scan.nii.gz")
     assert len(read_volume(tmp_path / "scan.nii.gz").shape) == 3
-    assert nib.load(label_map_of(tmp_path / "scan.nii.gz")).shape == shape
+    assert load_nifti(label_map_of(tmp_path / "scan.nii.gz")).shape == shape
 
 
 def test_nifti2_stays_nifti2(tmp_path: Path) -> None:
     nib.save(nib.Nifti2Image(voxels(), oblique_affine(5)), tmp_path / "scan.nii.gz")
     out = label_map_of(tmp_path / "scan.nii.gz")
-    assert isinstance(nib.load(out), nib.Nifti2Image)
+    assert isinstance(load_nifti(out), nib.Nifti2Image)
     assert_same_nifti_geometry(tmp_path / "scan.nii.gz", out)
 
 
@@ -227,7 +233,7 @@ def test_names_are_in_the_file(tmp_path: Path, suffix: str) -> None:
 
 def test_nifti_names_are_an_xml_label_table(tmp_path: Path) -> None:
     write_label_map(tmp_path / "seg.nii.gz", voxels("uint8"), Volume(voxels(), np.eye(4)), NAMES)
-    content = nib.load(tmp_path / "seg.nii.gz").header.extensions[0].get_content()
+    content = load_nifti(tmp_path / "seg.nii.gz").header.extensions[0].get_content()
     assert b"<LabelTable>" in content
     assert b'<Label Key="1"' in content
 
@@ -237,7 +243,7 @@ def test_labels_are_stored_in_the_smallest_type(tmp_path: Path, highest: int, dt
     labels = np.zeros(SHAPE, np.int64)
     labels[1, 2, 0] = highest
     write_label_map(tmp_path / "seg.nii.gz", labels, Volume(voxels(), np.eye(4)), {highest: "organ"})
-    stored = nib.load(tmp_path / "seg.nii.gz")
+    stored = load_nifti(tmp_path / "seg.nii.gz")
     assert stored.get_data_dtype() == dtype
     assert int(np.asarray(stored.dataobj)[1, 2, 0]) == highest
 
@@ -255,8 +261,8 @@ def test_probabilities_lie_on_the_grid_of_the_scan(tmp_path: Path, dtype: str) -
     scan = write_nifti(tmp_path / "scan.nii.gz", oblique_affine(8))
     probabilities = np.random.default_rng(0).random((2, *SHAPE)).astype(dtype)
     write_probabilities(tmp_path / "p.nii.gz", probabilities, read_volume(scan), NAMES)
-    stored = nib.load(tmp_path / "p.nii.gz")
-    assert np.array_equal(stored.affine, nib.load(scan).affine)
+    stored = load_nifti(tmp_path / "p.nii.gz")
+    assert np.array_equal(stored.affine, load_nifti(scan).affine)
     assert np.array_equal(np.moveaxis(np.asarray(stored.dataobj), -1, 0), probabilities.astype("float32"))
 
 
