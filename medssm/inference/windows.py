@@ -215,7 +215,7 @@ class _Ring:
         self.weights = torch.zeros(shape, device=weights.device)
 
     def add(self, corner: Shape, scores: Tensor) -> None:
-        """Adds a window's scores (K, D, H, W) at its corner, leaving out what lies in the padding or outside the band."""
+        """Adds a window's scores (K, D, H, W) at its corner, but for what lies in the padding or outside the band."""
         weights, first = self.window_weights, []
         for axis, (start, kept) in enumerate(zip(corner, self.windows.kept, strict=True)):
             low = max(start, kept.start)
