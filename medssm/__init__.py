@@ -7,7 +7,7 @@ __version__ = "0.1.0"
 
 # Loaded on first use, so that `import medssm` and `medssm --help` stay instant.
 _PUBLIC = {
-    "create_model": "medssm.models",
+    "create_model": "medssm.checkpoints",
     "list_models": "medssm.models",
     "load": "medssm.inference",
     "Segmentation": "medssm.inference",

@@ -18,7 +18,7 @@ from torch.nn import functional
 from medssm.errors import UsageError
 from medssm.models.info import ModelInfo, PublishedResult, PublishedWeights, StateDict
 from medssm.models.mixer import MambaMixer, ScanOrder
-from medssm.models.recompute import run
+from medssm.models.recompute import Recomputing
 from medssm.models.unetr import UNETR
 
 # Section 3.2: each axis is fastest once in three pairs of blocks, each pair a visit and its reverse. The second axis is
@@ -42,8 +42,8 @@ class Config:
     feature_size: int
     dropout_rate: float
     depth: int = 24
-    window: tuple[int, ...] = (96, 96, 96)
-    patch_size: tuple[int, ...] = (16, 16, 16)
+    window: tuple[int, int, int] = (96, 96, 96)
+    patch_size: tuple[int, int, int] = (16, 16, 16)
     taps: tuple[int, ...] = (6, 12, 18, 22)
     finest_stride: int = 1
 
@@ -56,7 +56,7 @@ def scan_order(block: int) -> ScanOrder:
 class PatchEmbedding(nn.Module):
     """Image (B, C, *size) to tokens (B, N, d_model), one for each patch."""
 
-    def __init__(self, in_channels: int, d_model: int, patch_size: tuple[int, ...]) -> None:
+    def __init__(self, in_channels: int, d_model: int, patch_size: tuple[int, int, int]) -> None:
         super().__init__()
         self.projection = nn.Conv3d(in_channels, d_model, patch_size, stride=patch_size)
 
@@ -83,7 +83,7 @@ class Block(nn.Module):
         return x + self.drop_path(self.dropout(self.mixer(x, shape)))
 
 
-class MambaND(nn.Module):
+class MambaND(Recomputing):
     """Encoder: an image to token grids (B, d_model, *grid), one for each of `config.taps`.
 
     The published depth of 24 ends with a block that nothing reads (the last tap is block 22). Its entries are kept so
@@ -97,7 +97,6 @@ class MambaND(nn.Module):
         self.patch_size = config.patch_size
         self.grid = tuple(size // patch for size, patch in zip(config.window, config.patch_size, strict=True))
         self.taps = config.taps
-        self.recompute = False
         # Starts at zero: the segmentation code of the original never calls the backbone's initialiser.
         self.pos_embed = nn.Parameter(torch.zeros(1, math.prod(self.grid), config.d_model))
         self.patch_embed = PatchEmbedding(in_channels, config.d_model, config.patch_size)
@@ -114,7 +113,7 @@ class MambaND(nn.Module):
         x = self.dropout(x)
         outputs = []
         for block, layer in enumerate(self.layers[: self.taps[-1] + 1]):
-            x = run(layer, x, grid, recompute=self.recompute)
+            x = self.run(layer, x, grid)
             if block in self.taps:
                 outputs.append(x.transpose(1, 2).contiguous().unflatten(2, grid))
         return outputs

@@ -8,14 +8,12 @@ medssm.kernels. Tensors are (B, C, D, H, W).
 import math
 
 import torch
-from monai.networks.blocks.convolutions import Convolution
 from monai.networks.blocks.dynunet_block import UnetOutBlock, UnetResBlock
 from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, UnetrUpBlock
 from torch import Tensor, nn
-from torch.nn import functional
 
-from medssm.models.convolution import conv3d, conv_transpose3d, instance_norm
-from medssm.models.recompute import run
+from medssm.kernels import conv3d, conv_transpose3d, instance_norm
+from medssm.models.recompute import Recomputing
 
 NEGATIVE_SLOPE = 0.01
 HEAD_SCALE = 10.0
@@ -39,7 +37,8 @@ class TokenBlock(UnetrPrUpBlock):
 
     def forward(self, x: Tensor) -> Tensor:
         x = _up(self.transp_conv_init, x)
-        for up, block in self.blocks:
+        for stage in self.get_submodule("blocks").children():
+            up, block = stage.children()
             x = _residual(block, _up(up, x))
         return x
 
@@ -51,7 +50,7 @@ class UpBlock(UnetrUpBlock):
         super().__init__(3, in_channels, out_channels, 3, 2, "instance", res_block=True)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return _residual(self.conv_block, torch.cat((_up(self.transp_conv, x), skip), dim=1))
+        return _residual(self.conv_block, _up(self.transp_conv, x), skip)
 
 
 class OutBlock(UnetOutBlock):
@@ -75,15 +74,15 @@ class UpOutBlock(nn.Module):
         super().__init__()
         self.conv = nn.ConvTranspose3d(in_channels, num_classes, 2, stride=2)
         with torch.no_grad():
-            self.conv.weight /= HEAD_SCALE
-            self.conv.bias /= HEAD_SCALE
+            for parameter in self.conv.parameters():
+                parameter.div_(HEAD_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
-        logits = conv_transpose3d(x, self.conv.weight) + self.conv.bias[:, None, None, None]
-        return HEAD_SCALE * logits
+        bias = self.get_parameter("conv.bias")[:, None, None, None]
+        return HEAD_SCALE * (conv_transpose3d(x, self.conv.weight) + bias)
 
 
-class UNETR(nn.Module):
+class UNETR(Recomputing):
     """Segmentation network: image (B, in_channels, D, H, W) to logits (B, num_classes, D, H, W).
 
     The pyramid is the image at `finest_stride`, then one level for each further halving, made from tokens of a middle
@@ -118,7 +117,6 @@ class UNETR(nn.Module):
         self.channels = (*widths, d_model)
         self.strides = tuple(finest_stride * 2**level for level in range(levels + 1))
         self.features_only = features_only
-        self.recompute = False
         self.vit = encoder
         # The names count from 1 and the decoder's from 2, as in the original: decoderK ends where encoder(K - 1) lies.
         self.encoder1 = ImageBlock(in_channels, feature_size, finest_stride)
@@ -149,30 +147,27 @@ class UNETR(nn.Module):
             x = self._run(f"decoder{level + 2}", x, skips[level])
         return self.out(x)
 
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Trades time for memory in training: every block is computed again in the backward pass."""
-        self.recompute = self.vit.recompute = enable
-
     def _run(self, name: str, *inputs: Tensor) -> Tensor:
-        return run(self.get_submodule(name), *inputs, recompute=self.recompute)
+        return self.run(self.get_submodule(name), *inputs)
 
 
-def _residual(block: UnetResBlock, x: Tensor) -> Tensor:
-    """What UnetResBlock computes; its third convolution exists where the number of channels or the grid changes."""
-    y = instance_norm(_convolve(block.conv1, x), negative_slope=NEGATIVE_SLOPE)
+def _residual(block: nn.Module, *parts: Tensor) -> Tensor:
+    """What a UnetResBlock computes from `parts` concatenated; several parts always change the number of channels."""
+    assert isinstance(block, UnetResBlock)
+    y = instance_norm(_convolve(block.conv1, *parts), negative_slope=NEGATIVE_SLOPE)
     y = _convolve(block.conv2, y)
-    if block.downsample:
-        x = instance_norm(_convolve(block.conv3, x))
-    return instance_norm(y, residual=x, negative_slope=NEGATIVE_SLOPE)
+    residual = instance_norm(_convolve(block.conv3, *parts)) if block.downsample else parts[0]
+    return instance_norm(y, residual=residual, negative_slope=NEGATIVE_SLOPE)
 
 
-def _convolve(layer: Convolution, x: Tensor) -> Tensor:
-    """The kernels know stride 1; the one layer of another stride, on the image, is torch's."""
-    convolution = layer.conv
+def _convolve(layer: nn.Module, *parts: Tensor) -> Tensor:
+    """The kernels know stride 1; the only layers of another stride, on the image, are torch's."""
+    convolution = layer.get_submodule("conv")
+    assert isinstance(convolution, nn.Conv3d)
     if convolution.stride == (1, 1, 1):
-        return conv3d(x, convolution.weight)
-    return functional.conv3d(x, convolution.weight, stride=convolution.stride, padding=convolution.padding)
+        return conv3d(parts, convolution.weight)
+    return convolution(*parts)
 
 
-def _up(layer: Convolution, x: Tensor) -> Tensor:
-    return conv_transpose3d(x, layer.conv.weight)
+def _up(layer: nn.Module, x: Tensor) -> Tensor:
+    return conv_transpose3d(x, layer.get_parameter("conv.weight"))

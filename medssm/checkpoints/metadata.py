@@ -1,0 +1,30 @@
+"""What a weights file says of itself besides its tensors."""
+
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class WeightsMetadata(BaseModel):
+    """Everything that prediction needs beside the tensors; lies as JSON in the header of the safetensors file.
+
+    Attributes:
+        model: a name of `medssm.models.list_models()`.
+        class_names: label value -> name; the background (0) may be left out.
+        preprocessing: fields of `medssm.data.preprocessing.Preprocessing`.
+        window: the training crop (D, H, W) in voxels.
+        licence: of the weights. source: where they come from.
+        sha256: of the tensors with their names, types and shapes; set when the file is written.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    model: str
+    num_classes: int = Field(ge=1)
+    in_channels: int = Field(ge=1)
+    class_names: dict[int, str] = {}
+    preprocessing: dict[str, Any] = {}
+    window: tuple[int, ...]
+    licence: str = ""
+    source: str = ""
+    sha256: str = ""

@@ -1,0 +1,68 @@
+"""Our weights file: safetensors with a WeightsMetadata in its header."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from pydantic import ValidationError
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from medssm.checkpoints.metadata import WeightsMetadata
+from medssm.errors import CheckpointError
+from medssm.files import atomic_path
+from medssm.models.info import StateDict
+
+HEADER_KEY = "medssm"
+
+
+def save_weights(path: str | Path, model: nn.Module | Mapping[str, Tensor], metadata: WeightsMetadata) -> None:
+    """Writes weights and what they are, whole or not at all.
+
+    Args:
+        model: the network, or its state dict.
+        metadata: its `sha256` is replaced by that of the tensors.
+
+    Raises: OSError of the file system, with an earlier file unharmed.
+    """
+    state = model.state_dict() if isinstance(model, nn.Module) else model
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    header = metadata.model_copy(update={"sha256": digest(tensors)}).model_dump_json()
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata={HEADER_KEY: header})
+
+
+def read_safetensors(path: Path) -> tuple[StateDict, WeightsMetadata | None]:
+    """Tensors of a safetensors file, and its metadata if it is one of ours.
+
+    The library compares the header with the length of the file before any tensor is made; the tensors are copied, so
+    that they outlive the file.
+
+    Raises: CheckpointError on a damaged file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            header = (file.metadata() or {}).get(HEADER_KEY)
+            metadata = None if header is None else WeightsMetadata.model_validate_json(header)
+            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: not a whole safetensors file ({error}); copy or download it again") from error
+    except ValidationError as error:
+        fault = error.errors()[0]
+        where = ".".join(map(str, fault["loc"]))
+        raise CheckpointError(f"{path}: the metadata in its header are wrong ({where}: {fault['msg']})") from error
+    if metadata is not None and metadata.sha256 and metadata.sha256 != digest(state):
+        raise CheckpointError(f"{path}: the tensors are not those that were written (SHA-256); copy it again")
+    return state, metadata
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 of tensors in the order of their names, each with name, type, shape and bytes."""
+    total = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name]
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.contiguous().flatten().view(torch.uint8).numpy().data)
+    return total.hexdigest()

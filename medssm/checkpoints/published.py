@@ -1,0 +1,99 @@
+"""Weights files that others wrote: PyTorch or safetensors, with whatever they wrapped around the tensors."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medssm.checkpoints.metadata import WeightsMetadata
+from medssm.checkpoints.own_format import read_safetensors
+from medssm.checkpoints.unpickling import load_torch_file
+from medssm.errors import CheckpointError
+from medssm.models.info import StateDict
+
+# Where training programs put the state dict, in the order of looking.
+STATE_KEYS = ("state_dict", "model", "module")
+# Wrappers of data-parallel training and of torch.compile.
+WRAPPERS = ("module.", "_orig_mod.")
+
+
+@dataclass(frozen=True)
+class WeightsFile:
+    """The tensors of a file under their own names without wrappers, and what else it says.
+
+    Attributes:
+        notes: single numbers and words beside the tensors, such as the epoch.
+        metadata: of our own files.
+    """
+
+    path: Path
+    format: str
+    state: StateDict
+    notes: dict[str, Any]
+    metadata: WeightsMetadata | None = None
+
+
+def read_weights_file(path: Path) -> WeightsFile:
+    """Reads a file of either format, chosen by its first bytes.
+
+    Raises: CheckpointError on a file that is neither, damaged, without tensors or not to be trusted;
+        FileNotFoundError.
+    """
+    with open(path, "rb") as file:
+        start = file.read(9)
+    if start.startswith(b"PK"):
+        return _read_torch(path)
+    if start[8:9] == b"{":
+        state, metadata = read_safetensors(path)
+        return WeightsFile(path, "safetensors", _unwrapped(path, state), {}, metadata)
+    if not start:
+        raise CheckpointError(f"{path}: the file is empty; copy or download it again")
+    raise CheckpointError(
+        f"{path}: neither safetensors nor a PyTorch file of version 1.6 or newer, it begins with {start[:8]!r}; "
+        "an older PyTorch file must be loaded and saved again with a newer PyTorch"
+    )
+
+
+def _read_torch(path: Path) -> WeightsFile:
+    content = load_torch_file(path)
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds a {type(content).__name__} where a dictionary of tensors was expected")
+    found = next((content[key] for key in STATE_KEYS if isinstance(content.get(key), dict)), content)
+    notes = {key: value for key in content if (value := _plain(content[key])) is not None}
+    return WeightsFile(path, "PyTorch", _unwrapped(path, found), notes)
+
+
+def _unwrapped(path: Path, entries: dict[str, Any]) -> StateDict:
+    state = {_without_wrappers(str(name)): value for name, value in entries.items() if _is_dense(value)}
+    if not state:
+        raise CheckpointError(
+            f"{path}: holds no state dict (looked under {', '.join(STATE_KEYS)} and in the file itself); "
+            f"it has {first_names(list(map(str, entries)))}"
+        )
+    return state
+
+
+def _is_dense(value: Any) -> bool:
+    return isinstance(value, Tensor) and value.layout is torch.strided and value.device.type == "cpu"
+
+
+def _without_wrappers(name: str) -> str:
+    while name.startswith(WRAPPERS):
+        name = name.split(".", 1)[1]
+    return name
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        value = value.item()
+    return value if isinstance(value, bool | int | float | str) else None
+
+
+def first_names(names: Sequence[str], count: int = 3) -> str:
+    """The first few names, and how many more there are."""
+    shown = ", ".join(names[:count]) or "nothing"
+    return shown if len(names) <= count else f"{shown} and {len(names) - count} more"

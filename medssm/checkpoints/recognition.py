@@ -1,0 +1,90 @@
+"""Which model a state dict belongs to, told from names and shapes alone."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import torch
+from torch import Tensor
+
+from medssm.models import create_model, list_models, model_info
+from medssm.models.info import StateDict
+
+Shapes = dict[str, tuple[int, ...]]
+
+# Left over from a larger network that the weights were part of; tried in this order.
+PREFIXES = ("", "backbone.", "model.", "encoder.")
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A state dict beside the entries of the model that it comes nearest to.
+
+    Attributes:
+        model: its name. in_channels, num_classes: as read from the tensors.
+        state: the entries under the model's names; dropped: names that the model's published files may have too many.
+        missing, extra, reshaped: names that keep the state dict from fitting.
+    """
+
+    model: str
+    in_channels: int
+    num_classes: int
+    state: StateDict
+    dropped: tuple[str, ...]
+    missing: tuple[str, ...]
+    extra: tuple[str, ...]
+    reshaped: tuple[str, ...]
+
+    @property
+    def faults(self) -> int:
+        return len(self.missing) + len(self.extra) + len(self.reshaped)
+
+
+def expected_shapes(model: str, in_channels: int, num_classes: int) -> Shapes:
+    """Name and shape of every entry of a model, in order, without taking memory for them."""
+    return dict(_expected(model, in_channels, num_classes))
+
+
+@lru_cache(maxsize=64)
+def _expected(model: str, in_channels: int, num_classes: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    with torch.device("meta"):
+        network = create_model(model, in_channels=in_channels, num_classes=num_classes)
+    return tuple((name, tuple(tensor.shape)) for name, tensor in network.state_dict().items())
+
+
+def recognise(state: Mapping[str, Tensor]) -> Fit | None:
+    """The model with the fewest entries that do not fit; None if fewer than half of its entries are there."""
+    fits = [fit_to(name, candidate) for candidate in _without_prefixes(state) for name in list_models()]
+    best = min(fits, key=lambda fit: fit.faults)
+    expected = len(expected_shapes(best.model, best.in_channels, best.num_classes))
+    return best if len(best.missing) + len(best.reshaped) <= expected / 2 else None
+
+
+def fit_to(model: str, state: Mapping[str, Tensor]) -> Fit:
+    """A state dict beside the entries of one model."""
+    info = model_info(model)
+    kept = info.from_published(state)
+    in_channels = _size(kept, info.stem_entry, 1, info.in_channels)
+    num_classes = _size(kept, info.head_entry, 0, info.num_classes)
+    expected = expected_shapes(model, in_channels, num_classes)
+    return Fit(
+        model=model,
+        in_channels=in_channels,
+        num_classes=num_classes,
+        state=kept,
+        dropped=tuple(name for name in state if name not in kept),
+        missing=tuple(name for name in expected if name not in kept),
+        extra=tuple(name for name in kept if name not in expected),
+        reshaped=tuple(name for name in kept if name in expected and tuple(kept[name].shape) != expected[name]),
+    )
+
+
+def _without_prefixes(state: Mapping[str, Tensor]) -> Iterator[StateDict]:
+    for prefix in PREFIXES:
+        if not prefix or any(name.startswith(prefix) for name in state):
+            yield {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+
+
+def _size(state: Mapping[str, Tensor], entry: str, axis: int, default: int) -> int:
+    tensor = state.get(entry)
+    return tensor.shape[axis] if tensor is not None and tensor.ndim > axis and tensor.shape[axis] else default
