@@ -1,1 +1,7 @@
-"""."""
+"""Recipes: one YAML each, and the tasks they are run by."""
+
+from medssm.recipes.loading import dump_recipe, list_recipes, load_recipe, parse_overrides
+from medssm.recipes.running import train
+from medssm.recipes.schema import Recipe
+
+__all__ = ["Recipe", "dump_recipe", "list_recipes", "load_recipe", "parse_overrides", "train"]

@@ -1,0 +1,45 @@
+"""`medssm train`: a recipe into a run folder."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+
+def register(app: typer.Typer) -> None:
+    app.command()(train)
+
+
+def train(
+    recipe: Annotated[str | None, typer.Argument(help="A recipe's name, such as btcv, or the path of a YAML.")] = None,
+    model: Annotated[str | None, typer.Option(help="One of `medssm models`; the recipe's own by default.")] = None,
+    data: Annotated[str | None, typer.Option(help="The dataset's folder, or 'phantom' for a synthetic one.")] = None,
+    out: Annotated[Path | None, typer.Option(help="The run folder; by default a new one in runs.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or the newest one.")] = False,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps.")] = None,
+    max_epochs: Annotated[int | None, typer.Option(min=1, help="End after so many epochs.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="As many steps as fit into this time.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, 32-true, 16-mixed or bf16-mixed.")] = None,
+    devices: Annotated[int | None, typer.Option(min=1, help="GPUs or processes on this machine.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same weights.")] = None,
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe; may be repeated.")
+    ] = None,
+) -> None:
+    """Train a model; stop with Ctrl-C and continue with --resume."""
+    from medssm import recipes
+
+    options = {"data.folder": data, "run.precision": precision, "run.devices": devices, "run.seed": seed}
+    overrides = {key: value for key, value in options.items() if value is not None}
+    overrides |= _length(max_steps, max_epochs, max_minutes) | recipes.parse_overrides(settings or [])
+    outcome = recipes.train(recipe, model, overrides, out, resume)
+    if outcome.signal:
+        typer.echo(f"continue with: medssm train --resume --out {outcome.folder}", err=True)
+        raise typer.Exit(128 + outcome.signal)
+    typer.echo(f"best validation score {outcome.best_score:.4f}; weights in {outcome.folder / 'best.safetensors'}")
+
+
+def _length(max_steps: int | None, max_epochs: int | None, max_minutes: float | None) -> dict[str, Any]:
+    """The run's length; one that is given takes the place of the recipe's."""
+    lengths = {"run.max_steps": max_steps, "run.max_epochs": max_epochs, "run.max_minutes": max_minutes}
+    return lengths if any(lengths.values()) else {}

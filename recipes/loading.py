@@ -1,0 +1,163 @@
+"""From a recipe's name or file to the settings of one run."""
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeGuard, get_args
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from medssm.errors import UsageError
+from medssm.models import model_info
+from medssm.recipes.schema import Recipe
+from medssm.recipes.yaml_text import parse, render
+
+
+def list_recipes() -> list[str]:
+    """The names that `load_recipe` takes besides paths."""
+    return sorted(file.name.removesuffix(".yaml") for file in files("medssm.recipes").iterdir() if _is_yaml(file.name))
+
+
+def load_recipe(recipe: str | Path, model: str | None = None, overrides: Mapping[str, Any] | None = None) -> Recipe:
+    """A recipe resolved for one model: its common part, then the model's section, then the overrides.
+
+    Args:
+        recipe: a name or the path of a YAML file.
+        model: one of `medssm models`; None for the recipe's own.
+        overrides: dotted key -> value, for example {"run.max_steps": 100}.
+
+    Raises: UsageError on an unknown recipe, model or key, or an impossible value.
+    """
+    name, content = str(recipe), _read(recipe)
+    sections = content.pop("models", None) or {}
+    overrides = overrides or {}
+    model = model or overrides.get("model.name") or _mapping(name, "model", content.get("model", {})).get("name")
+    if model is not None:
+        model_info(model)
+        content = merged(content, _mapping(name, f"models.{model}", sections.get(model) or {}))
+        content = merged(content, {"model": {"name": model}})
+    for key, value in overrides.items():
+        content = merged(content, _nested(key, value))
+    try:
+        return Recipe.model_validate(content)
+    except ValidationError as error:
+        raise UsageError(f"{name}: {explain(error)}") from error
+
+
+def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
+    """Overrides from `key.path=value` texts.
+
+    Raises: UsageError if one is not of that form.
+    """
+    overrides = {}
+    for assignment in assignments:
+        key, equals, value = assignment.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--set {assignment}: is not of the form key=value, such as run.batch_size=2")
+        try:
+            overrides[key.strip()] = parse(value)
+        except yaml.YAMLError as error:
+            raise UsageError(f"--set {assignment}: {value!r} is no value; quote it") from error
+    return overrides
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, which `load_recipe` reads back to the same."""
+    return render(recipe.model_dump(mode="json"))
+
+
+def differing_keys(a: BaseModel, b: BaseModel) -> set[str]:
+    """Dotted keys at which two recipes differ."""
+    one, two = _flat(a.model_dump()), _flat(b.model_dump())
+    return {key for key in one.keys() | two.keys() if one.get(key) != two.get(key)}
+
+
+def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The base with the changes laid over it, section by section; a section of another `kind` replaces the base's."""
+    result = dict(base)
+    for key, value in changes.items():
+        old = result.get(key)
+        result[key] = merged(old, value) if _is_same_kind(old, value) else value
+    return result
+
+
+def _is_same_kind(old: Any, new: Any) -> TypeGuard[Mapping[str, Any]]:
+    """True for two sections of which the new one names no other `kind`."""
+    both = isinstance(old, Mapping) and isinstance(new, Mapping)
+    return both and new.get("kind", old.get("kind")) == old.get("kind")
+
+
+def explain(error: ValidationError) -> str:
+    """The first fault of a recipe in words, with the nearest known key if one is unknown."""
+    fault = error.errors()[0]
+    key = ".".join(str(part) for part in fault["loc"] if part not in _kinds())
+    if fault["type"] != "extra_forbidden":
+        message = fault["msg"].removeprefix("Value error, ")
+        found = "" if isinstance(fault["input"], dict) else f" (found {fault['input']!r})"
+        return f"{key}: {message[:1].lower()}{message[1:]}{found}"
+    nearest = nearest_key(key)
+    return f"{key}: there is no such key" + (f"; did you mean {nearest}?" if nearest else "")
+
+
+def nearest_key(key: str) -> str | None:
+    """The known dotted key that an unknown one most likely stands for."""
+    known = sorted(set(_keys(Recipe)))
+    same_ending = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
+    return next(iter(same_ending or difflib.get_close_matches(key, known, n=1, cutoff=0.5)), None)
+
+
+def _read(recipe: str | Path) -> dict[str, Any]:
+    packaged = files("medssm.recipes") / f"{recipe}.yaml"
+    path = Path(recipe)
+    if packaged.is_file() and not _is_yaml(path.name):
+        text = packaged.read_text()
+    elif path.is_file():
+        text = path.read_text()
+    else:
+        nearest = difflib.get_close_matches(str(recipe), list_recipes(), n=1, cutoff=0.5)
+        hint = f"did you mean {nearest[0]}?" if nearest else f"recipes are {', '.join(list_recipes())}"
+        raise UsageError(f"{recipe}: no recipe of that name and no such file; {hint}")
+    try:
+        return dict(_mapping(str(recipe), "the file", parse(text)))
+    except yaml.YAMLError as error:
+        raise UsageError(f"{recipe}: is not YAML: {' '.join(str(error).split())}") from error
+
+
+def _mapping(recipe: str, where: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, Mapping):
+        raise UsageError(f"{recipe}: {where} must hold `key: value` lines, found {value!r}")
+    return value
+
+
+def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in section.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return flat
+
+
+def _nested(key: str, value: Any) -> dict[str, Any]:
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return value
+
+
+def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted keys of all that a section may hold."""
+    for name, field in section.model_fields.items():
+        yield prefix + name
+        for kind in (field.annotation, *get_args(field.annotation)):
+            if isinstance(kind, type) and issubclass(kind, BaseModel):
+                yield from _keys(kind, f"{prefix}{name}.")
+
+
+def _kinds() -> set[str]:
+    """The tags by which pydantic names the alternatives of a section; they are no part of a key."""
+    alternatives = get_args(Recipe.model_fields["schedule"].annotation)
+    return {kind.model_fields["kind"].default for kind in alternatives}
+
+
+def _is_yaml(name: str) -> bool:
+    return name.endswith((".yaml", ".yml"))

@@ -1,0 +1,101 @@
+"""A recipe trained, or a run continued, in one call."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from medssm.errors import UsageError
+from medssm.files import atomic_path
+from medssm.recipes.loading import differing_keys, dump_recipe, load_recipe
+from medssm.recipes.schema import Recipe
+from medssm.training import Outcome, RunFolder, fit
+
+RUNS = Path("runs")
+
+# What may be another when a run is continued: its end and its hardware, but nothing that the weights so far stand for.
+CHANGEABLE = frozenset(
+    {
+        "data.folder",
+        "run.accelerator",
+        "run.checkpoint_minutes",
+        "run.devices",
+        "run.loader_threads",
+        "run.log_every_steps",
+        "run.max_epochs",
+        "run.max_minutes",
+        "run.max_steps",
+        "run.nodes",
+        "run.patience",
+    }
+)
+
+
+def train(
+    recipe: str | Path | None,
+    model: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    folder: str | Path | None = None,
+    resume: bool = False,
+) -> Outcome:
+    """Trains a recipe into a new run folder, or continues the run in one.
+
+    Args:
+        recipe: a name or the path of a YAML file; may be None with `resume`, as the folder holds it.
+        model: one of `medssm models`; None for the recipe's own.
+        overrides: dotted key -> value.
+        folder: by default runs/<recipe>-<model>-<time>; with `resume`, the newest run in runs.
+
+    Raises: UsageError on wrong settings; what `medssm.training.fit` raises.
+    """
+    if resume:
+        path = Path(folder) if folder else newest_run()
+        settings = continued_recipe(path, recipe, model, overrides or {})
+        return fit(open_task(settings), settings, path, resume=True)
+    if recipe is None:
+        raise UsageError("give a recipe such as btcv, or --resume to continue a run")
+    settings = load_recipe(recipe, model, overrides)
+    path = Path(folder) if folder else RUNS / f"{settings.name}-{settings.model.name}-{datetime.now():%Y%m%d-%H%M%S}"
+    return fit(open_task(settings), settings, path, dump_recipe(settings))
+
+
+def open_task(recipe: Recipe) -> Any:
+    """The task that a recipe is run by, with its data found."""
+    from medssm.recipes.segmentation import Segmentation, open_dataset
+
+    return Segmentation(recipe, open_dataset(recipe.data))
+
+
+def newest_run() -> Path:
+    """The run folder in `runs` that was written to last.
+
+    Raises: UsageError if there is none.
+    """
+    runs = [file.parent for file in RUNS.glob("*/recipe.yaml")]
+    if not runs:
+        raise UsageError(f"--resume: there is no run in {RUNS.resolve()}; give its folder with --out")
+    return max(runs, key=lambda run: max(file.stat().st_mtime for file in run.iterdir()))
+
+
+def continued_recipe(
+    folder: Path, recipe: str | Path | None, model: str | None, overrides: Mapping[str, Any]
+) -> Recipe:
+    """The recipe of a run with the changes that a continuation may make, which are written back.
+
+    Raises: UsageError if there is no run, or a change would make it another one.
+    """
+    run = RunFolder(folder)
+    if not run.recipe.is_file():
+        raise UsageError(f"{folder}: holds no run to resume (no recipe.yaml); leave --resume out to start one")
+    before = load_recipe(run.recipe)
+    named = load_recipe(recipe).name if recipe else before.name
+    now = load_recipe(run.recipe, model, {**overrides, "name": named})
+    if forbidden := sorted(differing_keys(before, now) - CHANGEABLE):
+        raise UsageError(
+            f"{folder}: a resumed run keeps its settings, but {', '.join(forbidden)} would change; "
+            "leave that out or start a new run with another --out"
+        )
+    if now != before:
+        with atomic_path(run.recipe) as temporary:
+            temporary.write_text(dump_recipe(now))
+    return now

@@ -1,0 +1,118 @@
+"""Recipes: the published values, models' sections, overrides, and what a mistake is told."""
+
+from pathlib import Path
+
+import pytest
+
+from medssm.errors import UsageError
+from medssm.models import list_models
+from medssm.recipes import dump_recipe, list_recipes, load_recipe, parse_overrides
+
+
+@pytest.mark.parametrize(
+    ("model", "dropout_rate", "learning_rate", "batch_size"),
+    [
+        ("mamband-s", 0.1, 1e-4, 1),
+        ("mamband-s-plus", 0.4, 1e-4, 1),
+        ("mamband-b-32", 0.2, 1e-4, 1),
+        ("mamband-b-64", 0.25, 8e-5, 2),
+    ],
+)
+def test_btcv_has_the_published_values(model: str, dropout_rate: float, learning_rate: float, batch_size: int) -> None:
+    recipe = load_recipe("btcv", model)
+    assert recipe.model.name == model
+    assert recipe.model.num_classes == 14
+    assert recipe.model.dropout_rate == dropout_rate
+    assert recipe.optimizer.learning_rate == learning_rate
+    assert recipe.optimizer.betas == (0.9, 0.999)
+    assert recipe.optimizer.weight_decay == 1e-5
+    assert (recipe.optimizer.clip_norm, recipe.optimizer.clip_in_mixed_precision) == (5.0, False)
+    assert (recipe.run.batch_size, recipe.run.max_epochs, recipe.run.validate_every_epochs) == (batch_size, 5000, 100)
+    assert recipe.schedule.model_dump() == {"kind": "warmup-cosine", "warmup_epochs": 50, "epochs": 5000}
+    assert recipe.loss.model_dump() == {"kind": "dice-ce", "class_weights": "none"}
+    crops = recipe.augmentation.crops
+    assert (crops.size, crops.count, crops.centres, crops.padding) == ((96, 96, 96), 4, "as-published", "zero")
+    assert recipe.data.preprocessing.spacing == (1.5, 1.5, 2.0)
+    assert recipe.data.preprocessing.intensity == (-175, 250)
+    validation = recipe.validation
+    assert (validation.overlap, validation.blending, validation.padding) == (0.5, "constant", "constant")
+
+
+def test_a_section_of_another_kind_takes_the_place_of_the_common_one() -> None:
+    recipe = load_recipe("btcv", "mamband-xs")
+    assert recipe.schedule.model_dump() == {"kind": "one-cycle", "warmup": 0.1}
+    assert recipe.data.preprocessing.intensity == (-175, 250)
+
+
+@pytest.mark.parametrize("model", [None, *list_models()])
+@pytest.mark.parametrize("name", list_recipes())
+def test_every_recipe_is_complete_and_survives_being_written(name: str, model: str | None, tmp_path: Path) -> None:
+    recipe = load_recipe(name, model)
+    (tmp_path / "resolved.yaml").write_text(dump_recipe(recipe))
+    assert load_recipe(tmp_path / "resolved.yaml") == recipe
+
+
+def test_a_recipe_names_every_key_in_its_file() -> None:
+    """A reader of the YAML sees every setting, not only those that differ from a default in the code."""
+    from medssm.recipes.loading import _flat, _read
+
+    written = _read("btcv")
+    written.pop("models")
+    resolved = load_recipe("btcv").model_dump(mode="json")
+    assert _flat(written).keys() == _flat(resolved).keys()
+
+
+def test_overrides_are_read_as_yaml() -> None:
+    texts = ["optimizer.learning_rate=1e-3", "augmentation.flips.x=off", "run.patience=null", "data.folder=/scans"]
+    recipe = load_recipe("btcv", overrides=parse_overrides([*texts, "augmentation.crops.size=[32, 32, 64]"]))
+    assert recipe.optimizer.learning_rate == 1e-3
+    assert recipe.augmentation.flips.x == "off"
+    assert recipe.run.patience is None
+    assert recipe.data.folder == "/scans"
+    assert recipe.augmentation.crops.size == (32, 32, 64)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "sentence"),
+    [
+        (
+            "optimizer.learning_rat=1",
+            r"optimizer\.learning_rat: there is no such key; did you mean optimizer\.learning_rate\?",
+        ),
+        ("learning_rate=1", r"did you mean optimizer\.learning_rate\?"),
+        ("schedule.warmup_epoch=1", r"did you mean schedule\.warmup_epochs\?"),
+        ("zzz=1", r"zzz: there is no such key$"),
+        ("optimizer.learning_rate=-1", r"optimizer\.learning_rate: input should be greater than 0 \(found -1\)"),
+        ("augmentation.flips.x=maybe", r"augmentation\.flips\.x: input should be 'off', 'as-published' or 'swap'"),
+        ("augmentation.crops.size=[32, 48, 64]", r"make crops\.size square there or set .* to 0$"),
+        ("run.batch_size", r"is not of the form key=value"),
+        ("run.batch_size=[1", r"is no value; quote it"),
+        ("model.name=mamband-xxl", r"no model is called 'mamband-xxl'"),
+    ],
+)
+def test_a_wrong_override_is_explained(assignment: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        load_recipe("btcv", overrides=parse_overrides([assignment]))
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [("btvc", r"did you mean btcv\?"), ("/nowhere/mine.yaml", "no such file")],
+)
+def test_an_unknown_recipe_is_explained(name: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        load_recipe(name)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("a: [1", "is not YAML"),
+        ("- a\n- b", "must hold `key: value` lines"),
+        ("name: mine\ntask: segmentation", "field required"),
+    ],
+)
+def test_a_broken_file_of_the_users_own_is_explained(text: str, sentence: str, tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(text)
+    with pytest.raises(UsageError, match=sentence):
+        load_recipe(tmp_path / "mine.yaml")
