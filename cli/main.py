@@ -11,6 +11,7 @@ COMMANDS: tuple[str, ...] = (
     # one line each
     "evaluate",
     "doctor",
+    "train",
 )
 
 
