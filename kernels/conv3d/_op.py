@@ -7,7 +7,7 @@ from torch import Tensor
 
 from medssm.kernels.dispatch import Operator
 
-OPERATOR = Operator("conv3d", {"torch": "medssm.kernels.conv3d._torch"})
+OPERATOR = Operator("conv3d", {"native": "medssm.kernels.conv3d._native", "torch": "medssm.kernels.conv3d._torch"})
 
 
 @torch.library.custom_op("medssm::conv3d", mutates_args=())

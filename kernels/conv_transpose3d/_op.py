@@ -7,7 +7,7 @@ from medssm.kernels.dispatch import Operator
 
 OPERATOR = Operator(
     "conv_transpose3d",
-    {"torch": "medssm.kernels.conv_transpose3d._torch"},
+    {"native": "medssm.kernels.conv_transpose3d._native", "torch": "medssm.kernels.conv_transpose3d._torch"},
 )
 
 

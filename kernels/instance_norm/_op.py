@@ -7,7 +7,7 @@ from medssm.kernels.dispatch import Operator
 
 OPERATOR = Operator(
     "instance_norm",
-    {"torch": "medssm.kernels.instance_norm._torch"},
+    {"native": "medssm.kernels.instance_norm._native", "torch": "medssm.kernels.instance_norm._torch"},
 )
 
 

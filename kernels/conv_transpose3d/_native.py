@@ -1,0 +1,37 @@
+"""The up-convolution by the native library, as one matrix product whose rows are written interleaved."""
+
+import torch
+from torch import Tensor
+
+from medssm.kernels import native
+from medssm.kernels.native.kept_weights import pack_matrix, packed
+from medssm.kernels.native.packing import address, pack
+from medssm.kernels.native.sources import dense_grids, describe
+from medssm.kernels.prediction import reason_against_tensors
+
+
+def unavailable(device: torch.device) -> str | None:
+    return "the native kernels run on the CPU only" if device.type != "cpu" else native.unavailable()
+
+
+def unsupported(x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
+    return reason_against_tensors(x, weight, bias)
+
+
+def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    (x,) = dense_grids([x])
+    batch, channels, *grid = x.shape
+    outputs = weight.shape[1]
+    weights = packed(weight, "transposed", _pack)
+    source = describe([x])
+    bias = None if bias is None else bias.contiguous()
+    y = x.new_empty(batch, outputs, *(2 * size for size in grid))
+    sizes = (batch, channels, outputs, *grid, torch.get_num_threads())
+    native.kernel("conv_transpose3d")(pack(address(y), address(source), address(weights), address(bias), *sizes))
+    return y
+
+
+def _pack(weight: Tensor) -> Tensor:
+    """Rows (output, offset in the block of 8), one column for each input channel."""
+    channels, outputs = weight.shape[:2]
+    return pack_matrix(weight, 8 * outputs, channels, (1, 8 * outputs))
