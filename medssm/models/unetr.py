@@ -78,8 +78,7 @@ class UpOutBlock(nn.Module):
                 parameter.div_(HEAD_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
-        bias = self.get_parameter("conv.bias")[:, None, None, None]
-        return HEAD_SCALE * (conv_transpose3d(x, self.conv.weight) + bias)
+        return HEAD_SCALE * conv_transpose3d(x, self.conv.weight, self.conv.bias)
 
 
 class UNETR(Recomputing):
