@@ -48,6 +48,12 @@ class FlipSettings(_Settings):
     z: FlipMode = "as-published"
     probability: Probability = 0.2
 
+    @property
+    def by_axis(self) -> dict[str, str]:
+        """Axis -> mode of the flips that happen."""
+        modes = {"x": self.x, "y": self.y, "z": self.z} if self.probability > 0 else {}
+        return {axis: mode for axis, mode in modes.items() if mode != "off"}
+
 
 class QuarterTurnSettings(_Settings):
     """Rotation by 90, 180 or 270 degrees about the z axis."""

@@ -94,6 +94,7 @@ def published_metadata(fit: Fit, path: Path) -> WeightsMetadata:
         class_names=BTCV_ORGANS if is_btcv else numbered,
         preprocessing=Preprocessing(spacing=info.spacing).model_dump(),
         window=info.window,
+        flips={} if info.is_ours else dict.fromkeys("xyz", "as-published"),
         licence=info.weights.licence if info.weights else "",
         source=f"{info.weights.repository} ({path.name})" if info.weights else path.name,
     )

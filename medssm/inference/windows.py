@@ -168,7 +168,7 @@ def stream_scores(
 
 def _row_corners(windows: Windows, start: int) -> list[Shape]:
     starts = [[start] if axis == windows.axis else s for axis, s in enumerate(windows.starts)]
-    return list(product(*starts))
+    return [(d, h, w) for d, h, w in product(*starts)]
 
 
 def _batches(corners: list[Shape], batch: int) -> Iterator[list[Shape]]:
@@ -300,7 +300,15 @@ def segment(
     def planes(axis: int, start: int, stop: int) -> Tensor:
         return image.narrow(axis + 1, start, stop - start)
 
-    options = {"blending": blending, "padding": padding, "batch": batch}
-    for slab in stream_scores(planes, network, windows, device=device or image.device, **options):
+    stream = stream_scores(
+        planes,
+        network,
+        windows,
+        blending=blending,
+        padding=padding,
+        batch=batch,
+        device=device or image.device,
+    )
+    for slab in stream:
         labels.narrow(windows.axis, slab.start, slab.stop - slab.start).copy_(largest_class(slab.scores)[0])
     return labels
