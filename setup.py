@@ -89,7 +89,8 @@ def compile_library(library: Path, scratch: Path) -> None:
         if source.name in COMPILED_ONCE:
             continue
         for isa, flags in variants.items():
-            jobs.append((source, scratch / f"{source.stem}.{isa}.o", f"{flags} -DMEDSSM_ISA={isa}"))
+            compiled = scratch / f"{source.parent.name}_{source.stem}.{isa}.o"
+            jobs.append((source, compiled, f"{flags} -DMEDSSM_ISA={isa}"))
     command = [*compiler, *FLAGS.split(), f"-I{NATIVE}"]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         list(pool.map(lambda job: run([*command, *job[2].split(), "-c", str(job[0]), "-o", str(job[1])]), jobs))

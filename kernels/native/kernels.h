@@ -2,10 +2,20 @@
 // (pointers, int64_t, double), so that Python packs it with struct.pack and no header is shared between the two.
 #pragma once
 
-#define MEDSSM_KERNELS(KERNEL) \
-    KERNEL(roof_exp2)          \
-    KERNEL(roof_fma)           \
-    KERNEL(roof_read)
+#define MEDSSM_KERNELS(KERNEL)       \
+    KERNEL(roof_exp2)                \
+    KERNEL(roof_fma)                 \
+    KERNEL(roof_read)                \
+    KERNEL(merge_sums)               \
+    KERNEL(selective_scan_forward)   \
+    KERNEL(selective_scan_backward)  \
+    KERNEL(pack_matrix)              \
+    KERNEL(fingerprint)              \
+    KERNEL(conv3d_winograd_pack)     \
+    KERNEL(conv3d_winograd)          \
+    KERNEL(conv3d_direct)            \
+    KERNEL(conv_transpose3d)         \
+    KERNEL(instance_norm)
 
 namespace medssm {
 

@@ -7,7 +7,6 @@ which costs a microsecond where filling a ctypes.Structure costs six, and pass t
 import ctypes
 import os
 import sys
-import warnings
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -22,12 +21,12 @@ ISA_VARIABLE = "MEDSSM_ISA"
 OPENMP_ENTRIES = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 
 
+@cache
 def unavailable() -> str | None:
-    """Why the native kernels cannot run here, as one sentence; None if they can. Warns once where they cannot."""
+    """Why the native kernels cannot run here, as one sentence; None if they can."""
     try:
         _load()
     except BackendError as error:
-        _warn_once(str(error))
         return str(error)
     return None
 
@@ -95,8 +94,3 @@ def _share_threads(library: ctypes.CDLL) -> bool:
     library.medssm_use_openmp.restype = None
     library.medssm_use_openmp(*entries)
     return True
-
-
-@cache
-def _warn_once(reason: str) -> None:
-    warnings.warn(f"{reason}. Until then medssm runs on its slow reference kernels.", stacklevel=3)

@@ -28,7 +28,7 @@ void parallel(int64_t threads, const Body& body) {
 struct Range {
     int64_t begin, end;
 };
-inline Range split(int64_t count, int thread, int threads) {
+static inline Range split(int64_t count, int thread, int threads) {
     return {count * thread / threads, count * (thread + 1) / threads};
 }
 

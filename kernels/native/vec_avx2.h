@@ -11,6 +11,9 @@ struct Vec {
     __m256 v;
 };
 
+// How many Vecs a loop may keep in registers, with room left for what it computes.
+constexpr int state_registers = 8;
+
 inline __m256i first_lanes(int n) {
     return _mm256_cmpgt_epi32(_mm256_set1_epi32(n), _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7));
 }

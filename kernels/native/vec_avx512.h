@@ -11,6 +11,9 @@ struct Vec {
     __m512 v;
 };
 
+// How many Vecs a loop may keep in registers, with room left for what it computes.
+constexpr int state_registers = 16;
+
 inline __mmask16 first_lanes(int n) { return static_cast<__mmask16>((1u << n) - 1u); }
 
 inline Vec load(const float* p) { return {_mm512_loadu_ps(p)}; }

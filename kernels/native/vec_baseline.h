@@ -13,6 +13,9 @@ struct Vec {
     Float4 v;
 };
 
+// How many Vecs a loop may keep in registers, with room left for what it computes.
+constexpr int state_registers = 8;
+
 inline Vec load(const float* p) {
     Vec x;
     std::memcpy(&x.v, p, sizeof x.v);

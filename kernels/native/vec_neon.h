@@ -11,6 +11,9 @@ struct Vec {
     float32x4_t v;
 };
 
+// How many Vecs a loop may keep in registers, with room left for what it computes.
+constexpr int state_registers = 16;
+
 inline Vec load(const float* p) { return {vld1q_f32(p)}; }
 inline void store(float* p, Vec x) { vst1q_f32(p, x.v); }
 inline Vec broadcast(float a) { return {vdupq_n_f32(a)}; }

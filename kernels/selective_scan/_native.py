@@ -1,5 +1,115 @@
-"""."""
+"""The selective scan on the CPU, in C++ (scan_forward.cpp, scan_backward.cpp)."""
+
+import torch
+from torch import Tensor
+
+from medssm.kernels import native
+from medssm.kernels.grid import Grid
+from medssm.kernels.layout import empty_states, empty_tokens
+from medssm.kernels.native.packing import address, merge, pack, partial_sum, strided, visits_table
+from medssm.kernels.selective_scan._reference import CHUNK
+
+# A task of the backward pass takes a multiple of this many channels, so that its blocks fill pairs of any vectors.
+SLICE = 32
+# Enough tasks for this many threads. Fixed, so that sums over channels are the same for any number of threads.
+TASKS = 16
+# Below this many state updates waking a second thread costs more than it saves.
+SMALL = 1 << 15
 
 
-def unavailable(device: object) -> str | None:
-    return "not built"
+def unavailable(device: torch.device) -> str | None:
+    if device.type != "cpu":
+        return "the native kernels run on the CPU only"
+    return native.unavailable()
+
+
+def unsupported(u: Tensor, *arguments: object) -> str | None:
+    if u.dtype not in (torch.float32, torch.bfloat16):
+        return f"the native scan takes float32 and bfloat16, not {u.dtype}"
+    return None
+
+
+def forward(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    dt_bias: Tensor | None,
+    dt_softplus: bool,
+    grid: Grid,
+    save_states: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    batch, dim, length = u.shape
+    state = A.shape[1]
+    y = empty_tokens(u)
+    last_state = A.new_empty(batch, dim, state)
+    checkpoints = A.new_empty((batch, -(-length // CHUNK), state, dim) if save_states else 0)
+    visits = visits_table(grid)
+    inputs = _inputs(u, dt, A, B, C, D, z, dt_bias, dt_softplus, visits)
+    saved = address(checkpoints) if save_states else 0
+    native.kernel("selective_scan_forward")(pack(*strided(y), address(last_state), saved, *inputs))
+    return y, last_state, checkpoints
+
+
+def backward(
+    grad_y: Tensor,
+    grad_last_state: Tensor | None,
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    dt_bias: Tensor | None,
+    dt_softplus: bool,
+    grid: Grid,
+    checkpoints: Tensor,
+) -> tuple[Tensor | None, ...]:
+    batch, groups = B.shape[:2]
+    slices, slice_dim = _slices(u.shape[1] // groups, batch * groups)
+    du, ddt, dz = (None if x is None else empty_tokens(x) for x in (u, dt, z))
+    dA, dD, ddt_bias = (None if x is None else partial_sum(x.new_empty(x.shape), batch) for x in (A, D, dt_bias))
+    dB, dC = (partial_sum(empty_states(x), slices) for x in (B, C))
+    sums = (dA, dD, ddt_bias, dB, dC)
+
+    outputs = (*strided(du), *strided(ddt), *strided(dz, 3), *(0 if x is None else address(x[1]) for x in sums))
+    visits = visits_table(grid)
+    inputs = _inputs(u, dt, A, B, C, D, z, dt_bias, dt_softplus, visits)
+    grad_last_state = None if grad_last_state is None else grad_last_state.contiguous()
+    states = (address(checkpoints), address(grad_last_state))
+    native.kernel("selective_scan_backward")(pack(*outputs, *states, slices, slice_dim, *strided(grad_y), *inputs))
+    merge([x for x in sums if x is not None])
+    dA, dD, ddt_bias, dB, dC = (None if x is None else x[0] for x in sums)
+    return du, ddt, dA, dB, dC, dD, dz, ddt_bias
+
+
+def _slices(group_dim: int, batch_groups: int) -> tuple[int, int]:
+    """Number of slices of a group's channels, and channels in each (the last may have fewer)."""
+    wanted = -(-TASKS // batch_groups)
+    slice_dim = -(-group_dim // (wanted * SLICE)) * SLICE
+    return -(-group_dim // slice_dim), slice_dim
+
+
+def _inputs(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    dt_bias: Tensor | None,
+    dt_softplus: bool,
+    visits: Tensor | None,
+) -> tuple[int, ...]:
+    """The fields of ScanInputs in scan.h."""
+    batch, dim, length = u.shape
+    state = A.shape[1]
+    threads = 1 if batch * dim * length * state < SMALL else torch.get_num_threads()
+    sizes = (batch, dim, length, state, B.shape[1], dt_softplus, u.dtype == torch.bfloat16, threads)
+    parameters = (*strided(A, 2), *strided(D, 1), *strided(dt_bias, 1))
+    return *sizes, address(visits), *parameters, *strided(u), *strided(dt), *strided(z, 3), *strided(B), *strided(C)
