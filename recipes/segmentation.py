@@ -18,7 +18,7 @@ from medssm.models import create_model
 from medssm.recipes.dice import dice_per_class, organ_mean
 from medssm.recipes.losses import inverse_root_weights, segmentation_losses
 from medssm.recipes.pictures import comparison
-from medssm.recipes.schema import DataSettings, Recipe
+from medssm.recipes.schema import DataSettings, Recipe, ValidationSettings
 from medssm.training import Task
 
 
@@ -44,7 +44,7 @@ class Segmentation(Task):
         self.recipe = recipe
         self.dataset = dataset
         self.organs = dataset.label_names
-        _check_classes(recipe, dataset)
+        check_classes(recipe.model.num_classes, dataset)
         preprocessing = recipe.data.preprocessing
         self.training = PreprocessedCases(dataset.training, preprocessing)
         self.validation = PreprocessedCases(dataset.validation, preprocessing)
@@ -99,7 +99,7 @@ class Segmentation(Task):
     def validate(self, model: nn.Module, index: int) -> CaseResult:
         case = self.validation[index]
         assert case.label is not None  # prepare() has seen to it
-        labels = segment_case(model, case.image, self.recipe)
+        labels = segment_on_grid(model, case.image, self.recipe.augmentation.crops.size, self.recipe.validation)
         dice = dice_per_class(labels, case.label, self.recipe.model.num_classes)
         return CaseResult(dice, comparison(case.image, case.label, labels) if index == 0 else None)
 
@@ -122,6 +122,7 @@ class Segmentation(Task):
             class_names=self.organs,
             preprocessing=recipe.data.preprocessing.model_dump(),
             window=recipe.augmentation.crops.size,
+            flips=recipe.augmentation.flips.by_axis,
             licence="of whoever trained them and of the data",
             source=f"recipe {recipe.name} on {self.dataset.name}, validation Dice {scores['dice']:.4f}",
         )
@@ -149,13 +150,14 @@ class Segmentation(Task):
         return dict(enumerate(counts.tolist()))
 
 
-def segment_case(model: nn.Module, image: Tensor, recipe: Recipe) -> Tensor:
-    """Labels (D, H, W) of a preprocessed scan (1, D, H, W), as the recipe's validation says."""
-    settings = recipe.validation
+def segment_on_grid(
+    model: nn.Module, image: Tensor, window: tuple[int, int, int], settings: ValidationSettings
+) -> Tensor:
+    """Labels (D, H, W) of a preprocessed scan (1, D, H, W), by a model in evaluation mode."""
     return segment(
         image,
         lambda windows: model(windows).float(),
-        recipe.augmentation.crops.size,
+        window,
         settings.overlap,
         blending=settings.blending,
         padding=settings.padding,
@@ -174,7 +176,7 @@ def open_dataset(data: DataSettings) -> Dataset:
     if data.folder == "phantom":
         from medssm.data.phantom import cached_phantom
 
-        folder = cached_phantom(*data.phantom_cases)
+        folder = cached_phantom(data.phantom_cases)
     else:
         folder = Path(data.folder)
     dataset = load_dataset(folder, data.fold)
@@ -186,10 +188,11 @@ def open_dataset(data: DataSettings) -> Dataset:
     return dataset
 
 
-def _check_classes(recipe: Recipe, dataset: Dataset) -> None:
+def check_classes(num_classes: int, dataset: Dataset) -> None:
+    """Raises UsageError if the dataset names labels that a model of so many classes does not have."""
     highest = max(dataset.label_names, default=0)
-    if highest >= recipe.model.num_classes:
+    if highest >= num_classes:
         raise UsageError(
-            f"{dataset.source}: names labels up to {highest}, but the model has {recipe.model.num_classes} classes; "
-            f"give --set model.num_classes={highest + 1}"
+            f"{dataset.source}: names labels up to {highest}, but the model has {num_classes} classes; "
+            f"train one with --set model.num_classes={highest + 1}"
         )

@@ -1,0 +1,142 @@
+"""The btcv recipe run on a small dataset: it learns, resumes exactly, and says what is wrong with the data."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from medssm.checkpoints import load_model
+from medssm.errors import DataError, MedssmError, UsageError
+from medssm.recipes import train
+
+SMALL = {
+    "model.num_classes": 3,
+    "augmentation.crops.size": (16, 16, 16),
+    "run.max_steps": 40,
+    "run.validate_every_steps": 20,
+    "run.accelerator": "cpu",
+}
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSSM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+
+
+def run(folder: Path, data: Path | str, resume: bool = False, **changes: Any) -> Any:
+    changes = {key.replace("__", "."): value for key, value in changes.items()}
+    return train("btcv", "mamband-xs", {**SMALL, "data.folder": str(data), **changes}, folder, resume)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "last.ckpt", weights_only=True)["model"]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, cube_dataset: Path) -> Path:
+    folder = tmp_path_factory.mktemp("trained") / "run"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDSSM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        run(folder, cube_dataset)
+    return folder
+
+
+def test_it_learns_the_cubes_of_unseen_scans(trained: Path) -> None:
+    rows = (trained / "metrics.csv").read_text().splitlines()
+    columns = rows[0].split(",")
+    last = dict(zip(columns, rows[-1].split(","), strict=True))
+    assert float(last["dice"]) > 0.5
+    assert float(last["dice"]) == pytest.approx(np.mean([float(last["dice/bright"]), float(last["dice/brighter"])]))
+
+
+def test_the_best_weights_say_what_prediction_needs(trained: Path) -> None:
+    model, metadata = load_model(trained)
+    assert metadata.model == "mamband-xs"
+    assert metadata.class_names == {1: "bright", 2: "brighter"}
+    assert metadata.window == (16, 16, 16)
+    assert metadata.preprocessing["spacing"] in ([3.0, 3.0, 3.0], (3.0, 3.0, 3.0))
+    assert model(torch.zeros(1, 1, 16, 16, 16)).shape == (1, 3, 16, 16, 16)
+
+
+def test_tensorboard_shows_every_organ_and_a_slice(trained: Path) -> None:
+    board = EventAccumulator(str(trained / "tensorboard")).Reload()
+    assert {"loss", "learning_rate", "dice", "dice/bright", "dice/brighter"} <= set(board.Tags()["scalars"])
+    [picture] = board.Tags()["images"]
+    assert (board.Images(picture)[0].height, board.Images(picture)[0].width) == (24, 72)
+
+
+def test_a_resumed_run_has_the_weights_of_an_unbroken_one(cube_dataset: Path, tmp_path: Path) -> None:
+    changes = {"schedule": {"kind": "warmup-cosine", "warmup_epochs": 2, "epochs": 9}, "augmentation__flips__x": "swap"}
+    run(tmp_path / "whole", cube_dataset, run__max_steps=6, **changes)
+    run(tmp_path / "parts", cube_dataset, run__max_steps=3, **changes)
+    run(tmp_path / "parts", cube_dataset, resume=True, run__max_steps=6, **changes)
+    whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
+    assert all(torch.equal(parts[name], value) for name, value in whole.items())
+
+
+def test_a_resumed_run_keeps_its_settings(trained: Path, cube_dataset: Path) -> None:
+    with pytest.raises(UsageError, match=r"but optimizer\.learning_rate, run\.seed would change"):
+        run(trained, cube_dataset, resume=True, optimizer__learning_rate=0.5, run__seed=3)
+
+
+def test_a_folder_without_a_run_is_not_resumed(tmp_path: Path, cube_dataset: Path) -> None:
+    with pytest.raises(UsageError, match="holds no run to resume"):
+        run(tmp_path, cube_dataset, resume=True)
+
+
+def spoil(dataset: Path, folder: Path, name: str, array: np.ndarray) -> Path:
+    """A copy of the dataset with one file replaced."""
+    shutil.copytree(dataset, folder)
+    nib.save(nib.Nifti1Image(array, np.diag([3.0, 3.0, 3.0, 1.0])), folder / name)
+    return folder
+
+
+def test_a_case_without_foreground_is_named(cube_dataset: Path, tmp_path: Path) -> None:
+    empty = np.zeros((24, 24, 24), np.uint8)
+    data = spoil(cube_dataset, tmp_path / "data", "labelsTr/label0002.nii.gz", empty)
+    with pytest.raises(DataError, match=r"label0002\.nii\.gz: has no labelled voxel"):
+        run(tmp_path / "run", data)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_label_beyond_the_classes_is_named(cube_dataset: Path, tmp_path: Path) -> None:
+    labels = np.full((24, 24, 24), 7, np.uint8)
+    data = spoil(cube_dataset, tmp_path / "data", "labelsTr/label0002.nii.gz", labels)
+    with pytest.raises(DataError, match=r"label0002\.nii\.gz: holds the label 7, .* --set model\.num_classes=8"):
+        run(tmp_path / "run", data)
+
+
+def test_a_case_that_cannot_be_read_is_named(cube_dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(cube_dataset, tmp_path / "data")
+    image = tmp_path / "data" / "imagesTr" / "img0003.nii.gz"
+    image.write_bytes(image.read_bytes()[:2000])
+    with pytest.raises(MedssmError, match=r"img0003\.nii\.gz"):
+        run(tmp_path / "run", tmp_path / "data")
+
+
+def test_a_dataset_of_more_classes_than_the_model_is_refused(cube_dataset: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"names labels up to 2, .* --set model\.num_classes=3"):
+        run(tmp_path / "run", cube_dataset, model__num_classes=2)
+
+
+def test_a_dataset_without_validation_cases_is_refused(cube_dataset: Path, tmp_path: Path) -> None:
+    shutil.copytree(cube_dataset, tmp_path / "data")
+    datalist = json.loads((tmp_path / "data" / "dataset_0.json").read_text())
+    datalist["training"] = datalist["training"][:1]
+    datalist["validation"] = []
+    (tmp_path / "data" / "dataset_0.json").write_text(json.dumps(datalist))
+    with pytest.raises(DataError, match="1 training and 0 validation cases"):
+        run(tmp_path / "run", tmp_path / "data")
+
+
+def test_without_data_it_says_where_btcv_is_had_and_offers_the_phantom(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"Synapse.*--data phantom"):
+        run(tmp_path / "run", "x", data__folder=None)
+    with pytest.raises(DataError, match=r"Synapse.*--data phantom"):
+        run(tmp_path / "run", tmp_path / "nowhere")
