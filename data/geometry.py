@@ -64,6 +64,20 @@ def is_sheared(affine: np.ndarray) -> bool:
     return bool(np.abs(cosines).max() > ORTHOGONAL_COSINE)
 
 
+def grid_offset(shape: Sequence[int], first: np.ndarray, second: np.ndarray) -> float:
+    """The farthest that two affines put the same voxel apart, in mm; it is at one of the grid's corners.
+
+    Args:
+        shape: (X, Y, Z) of both grids.
+
+    >>> grid_offset((11, 1, 1), np.eye(4), np.diag([1.01, 1, 1, 1]))
+    0.1
+    """
+    corners = np.stack(np.meshgrid(*([0, size - 1] for size in shape)), axis=-1).reshape(-1, 3)
+    difference = (first - second)[:3]
+    return round(float(np.linalg.norm(corners @ difference[:, :3].T + difference[:, 3], axis=1).max()), 9)
+
+
 def from_itk(spacing: Sequence[float], direction: Sequence[float], origin: Sequence[float]) -> np.ndarray:
     """The RAS+ affine of an ITK image: spacing (x, y, z), 9 direction cosines by row, origin in LPS+ mm."""
     affine = np.eye(4)

@@ -8,6 +8,7 @@ from typing import IO
 
 import nibabel as nib
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.spatialimages import HeaderDataError
@@ -15,7 +16,7 @@ from nibabel.wrapstruct import WrapStructError
 
 from medssm.data.geometry import check_affine, is_sheared
 from medssm.data.label_names import nifti_extension
-from medssm.errors import DataError
+from medssm.errors import DataError, GeometryError
 from medssm.files import atomic_path
 
 # What a damaged file makes nibabel and gzip raise.
@@ -37,14 +38,16 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, Nifti1Header]:
     become float32. Both matter for a scan of gigabytes. The affine is nibabel's choice: the sform where its code is
     not 0, else the qform, else pixdim alone.
 
-    Raises: DataError if the file is cut off, damaged or not a single 3-D scan; GeometryError for an impossible affine.
+    Raises: DataError if the file is cut off, damaged or not a single 3-D scan; GeometryError for an impossible affine
+        or a pixdim of zero, which nibabel would take for 1 mm and ITK for another scale than the sform's.
     """
     try:
-        if path.name.endswith(".gz"):
+        stored_pixdim = _stored_pixdim(path)
+        if _is_compressed(path):
             with gzip.open(path) as stream:
                 image, array = _read_stream(path, stream)
         else:
-            image = nib.load(path, mmap="r")
+            image = _mapped(path)
             _check_file_holds(path, image.header, path.stat().st_size)
             array = _voxels(path, image)
         affine = np.array(image.affine, dtype=np.float64)
@@ -55,13 +58,46 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, Nifti1Header]:
         raise DataError(f"{path}: cut off, damaged or no NIfTI file ({reason}); copy or download it again") from error
     affine[:3] *= _MILLIMETRES.get(int(image.header["xyzt_units"]) & 7, 1.0)
     check_affine(affine, path)
+    # nibabel mends a strange pixdim on loading; ITK reads it as it stands, so the output must have it as it stands.
+    image.header["pixdim"] = stored_pixdim
     return array, affine, image.header
 
 
-def _read_stream(path: Path, stream: IO[bytes]) -> tuple[Nifti1Image, np.ndarray]:
-    image_class = nib.Nifti2Image if stream.read(4) in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c") else Nifti1Image
+def _is_compressed(path: Path) -> bool:
+    return path.name.lower().endswith(".gz")
+
+
+def _stored_pixdim(path: Path) -> np.ndarray:
+    with gzip.open(path) if _is_compressed(path) else open(path, "rb") as stream:
+        header = _image_class(stream).header_class.from_fileobj(stream, check=False)
+    if header["magic"].item()[:2] != b"n+":
+        raise ImageFileError("no NIfTI header in one file with its voxels")
+    used = header["pixdim"][1 : 1 + min(3, max(1, int(header["dim"][0])))]
+    if not np.isfinite(used).all() or not used.all():
+        shown = ", ".join(f"{size:g}" for size in used)
+        raise GeometryError(
+            f"{path}: spacing ({shown}) mm in pixdim has a zero or is no number; correct the header "
+            "(medssm data check shows it)"
+        )
+    return header["pixdim"]
+
+
+def _image_class(stream: IO[bytes] | gzip.GzipFile) -> type[Nifti1Image]:
+    """NIfTI-2 or NIfTI-1 by the header's first four bytes, its own size."""
+    start = stream.read(4)
     stream.seek(0)
-    image = image_class.from_stream(stream)
+    return nib.Nifti2Image if start in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c") else Nifti1Image
+
+
+def _mapped(path: Path) -> Nifti1Image:
+    image = nib.load(path, mmap="r")
+    if not isinstance(image, Nifti1Image):
+        raise ImageFileError(f"{type(image).__name__} instead of a NIfTI volume")
+    return image
+
+
+def _read_stream(path: Path, stream: gzip.GzipFile) -> tuple[Nifti1Image, np.ndarray]:
+    image = _image_class(stream).from_stream(stream)
     _check_file_holds(path, image.header, path.stat().st_size * _DEFLATE_LIMIT)
     array = _voxels(path, image)
     # Only at its end does gzip compare the checksum: without this a damaged scan would be read as a good one.
@@ -79,14 +115,15 @@ def _check_file_holds(path: Path, header: Nifti1Header, available: int) -> None:
 
 def _voxels(path: Path, image: Nifti1Image) -> np.ndarray:
     """The voxels as (X, Y, Z) in the machine's byte order, scaled by the header's slope and intercept."""
-    stored = image.dataobj.get_unscaled()
+    proxy = image.dataobj
+    assert isinstance(proxy, ArrayProxy)
+    stored = proxy.get_unscaled()
     if stored.dtype.kind not in "iuf" or stored.dtype.itemsize > 8:
         raise DataError(f"{path}: voxels of type {stored.dtype} are no grey values; give a scan of plain numbers")
     array = _three_axes(path, stored)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    slope, inter = image.dataobj.slope, image.dataobj.inter
-    return array if (slope, inter) == (1, 0) else _scaled(array, slope, inter)
+    return array if (proxy.slope, proxy.inter) == (1, 0) else _scaled(array, proxy.slope, proxy.inter)
 
 
 def _three_axes(path: Path, array: np.ndarray) -> np.ndarray:
@@ -144,5 +181,6 @@ def write(path: Path, array: np.ndarray, header: Nifti1Header, names: Mapping[in
     image_class = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else Nifti1Image
     # Without an affine nibabel takes over the header's own geometry instead of writing it anew.
     image = image_class(array.reshape(stored, order="F"), None, out)
+    image.header["pixdim"] = header["pixdim"]
     with atomic_path(path) as temporary:
         nib.save(image, temporary)

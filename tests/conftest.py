@@ -1,10 +1,16 @@
-"""Set up before medssm is imported: Triton's interpreter where there is no GPU, and scratch memory full of NaN."""
+"""Set up before medssm is imported: Triton's interpreter where there is no GPU, and scratch memory full of NaN.
+
+And the real scans, for the tests that use them.
+"""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
+
+REAL_CT = Path(__file__).parents[2] / "shared" / "data" / "real_ct"
 
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
@@ -18,3 +24,11 @@ def nan_in_unwritten_memory() -> Iterator[None]:
     torch.use_deterministic_algorithms(True, warn_only=True)
     yield
     torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+
+
+@pytest.fixture(scope="session")
+def real_ct() -> Path:
+    """The folder of small real scans; the project holds no copy of them."""
+    if not REAL_CT.is_dir():
+        pytest.skip(f"no real scans at {REAL_CT}; put them there to run this test")
+    return REAL_CT

@@ -1,0 +1,72 @@
+"""`medssm data`: what is wrong with a dataset, and a synthetic one."""
+
+import json as json_format
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from medssm.data.checks import Report
+
+
+def register(app: typer.Typer) -> None:
+    group = typer.Typer(help="Check a dataset, or write the phantom dataset.", no_args_is_help=True)
+    group.command()(check)
+    group.command()(phantom)
+    app.add_typer(group, name="data")
+
+
+def check(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A dataset: BTCV, Decathlon or nnU-Net layout.")],
+    fold: Annotated[int, typer.Option(min=0, help="Which dataset_<fold>.json or fold of splits_final.json.")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+) -> None:
+    """Read every case and list every fault at once; exit code 1 if there is any."""
+    from medssm.cli.terminal import case_progress, console
+    from medssm.data.checks import check_dataset
+
+    with case_progress("Checking") as progress:
+        report = check_dataset(folder, fold, progress)
+    if json:
+        typer.echo(json_format.dumps(report.as_json(), indent=2))
+    else:
+        out = console()
+        if report.findings:
+            out.print(_table(report))
+        out.print(_summary(report), highlight=False)
+    if report.faults:
+        raise typer.Exit(1)
+
+
+def phantom(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must be empty or absent.")],
+    cases: Annotated[int, typer.Option(min=1, help="Number of cases.")] = 16,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cases.")] = 0,
+) -> None:
+    """Write a synthetic abdomen CT dataset with 13 organs in BTCV's layout."""
+    from medssm.data.phantom import write_phantom
+
+    write_phantom(folder, cases=cases, seed=seed)
+    typer.echo(f"{cases} cases written to {folder}")
+
+
+def _table(report: "Report") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("file", "what", "finding")
+    for finding in (*report.faults, *report.notes):
+        file = finding.file.resolve()
+        shown = file.relative_to(report.folder.resolve()) if file.is_relative_to(report.folder.resolve()) else file
+        style = "dim" if finding.is_note else None
+        table.add_row(escape(str(shown)), finding.kind, escape(finding.message), style=style)
+    return table
+
+
+def _summary(report: "Report") -> str:
+    counts = ", ".join(f"{count} {part}" for part, count in report.counts.items())
+    faults, notes = len(report.faults), len(report.notes)
+    return f"{report.name}: {counts}; {faults or 'no'} fault{'s' * (faults != 1)}, {notes} note{'s' * (notes != 1)}"

@@ -1,0 +1,6 @@
+"""What is wrong with a dataset, found before training rather than in its third hour."""
+
+from medssm.data.checks.dataset import check_dataset
+from medssm.data.checks.findings import Finding, Report
+
+__all__ = ["Finding", "Report", "check_dataset"]
