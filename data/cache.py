@@ -16,7 +16,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.progress import track
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -24,6 +23,7 @@ from torch import Tensor
 from medssm.data.datalist import Case
 from medssm.data.network_grid import PreprocessedCase, preprocess_case
 from medssm.data.preprocessing import Preprocessing
+from medssm.data.progress import tracked
 from medssm.data.transforms.candidates import CropCandidates, crop_candidates
 from medssm.errors import DataError
 from medssm.files import atomic_path, cache_folder
@@ -89,8 +89,7 @@ class PreprocessedCases(Sequence[CachedCase]):
         """Preprocesses every case that is not in the cache yet, and drops files that nothing has used for long."""
         remove_unused(self.folder)
         missing = [index for index in range(len(self)) if _read(self.path(index), "") is None]
-        hidden = not missing or not os.isatty(2)
-        for index in track(missing, "Preprocessing", disable=hidden):
+        for index in tracked(missing, len(missing), "Preprocessing"):
             self[index]
 
 
