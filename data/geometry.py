@@ -19,6 +19,9 @@ RAS_LPS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Two axes whose cosine is below this are orthogonal: float32 headers leave up to about 1e-6, a tilted gantry 1e-2.
 ORTHOGONAL_COSINE = 1e-4
 
+# Corners that lie this share of a voxel apart are rounding of a header, not another grid.
+_SAME_GRID = 0.01
+
 
 @overload
 def reverse_order(values: np.ndarray) -> np.ndarray: ...
@@ -76,6 +79,11 @@ def grid_offset(shape: Sequence[int], first: np.ndarray, second: np.ndarray) -> 
     corners = np.stack(np.meshgrid(*([0, size - 1] for size in shape)), axis=-1).reshape(-1, 3)
     difference = (first - second)[:3]
     return round(float(np.linalg.norm(corners @ difference[:, :3].T + difference[:, 3], axis=1).max()), 9)
+
+
+def is_same_grid(shape: Sequence[int], first: np.ndarray, second: np.ndarray) -> bool:
+    """Whether two affines put every voxel in the same place, but for rounding: within a hundredth of a voxel."""
+    return grid_offset(shape, first, second) <= _SAME_GRID * min(spacing_of(first))
 
 
 def from_itk(spacing: Sequence[float], direction: Sequence[float], origin: Sequence[float]) -> np.ndarray:

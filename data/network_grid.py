@@ -8,14 +8,11 @@ import torch
 from torch import Tensor
 
 from medssm.data.datalist import Case
-from medssm.data.geometry import spacing_of
+from medssm.data.geometry import grid_offset, is_same_grid, spacing_of
 from medssm.data.preprocessing import Preprocessing
 from medssm.data.resampling import resample_linear, resample_nearest, resampling_steps
 from medssm.data.volume import read_volume
 from medssm.errors import DataError, GeometryError
-
-# Affines of an image and its label map this near, in mm per voxel and in mm, are the same.
-AFFINE_TOLERANCE = 1e-3
 
 
 class PreprocessedCase(NamedTuple):
@@ -135,8 +132,8 @@ def _check_same_grid(image: _Grid, label: _Grid, path: str) -> None:
             f"{path}: has shape {label.array.shape} but its image has {image.array.shape}; "
             "resample one to the other (medssm data check lists such pairs)"
         )
-    if not np.allclose(image.affine, label.affine, atol=AFFINE_TOLERANCE):
-        apart = float(np.abs(image.affine - label.affine).max())
+    if not is_same_grid(image.array.shape, image.affine, label.affine):
+        apart = grid_offset(image.array.shape, image.affine, label.affine)
         raise GeometryError(
             f"{path}: its affine differs from its image's by up to {apart:.3g} mm; "
             "correct the header of one of them (medssm data check lists such pairs)"

@@ -7,11 +7,8 @@ import nibabel as nib
 import numpy as np
 
 from medssm.data.checks.findings import Finding
-from medssm.data.geometry import grid_offset
+from medssm.data.geometry import grid_offset, is_same_grid
 from medssm.data.volume import Volume
-
-# Corners that lie this share of a voxel apart are rounding, not another grid.
-_SAME_GRID = 0.01
 
 # More values than any label map has: TotalSegmentator's has 118.
 _MOST_LABELS = 128
@@ -63,8 +60,8 @@ def check_pair(path: Path, label: Volume, image: Volume) -> Iterator[Finding]:
         shapes = f"shape {_times(label.shape)}, but {image.path.name} has {_times(image.shape)}"
         yield Finding(path, "shape", f"{shapes}; resample the label map to its image")
         return
-    offset = grid_offset(image.shape, label.affine, image.affine)
-    if offset > _SAME_GRID * min(image.spacing):
+    if not is_same_grid(image.shape, image.affine, label.affine):
+        offset = grid_offset(image.shape, image.affine, label.affine)
         axes = ("".join(nib.aff2axcodes(volume.affine)) for volume in (label, image))
         turned = " and axes {} instead of {}".format(*axes)
         yield Finding(path, "affine", f"lies up to {offset:.3g} mm off {image.path.name}{turned}; correct the header")

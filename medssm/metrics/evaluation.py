@@ -9,15 +9,13 @@ from pathlib import Path
 
 import numpy as np
 
+from medssm.data.geometry import grid_offset, is_same_grid
 from medssm.data.organs import BTCV_ORGANS
 from medssm.data.volume import Volume, find_volumes, read_volume, volume_stem
 from medssm.errors import DataError, GeometryError
 from medssm.files import atomic_path
 from medssm.metrics.organ_scores import OrganScore, score_case
 from medssm.metrics.summary import Mean, OrganSummary, summarise
-
-# Two affines are the same grid if no corner of it moves by more than this, in mm.
-AFFINE_TOLERANCE_MM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -125,10 +123,8 @@ def _check_same_grid(prediction: Volume, reference: Volume) -> None:
     pair = f"{prediction.path} and {reference.path}"
     if prediction.shape != reference.shape:
         raise GeometryError(f"{pair}: shapes {prediction.shape} and {reference.shape} differ; they are not one case")
-    corners = np.array(np.meshgrid(*[(0, n - 1) for n in prediction.shape], indexing="ij")).reshape(3, -1)
-    difference = (prediction.affine - reference.affine)[:3]
-    apart = float(np.abs(difference[:, :3] @ corners + difference[:, 3:]).max())
-    if apart > AFFINE_TOLERANCE_MM:
+    if not is_same_grid(prediction.shape, prediction.affine, reference.affine):
+        apart = grid_offset(prediction.shape, prediction.affine, reference.affine)
         raise GeometryError(f"{pair}: their affines place a voxel {apart:.3g} mm apart; they are not on one grid")
 
 
