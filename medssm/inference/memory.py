@@ -63,9 +63,9 @@ class MemoryEstimate:
             "network": self.network,
             "planes": self.slab + self.restoring,
         }
-        listed = ", ".join(f"{name} {in_gibibytes(size)}" for name, size in parts.items())
+        listed = ", ".join(f"{name} {shown_size(size)}" for name, size in parts.items())
         passes = f", in {self.passes} passes" if self.passes > 1 else ""
-        return f"about {in_gibibytes(self.total)} of memory ({listed}), {self.windows} windows{passes}"
+        return f"about {shown_size(self.total)} of memory ({listed}), {self.windows} windows{passes}"
 
 
 def fit_memory(
@@ -115,7 +115,7 @@ def fit_memory(
             return passes, estimate
     where = "the bound of --memory" if bound is not None else "what this machine has free"
     raise UsageError(
-        f"at least {in_gibibytes(estimate.total)} of memory are needed and {where} is {in_gibibytes(limit)}; "
+        f"at least {shown_size(estimate.total)} of memory are needed and {where} is {shown_size(limit)}; "
         "give a larger bound, a smaller window's network, or crop the scan"
     )
 
@@ -135,8 +135,8 @@ def activation_bytes(network: nn.Module, window: tuple[int, ...], in_channels: i
 
     The network is traced on the meta device, where tensors have shapes and no memory.
     """
-    named = (*network.named_parameters(), *network.named_buffers())
-    weights = {name: tensor.detach().to("meta") for name, tensor in named}
+    weights: dict[str, Tensor] = {name: buffer.to("meta") for name, buffer in network.named_buffers()}
+    weights |= {name: nn.Parameter(weight.to("meta")) for name, weight in network.named_parameters()}
     with torch.inference_mode(), _LiveTensors() as live:
         torch.func.functional_call(network, weights, torch.empty(batch, in_channels, *window, device="meta"))
     return live.peak
@@ -212,6 +212,12 @@ def parse_memory(text: str) -> int:
     return int(size)
 
 
-def in_gibibytes(size: int | None) -> str:
-    """A size for people, such as "3.45 GiB"."""
-    return "unknown" if size is None else f"{size / 2**30:.2f} GiB"
+def shown_size(size: int | None) -> str:
+    """A size for people.
+
+    >>> shown_size(3 << 30), shown_size(20 << 20)
+    ('3.00 GiB', '20 MiB')
+    """
+    if size is None:
+        return "unknown"
+    return f"{size / 2**30:.2f} GiB" if size >= 1 << 30 else f"{size / 2**20:.0f} MiB"
