@@ -86,8 +86,9 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 
 def _backward(ctx: Any, grad_y: Tensor) -> tuple[Any, ...]:
-    dx, dweight, dbias = convolve_backward(grad_y, *ctx.saved_tensors, *ctx.settings)
-    return (dx, dweight, None if ctx.saved_tensors[2] is None else dbias, *[None] * len(ctx.settings))
+    x, weight, bias = ctx.saved_tensors  # once: a recomputed tensor is handed out a single time
+    dx, dweight, dbias = convolve_backward(grad_y, x, weight, bias, *ctx.settings)
+    return (dx, dweight, None if bias is None else dbias, *[None] * len(ctx.settings))
 
 
 convolve.register_autograd(_backward, setup_context=_setup_context)

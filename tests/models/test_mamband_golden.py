@@ -1,8 +1,8 @@
 """The published variants beside the official implementation: entries, and outputs at every depth.
 
 golden/*.keys.json and golden/*.golden.npz were written by the official code in evaluation mode, in float32 on a CPU,
-with every parameter set by `filled(name, shape)` of conftest.py. A wrong LayerNorm eps alone moves the logits by 5e-5, a
-wrong order, direction or skip by 0.5 and more.
+with every parameter set by `filled(name, shape)` of conftest.py. A wrong LayerNorm eps alone moves the logits by 5e-5,
+a wrong order, direction or skip by 0.5 and more.
 """
 
 import json
@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from medssm.models import create_model
 from medssm.models.registry import count_parameters
 
