@@ -1,12 +1,15 @@
 """Set up before medssm is imported: Triton's interpreter where there is no GPU, and scratch memory full of NaN.
 
-And the real scans, for the tests that use them.
+And the scans that several parts need: real ones, and a small dataset of cubes.
 """
 
+import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 import torch
 
@@ -32,3 +35,31 @@ def real_ct() -> Path:
     if not REAL_CT.is_dir():
         pytest.skip(f"no real scans at {REAL_CT}; put them there to run this test")
     return REAL_CT
+
+
+@pytest.fixture(scope="session")
+def cube_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Four training and two validation scans of 24^3 voxels at 3 mm in which two bright cubes are the organs."""
+    folder = tmp_path_factory.mktemp("cubes")
+    random = np.random.default_rng(0)
+    pairs = [_write_cubes(folder, number, random) for number in range(1, 7)]
+    datalist = {
+        "labels": {"0": "background", "1": "bright", "2": "brighter"},
+        "training": pairs[:4],
+        "validation": pairs[4:],
+    }
+    (folder / "dataset_0.json").write_text(json.dumps(datalist))
+    return folder
+
+
+def _write_cubes(folder: Path, number: int, random: np.random.Generator) -> dict[str, str]:
+    labels = np.zeros((24, 24, 24), np.uint8)
+    for label, start in ((1, random.integers(1, 5, 3)), (2, random.integers(12, 15, 3))):
+        x, y, z = start
+        labels[x : x + 8, y : y + 8, z : z + 8] = label
+    image = random.normal(-100, 10, labels.shape) + 130 * labels
+    names = {"image": f"imagesTr/img{number:04}.nii.gz", "label": f"labelsTr/label{number:04}.nii.gz"}
+    for name, array in zip(names.values(), (image.astype(np.int16), labels), strict=True):
+        (folder / name).parent.mkdir(exist_ok=True)
+        nib.save(nib.Nifti1Image(array, np.diag([3.0, 3.0, 3.0, 1.0])), folder / name)
+    return names
