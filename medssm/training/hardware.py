@@ -50,11 +50,15 @@ def deterministic() -> Iterator[None]:
     """Within it torch uses algorithms that give the same result every time, where it has them."""
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     algorithms: Any = torch.utils.deterministic  # a class that poses as a module
-    before = torch.are_deterministic_algorithms_enabled(), algorithms.fill_uninitialized_memory
+    enabled, warn_only = (
+        torch.are_deterministic_algorithms_enabled(),
+        torch.is_deterministic_algorithms_warn_only_enabled(),
+    )
+    fill = algorithms.fill_uninitialized_memory
     torch.use_deterministic_algorithms(True, warn_only=True)
     algorithms.fill_uninitialized_memory = False
     try:
         yield
     finally:
-        torch.use_deterministic_algorithms(before[0])
-        algorithms.fill_uninitialized_memory = before[1]
+        torch.use_deterministic_algorithms(enabled, warn_only=warn_only)
+        algorithms.fill_uninitialized_memory = fill

@@ -62,6 +62,8 @@ def fit(task: Task, settings: TrainingSettings, folder: Path, recipe: str = "", 
         DataError: if a sample cannot be read; the state is saved first.
     """
     fabric = launch(settings.run)
+    with fabric.rank_zero_first(local=True):
+        task.prepare()
     run = RunFolder(Path(fabric.broadcast(str(folder))))
     if fabric.is_global_zero:
         if not resume:

@@ -22,6 +22,9 @@ class Task(ABC):
     loss_names: tuple[str, ...] = ("loss",)
     score_names: tuple[str, ...]
 
+    def prepare(self) -> None:  # noqa: B027 (having nothing to prepare is fine)
+        """What is done once before anything else, such as filling a cache; on each machine one process goes first."""
+
     @abstractmethod
     def build_model(self) -> nn.Module:
         """The untrained network; called once, with torch's generator seeded."""

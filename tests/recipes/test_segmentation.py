@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,37 +15,25 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from medssm.checkpoints import load_model
 from medssm.errors import DataError, MedssmError, UsageError
 from medssm.recipes import train
+from medssm.training import Outcome
 
-SMALL = {
-    "model.num_classes": 3,
-    "augmentation.crops.size": (16, 16, 16),
-    "run.max_steps": 40,
-    "run.validate_every_steps": 20,
-    "run.accelerator": "cpu",
-}
+Run = Callable[..., Outcome]
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("MEDSSM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+@pytest.fixture
+def run(small_recipe: dict[str, Any]) -> Run:
+    """train() on a folder and a dataset with changes, where `run__seed` stands for run.seed."""
 
+    def call(folder: Path, data: Path | None, resume: bool = False, **changes: Any) -> Outcome:
+        changes = {key.replace("__", "."): value for key, value in changes.items()}
+        overrides = {**small_recipe, "data.folder": data and str(data), **changes}
+        return train("btcv", "mamband-xs", overrides, folder, resume)
 
-def run(folder: Path, data: Path | str, resume: bool = False, **changes: Any) -> Any:
-    changes = {key.replace("__", "."): value for key, value in changes.items()}
-    return train("btcv", "mamband-xs", {**SMALL, "data.folder": str(data), **changes}, folder, resume)
+    return call
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "last.ckpt", weights_only=True)["model"]
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, cube_dataset: Path) -> Path:
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MEDSSM_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
-        run(folder, cube_dataset)
-    return folder
 
 
 def test_it_learns_the_cubes_of_unseen_scans(trained: Path) -> None:
@@ -71,7 +60,7 @@ def test_tensorboard_shows_every_organ_and_a_slice(trained: Path) -> None:
     assert (board.Images(picture)[0].height, board.Images(picture)[0].width) == (24, 72)
 
 
-def test_a_resumed_run_has_the_weights_of_an_unbroken_one(cube_dataset: Path, tmp_path: Path) -> None:
+def test_a_resumed_run_has_the_weights_of_an_unbroken_one(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
     changes = {"schedule": {"kind": "warmup-cosine", "warmup_epochs": 2, "epochs": 9}, "augmentation__flips__x": "swap"}
     run(tmp_path / "whole", cube_dataset, run__max_steps=6, **changes)
     run(tmp_path / "parts", cube_dataset, run__max_steps=3, **changes)
@@ -80,12 +69,12 @@ def test_a_resumed_run_has_the_weights_of_an_unbroken_one(cube_dataset: Path, tm
     assert all(torch.equal(parts[name], value) for name, value in whole.items())
 
 
-def test_a_resumed_run_keeps_its_settings(trained: Path, cube_dataset: Path) -> None:
+def test_a_resumed_run_keeps_its_settings(run: Run, trained: Path, cube_dataset: Path) -> None:
     with pytest.raises(UsageError, match=r"but optimizer\.learning_rate, run\.seed would change"):
         run(trained, cube_dataset, resume=True, optimizer__learning_rate=0.5, run__seed=3)
 
 
-def test_a_folder_without_a_run_is_not_resumed(tmp_path: Path, cube_dataset: Path) -> None:
+def test_a_folder_without_a_run_is_not_resumed(run: Run, tmp_path: Path, cube_dataset: Path) -> None:
     with pytest.raises(UsageError, match="holds no run to resume"):
         run(tmp_path, cube_dataset, resume=True)
 
@@ -97,7 +86,7 @@ def spoil(dataset: Path, folder: Path, name: str, array: np.ndarray) -> Path:
     return folder
 
 
-def test_a_case_without_foreground_is_named(cube_dataset: Path, tmp_path: Path) -> None:
+def test_a_case_without_foreground_is_named(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
     empty = np.zeros((24, 24, 24), np.uint8)
     data = spoil(cube_dataset, tmp_path / "data", "labelsTr/label0002.nii.gz", empty)
     with pytest.raises(DataError, match=r"label0002\.nii\.gz: has no labelled voxel"):
@@ -105,14 +94,14 @@ def test_a_case_without_foreground_is_named(cube_dataset: Path, tmp_path: Path) 
     assert not (tmp_path / "run").exists()
 
 
-def test_a_label_beyond_the_classes_is_named(cube_dataset: Path, tmp_path: Path) -> None:
+def test_a_label_beyond_the_classes_is_named(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
     labels = np.full((24, 24, 24), 7, np.uint8)
     data = spoil(cube_dataset, tmp_path / "data", "labelsTr/label0002.nii.gz", labels)
     with pytest.raises(DataError, match=r"label0002\.nii\.gz: holds the label 7, .* --set model\.num_classes=8"):
         run(tmp_path / "run", data)
 
 
-def test_a_case_that_cannot_be_read_is_named(cube_dataset: Path, tmp_path: Path) -> None:
+def test_a_case_that_cannot_be_read_is_named(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(cube_dataset, tmp_path / "data")
     image = tmp_path / "data" / "imagesTr" / "img0003.nii.gz"
     image.write_bytes(image.read_bytes()[:2000])
@@ -120,12 +109,12 @@ def test_a_case_that_cannot_be_read_is_named(cube_dataset: Path, tmp_path: Path)
         run(tmp_path / "run", tmp_path / "data")
 
 
-def test_a_dataset_of_more_classes_than_the_model_is_refused(cube_dataset: Path, tmp_path: Path) -> None:
+def test_a_dataset_of_more_classes_than_the_model_is_refused(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"names labels up to 2, .* --set model\.num_classes=3"):
         run(tmp_path / "run", cube_dataset, model__num_classes=2)
 
 
-def test_a_dataset_without_validation_cases_is_refused(cube_dataset: Path, tmp_path: Path) -> None:
+def test_a_dataset_without_validation_cases_is_refused(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(cube_dataset, tmp_path / "data")
     datalist = json.loads((tmp_path / "data" / "dataset_0.json").read_text())
     datalist["training"] = datalist["training"][:1]
@@ -135,8 +124,8 @@ def test_a_dataset_without_validation_cases_is_refused(cube_dataset: Path, tmp_p
         run(tmp_path / "run", tmp_path / "data")
 
 
-def test_without_data_it_says_where_btcv_is_had_and_offers_the_phantom(tmp_path: Path) -> None:
+def test_without_data_it_says_where_btcv_is_had_and_offers_the_phantom(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"Synapse.*--data phantom"):
-        run(tmp_path / "run", "x", data__folder=None)
+        run(tmp_path / "run", None)
     with pytest.raises(DataError, match=r"Synapse.*--data phantom"):
         run(tmp_path / "run", tmp_path / "nowhere")
