@@ -10,8 +10,14 @@ from medssm.cli.errors import run
 COMMANDS: tuple[str, ...] = (
     # one line each
     "evaluate",
+    "data",
     "doctor",
+    "demo",
     "train",
+    "validate",
+    "predict",
+    "models",
+    "weights",
 )
 
 
