@@ -19,7 +19,7 @@ def scan(codes: str, spacing: tuple[float, float, float]) -> Volume:
     rng = np.random.default_rng(7)
     array = np.full((31, 26, 37), -1000, np.int16)
     array[3:25, 6:, 2:-8] = rng.integers(-170, 300, (22, 20, 27))
-    axes = nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(codes), array.shape)[:3, :3]
+    axes = np.linalg.inv(nib.orientations.inv_ornt_aff(nib.orientations.axcodes2ornt(codes), array.shape))[:3, :3]
     return Volume(array, nib.affines.from_matvec(axes @ np.diag(spacing), [5.0, -7.0, 9.0]))
 
 
