@@ -54,8 +54,8 @@ def phantom_scan(seed: int, case: int, spacing: tuple[float, float]) -> PhantomS
 
 
 def _pose(vary: Variation) -> Pose:
-    size = vary.factor(0.04)
-    scale = size * np.exp(vary.point((0, 0, 0), (0.04, 0.05, 0.03)))
+    size = vary.factor(0.028)
+    scale = size * np.exp(vary.point((0, 0, 0), (0.03, 0.036, 0.026)))
     return Pose(rotation(vary.angles((0, 0, 0), 2.5)), scale, vary.point((0, 0, 0), 8))
 
 

@@ -84,7 +84,7 @@ def _anatomy(vary: Variation, trunk: Trunk) -> Anatomy:
 def _kidney(vary: Variation, centre: np.ndarray, side: int) -> Shape:
     """A bean whose hollow faces the spine; its upper pole leans towards it."""
     turn = rotation(vary.angles((8, side * -9, side * 12), 4))
-    half = vary.sizes((26, 24, 51), 0.04)
+    half = vary.sizes((25.5, 23.5, 50.5), 0.036)
     whole = Ellipsoid(centre, half, turn, exponent=2.5)
     hollow = Ellipsoid(centre + turn @ [-side * half[0] * 0.85, half[1] * 0.2, 0], (half[0] * 0.62, 9, 17), turn)
     return Outside(whole, (hollow,))
@@ -173,8 +173,8 @@ def _stomach(vary: Variation, anatomy: Anatomy) -> list[Structure]:
 def _pancreas(vary: Variation, anatomy: Anatomy) -> list[Structure]:
     knots = np.array([(36, 12, -18), (29, 18, 0), (9, 27, 15), (-22, 24, 26), (-52, 3, 37), (-76, -14, 46)])
     moved = knots + anatomy.pancreas_shift + [vary.point((0, 0, 0), 2) for _ in knots]
-    size = vary.factor(0.07)
-    shape = Tube.through(moved, np.array([16.5, 17, 12, 13.5, 13.5, 10.5]) * size, flatten=(1, 0.95, 1))
+    size = vary.factor(0.055)
+    shape = Tube.through(moved, np.array([16, 16.5, 12, 13.2, 13.2, 10.5]) * size, flatten=(1, 0.95, 1))
     free = Outside(shape, (anatomy.spleen, anatomy.kidneys[1]), margin=1.5)
     return [Structure(free, vary.normal(98, 11), LABELS["pancreas"], texture=14)]
 
@@ -186,7 +186,9 @@ def _great_vessels(vary: Variation, anatomy: Anatomy) -> list[Structure]:
     wide, vein = vary.factor(0.08), vary.factor(0.1)
     aorta_tube = Tube.through(aorta + sway * 0.7, np.array([12, 11.5, 11, 9.5, 8.5]) * wide, step=16)
     cava_tube = Tube.through(cava + sway, np.array([12, 12, 12, 12, 11, 10]) * vein, (1, 0.8, 1), step=16)
-    painted = []
+    mesenteric = Tube.through([(-7, -14, 8), (-6, 2, -8), (-4, 14, -50), (0, 22, -82)], [4, 4, 3.5, 3])
+    celiac = Tube.through([(-7, -16, 30), (-5, 2, 33), (14, 12, 38)], [4, 3.5, 3])
+    painted = [Structure(mesenteric, anatomy.arteries), Structure(celiac, anatomy.arteries)]
     for side in (1, -1):
         for start, level, radius in ((aorta[-1], anatomy.arteries, 6), (cava[-1], anatomy.veins - 10, 7)):
             knots = [start + np.array((side * 2, 0, 2)), (side * 30, -14, -125), (side * 48, -4, -165)]
@@ -209,11 +211,8 @@ def _portal_veins(vary: Variation, anatomy: Anatomy) -> list[Structure]:
     )
     left = Tube.through([gate, gate + vary.point((-14, 14, 14), 2)], np.array([6, 4]) * size)
     mesenteric = Tube.through([join, join + np.array((-4, 8, -34)), (6, 24, -78)], [6.5, 6, 4])
-    artery = Tube.through([(-7, -14, 8), (-6, 2, -8), (-4, 14, -50), (0, 22, -82)], [4, 4, 3.5, 3])
     label = LABELS["portal and splenic veins"]
     return [
-        Structure(artery, anatomy.arteries),
-        Structure(Tube.through([(-7, -16, 30), (-5, 2, 33), (14, 12, 38)], [4, 3.5, 3]), anatomy.arteries),
         Structure(mesenteric, anatomy.veins + 8),
         Structure(Union((splenic, trunk, right, left)), anatomy.veins + 10, label, texture=5),
     ]
