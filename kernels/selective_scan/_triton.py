@@ -1,5 +1,289 @@
-"""."""
+"""The scan on GPUs, in Triton.
+
+Lanes are channels: a program of one warp walks a block of channels through the tokens and keeps all their states in
+registers. Where batch and channels are too few to fill the device, the sequence is cut into spans and scanned at two
+levels: every span from zero, the states carried from span to span, and every span again from the state that enters
+it. The order of a grid only changes the table of addresses. Sums over channels, batch and spans go through scratch
+memory and are added in a fixed order, so results do not depend on timing.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from medssm.kernels.grid import Grid
+from medssm.kernels.layout import empty_states, empty_tokens
+from medssm.kernels.selective_scan._reference import CHUNK
+from medssm.kernels.triton_device import programs_to_fill, unavailable
+
+__all__ = ["backward", "forward", "unavailable", "unsupported"]
+
+CHUNKS_PER_SPAN = 4  # shorter spans cost more in carrying than they gain
+STATES_PER_THREAD = 16
+FORWARD_UNROLL = 4
+BACKWARD_UNROLL = 4
 
 
-def unavailable(device: object) -> str | None:
-    return "not built"
+def unsupported(u: Tensor, *arguments: object) -> str | None:
+    if u.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        return f"the triton scan computes in float32 and has no {u.dtype}"
+    return None
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How the work is cut: blocks of j * w channels within a group, and spans of `span_length` tokens."""
+
+    batch: int
+    blocks_per_group: int
+    groups: int
+    spans: int
+    span_length: int
+    state: int
+    j: int
+    w: int
+
+    @property
+    def blocks(self) -> int:
+        return self.groups * self.blocks_per_group
+
+    @property
+    def programs(self) -> int:
+        return self.batch * self.spans * self.blocks
+
+    def sizes(self, length: int, dim: int) -> dict[str, int]:
+        """The kernel arguments that every kernel over spans takes."""
+        padded = 1 << (self.state - 1).bit_length()
+        return {
+            "length": length,
+            "dim": dim,
+            "group_dim": dim // self.groups,
+            "blocks_per_group": self.blocks_per_group,
+            "blocks": self.blocks,
+            "spans": self.spans,
+            "span_length": self.span_length,
+            "unit": 1,
+            "STATE": self.state,
+            "N": padded,
+            "J": self.j,
+            "W": self.w,
+            "num_warps": max(1, self.j * padded * self.w // (32 * STATES_PER_THREAD)),
+        }
+
+
+def tile(u: Tensor, B: Tensor, candidates: tuple[tuple[int, int], ...]) -> Tiling:
+    """The first block (j, w) of `candidates`, largest first, with which spans can fill the device; else the last."""
+    batch, dim, length = u.shape
+    groups, state = B.shape[1:3]
+    chunks = -(-length // CHUNK)
+    most_spans = max(1, chunks // CHUNKS_PER_SPAN)
+    wanted = programs_to_fill(u.device)
+    for j, w in candidates:
+        blocks_per_group = -(-(dim // groups) // (j * w))
+        programs = batch * groups * blocks_per_group
+        if programs * most_spans >= wanted:
+            break
+    span_chunks = -(-chunks // min(most_spans, -(-wanted // programs)))
+    return Tiling(batch, blocks_per_group, groups, -(-chunks // span_chunks), span_chunks * CHUNK, state, j, w)
+
+
+def forward(
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    dt_bias: Tensor | None,
+    dt_softplus: bool,
+    grid: Grid,
+    save_states: bool,
+) -> tuple[Tensor, Tensor, Tensor]:
+    from medssm.kernels.selective_scan._triton_forward import scan_forward
+
+    D, dt_bias = (None if x is None else x.contiguous() for x in (D, dt_bias))
+    batch, dim, length = u.shape
+    state = A.shape[1]
+    tiling = tile(u, B, ((1, 32), (1, 16), (1, 8)))
+    visits = None if grid.is_identity else grid.visits(u.device)
+    entering = None
+    if tiling.spans > 1:
+        entering = _entering_states(tiling, u, None, dt, B, A, dt_bias, dt_softplus, visits, None, reverse=False)
+    y = empty_tokens(u)
+    last_state = A.new_empty(batch, dim, state)
+    checkpoints = A.new_empty((batch, -(-length // CHUNK), state, dim) if save_states else 0)
+    scan_forward[(tiling.programs,)](
+        y,
+        last_state,
+        checkpoints if save_states else None,
+        entering,
+        u,
+        u.stride(),
+        dt,
+        dt.stride(),
+        A,
+        *A.stride(),
+        B,
+        B.stride(),
+        C,
+        C.stride(),
+        D,
+        z,
+        None if z is None else z.stride(),
+        dt_bias,
+        visits,
+        **tiling.sizes(length, dim),
+        UNROLL=FORWARD_UNROLL,
+        CHUNK=CHUNK,
+        SOFTPLUS=dt_softplus,
+        enable_fp_fusion=True,
+    )
+    return y, last_state, checkpoints
+
+
+def backward(
+    grad_y: Tensor,
+    grad_last_state: Tensor | None,
+    u: Tensor,
+    dt: Tensor,
+    A: Tensor,
+    B: Tensor,
+    C: Tensor,
+    D: Tensor | None,
+    z: Tensor | None,
+    dt_bias: Tensor | None,
+    dt_softplus: bool,
+    grid: Grid,
+    checkpoints: Tensor,
+) -> tuple[Tensor | None, ...]:
+    from medssm.kernels.selective_scan._triton_backward import scan_backward
+
+    D, dt_bias, grad_last_state = (None if x is None else x.contiguous() for x in (D, dt_bias, grad_last_state))
+    dim, length = u.shape[1:]
+    tiling = tile(u, B, ((2, 8), (1, 8)))
+    visits = None if grid.is_identity else grid.visits(u.device)
+    entering = None
+    if tiling.spans > 1:
+        entering = _entering_states(
+            tiling, grad_y, z, dt, C, A, dt_bias, dt_softplus, visits, grad_last_state, reverse=True
+        )
+    du, ddt, dz = (None if x is None else empty_tokens(x) for x in (u, dt, z))
+    dA = A.new_empty(tiling.batch * tiling.spans, *A.shape)
+    dD_ddt_bias = A.new_empty(tiling.batch * tiling.spans, 2, dim)
+    dB, dC = A.new_empty(2, tiling.batch, tiling.groups, tiling.blocks_per_group, length, A.shape[1])
+    sizes = tiling.sizes(length, dim)
+    group_states = A.new_empty(tiling.programs, CHUNK // BACKWARD_UNROLL, sizes["J"] * sizes["N"] * sizes["W"])
+    scan_backward[(tiling.programs,)](
+        du,
+        ddt,
+        dz,
+        dA,
+        dD_ddt_bias,
+        dB,
+        dC,
+        group_states,
+        entering,
+        grad_last_state,
+        grad_y,
+        grad_y.stride(),
+        u,
+        u.stride(),
+        dt,
+        dt.stride(),
+        A,
+        *A.stride(),
+        B,
+        B.stride(),
+        C,
+        C.stride(),
+        D,
+        z,
+        None if z is None else z.stride(),
+        dt_bias,
+        visits,
+        checkpoints,
+        **sizes,
+        UNROLL=BACKWARD_UNROLL,
+        CHUNK=CHUNK,
+        SOFTPLUS=dt_softplus,
+        enable_fp_fusion=True,
+    )
+    return (
+        du,
+        ddt,
+        dA.sum(0),
+        _sum_blocks(dB, B),
+        _sum_blocks(dC, C),
+        None if D is None else dD_ddt_bias[:, 0].sum(0),
+        dz,
+        None if dt_bias is None else dD_ddt_bias[:, 1].sum(0),
+    )
+
+
+def _entering_states(
+    tiling: Tiling,
+    drive: Tensor,
+    z: Tensor | None,
+    dt: Tensor,
+    vector: Tensor,
+    A: Tensor,
+    dt_bias: Tensor | None,
+    dt_softplus: bool,
+    visits: Tensor | None,
+    initial: Tensor | None,
+    reverse: bool,
+) -> Tensor:
+    """(batch, spans, state, dim): the state that enters each span, or in reverse the gradient of the one leaving it."""
+    from medssm.kernels.selective_scan._triton_tiles import carry_states, span_states
+
+    batch, dim, length = drive.shape
+    states = A.new_empty(batch, tiling.spans, A.shape[1], dim)
+    totals = A.new_empty(batch, tiling.spans, dim)
+    span_states[(tiling.programs,)](
+        states,
+        totals,
+        drive,
+        drive.stride(),
+        z,
+        None if z is None else z.stride(),
+        dt,
+        dt.stride(),
+        vector,
+        vector.stride(),
+        A,
+        *A.stride(),
+        dt_bias,
+        visits,
+        **tiling.sizes(length, dim),
+        UNROLL=FORWARD_UNROLL,
+        SOFTPLUS=dt_softplus,
+        REVERSE=reverse,
+        enable_fp_fusion=True,
+    )
+    blocks = -(-A.numel() // 64)
+    carry_states[(batch * blocks,)](
+        states,
+        totals,
+        initial,
+        A,
+        *A.stride(),
+        dim,
+        tiling.spans,
+        blocks,
+        STATE=A.shape[1],
+        BLOCK=64,
+        UNROLL=8,
+        REVERSE=reverse,
+        num_warps=2,
+        enable_fp_fusion=True,
+    )
+    return states
+
+
+def _sum_blocks(partial: Tensor, like: Tensor) -> Tensor:
+    """(batch, groups, blocks, length, state) summed over its blocks, as (batch, groups, state, length)."""
+    total = empty_states(like)
+    total.copy_(partial.sum(2).transpose(2, 3))
+    return total

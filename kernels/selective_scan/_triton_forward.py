@@ -1,0 +1,110 @@
+"""The forward scan of one span of tokens, in Triton; the tiles are those of `_triton_tiles`."""
+
+import triton
+import triton.language as tl
+
+from medssm.kernels.selective_scan._triton_tiles import (
+    LAYOUT_NEUTRAL,
+    channels_of,
+    load_places,
+    load_rows,
+    load_tile,
+    split_program,
+    step_sizes,
+    store_tile,
+)
+from medssm.kernels.triton_math import LOG2_E, sigmoid
+
+
+@triton.jit(do_not_specialize=LAYOUT_NEUTRAL)
+def scan_forward(
+    y,  # (batch, length, dim): out
+    last_state,  # (batch, dim, state): out
+    checkpoints,  # (batch, chunks, state, dim) or None: out, the state that enters each chunk
+    entering,  # (batch, spans, state, dim) or None: the state that enters each span; None for zero
+    u,  # (batch, dim, length)
+    u_strides,
+    dt,  # (batch, dim, length)
+    dt_strides,
+    A,  # (dim, state)
+    A_stride_dim,
+    A_stride_state,
+    B,  # (batch, groups, state, length)
+    B_strides,
+    C,  # (batch, groups, state, length)
+    C_strides,
+    D,  # (dim,) or None
+    z,  # (batch, dim, length) or None
+    z_strides,
+    dt_bias,  # (dim,) or None
+    visits,  # (length,) or None
+    length,
+    dim,
+    group_dim,
+    blocks_per_group,
+    blocks,
+    spans,
+    span_length,
+    unit,
+    STATE: tl.constexpr,
+    N: tl.constexpr,
+    J: tl.constexpr,
+    W: tl.constexpr,
+    UNROLL: tl.constexpr,
+    CHUNK: tl.constexpr,
+    SOFTPLUS: tl.constexpr,
+):
+    """h = exp(dt A) h + dt u B,  y = (C . h + D u) silu(z), over one span from the state that enters it."""
+    block, span, batch = split_program(blocks, spans)
+    channel, lane, exist, group = channels_of(block, blocks_per_group, group_dim, unit, J, W)
+    n = tl.arange(0, N)[None, :, None].to(tl.int64)
+    exponent = load_tile(A + channel * A_stride_dim, lane, A_stride_dim, n, A_stride_state, exist, STATE) * LOG2_E
+    bias = None if dt_bias is None else tl.load(dt_bias + channel + lane, mask=lane < exist, other=0.0)
+    skip = None if D is None else tl.load(D + channel + lane, mask=lane < exist, other=0.0)
+    y += batch * length * dim + channel
+    u += batch * u_strides[0] + channel * u_strides[1]
+    dt += batch * dt_strides[0] + channel * dt_strides[1]
+    B += batch * B_strides[0] + group * B_strides[1]
+    C += batch * C_strides[0] + group * C_strides[1]
+    if z is not None:
+        z += batch * z_strides[0] + channel * z_strides[1]
+    first = span * span_length
+    if entering is None:
+        h = tl.zeros([J, N, W], tl.float32)
+    else:
+        row = (batch * spans + span) * (STATE * dim)
+        h = load_tile(entering + row + channel, lane, 1, n, dim, exist, STATE)
+
+    places = load_places(visits, first, length, UNROLL)
+    places_next = load_places(visits, first + UNROLL, length, UNROLL)
+    us = load_rows(u, u_strides[2], places, lane * u_strides[1], lane < exist, UNROLL)
+    raw_steps = load_rows(dt, dt_strides[2], places, lane * dt_strides[1], lane < exist, UNROLL)
+    for t0 in range(first, tl.minimum(first + span_length, length), UNROLL):
+        if checkpoints is not None:
+            if t0 % CHUNK == 0:
+                row = (batch * tl.cdiv(length, CHUNK) + t0 // CHUNK) * (STATE * dim)
+                store_tile(checkpoints + row + channel, lane, 1, n, dim, h, exist, STATE)
+        us_next = load_rows(u, u_strides[2], places_next, lane * u_strides[1], lane < exist, UNROLL)
+        raw_steps_next = load_rows(dt, dt_strides[2], places_next, lane * dt_strides[1], lane < exist, UNROLL)
+        places_after = load_places(visits, t0 + 2 * UNROLL, length, UNROLL)
+        Bs = load_rows(B, B_strides[3], places, n * B_strides[2], n < STATE, UNROLL)
+        Cs = load_rows(C, C_strides[3], places, n * C_strides[2], n < STATE, UNROLL)
+        if z is not None:
+            zs = load_rows(z, z_strides[2], places, lane * z_strides[1], lane < exist, UNROLL)
+        steps = step_sizes(raw_steps, bias, t0, length, SOFTPLUS, UNROLL)
+        ys = ()
+        for i in tl.static_range(UNROLL):
+            h = tl.exp2(steps[i] * exponent) * h + (steps[i] * us[i]) * Bs[i]
+            out = tl.sum(h * Cs[i], axis=1, keep_dims=True)  # (J, 1, W)
+            if D is not None:
+                out += skip * us[i]
+            if z is not None:
+                out *= zs[i] * sigmoid(zs[i])
+            ys = ys + (out,)
+        for i in tl.static_range(UNROLL):
+            stored = tl.where(t0 + i < length, exist, 0)
+            tl.store(y + places[i].to(tl.int64) * dim + lane, ys[i], mask=lane < stored)
+        places, places_next = places_next, places_after
+        us, raw_steps = us_next, raw_steps_next
+    if span == spans - 1:
+        store_tile(last_state + (batch * dim + channel) * STATE, lane, STATE, n, unit, h, exist, STATE)
