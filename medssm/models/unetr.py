@@ -153,10 +153,10 @@ class UNETR(Recomputing):
 def _residual(block: nn.Module, *parts: Tensor) -> Tensor:
     """What a UnetResBlock computes from `parts` concatenated; several parts always change the number of channels."""
     assert isinstance(block, UnetResBlock)
-    y = instance_norm(_convolve(block.conv1, *parts), negative_slope=NEGATIVE_SLOPE)
+    y = instance_norm(_convolve(block.conv1, *parts), negative_slope=NEGATIVE_SLOPE, inplace=True)
     y = _convolve(block.conv2, y)
-    residual = instance_norm(_convolve(block.conv3, *parts)) if block.downsample else parts[0]
-    return instance_norm(y, residual=residual, negative_slope=NEGATIVE_SLOPE)
+    residual = instance_norm(_convolve(block.conv3, *parts), inplace=True) if block.downsample else parts[0]
+    return instance_norm(y, residual=residual, negative_slope=NEGATIVE_SLOPE, inplace=True)
 
 
 def _convolve(layer: nn.Module, *parts: Tensor) -> Tensor:
