@@ -1,6 +1,8 @@
 """Our weights file: safetensors with a WeightsMetadata in its header."""
 
 import hashlib
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -30,8 +32,14 @@ def save_weights(path: str | Path, model: nn.Module | Mapping[str, Tensor], meta
     state = model.state_dict() if isinstance(model, nn.Module) else model
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     header = metadata.model_copy(update={"sha256": digest(tensors)}).model_dump_json()
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata={HEADER_KEY: header})
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary, metadata={HEADER_KEY: header})
+    except SafetensorError as error:
+        number = re.search(r"os error (\d+)", str(error))
+        if number is None:
+            raise
+        raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
 
 
 def read_safetensors(path: Path) -> tuple[StateDict, WeightsMetadata | None]:
