@@ -28,7 +28,9 @@ def train(
 ) -> None:
     """Train a model; stop with Ctrl-C and continue with --resume."""
     from medssm import recipes
+    from medssm.allocator import keep_freed_memory
 
+    keep_freed_memory()
     options = {"data.folder": data, "run.precision": precision, "run.devices": devices, "run.seed": seed}
     overrides = {key: value for key, value in options.items() if value is not None}
     overrides |= _length(max_steps, max_epochs, max_minutes) | recipes.parse_overrides(settings or [])

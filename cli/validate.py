@@ -27,9 +27,11 @@ def validate(
 ) -> None:
     """Score weights on the validation split: Dice as it was published and on the scan's own grid, side by side."""
     from medssm import recipes
+    from medssm.allocator import keep_freed_memory
     from medssm.cli.terminal import case_progress, console
     from medssm.recipes import validation
 
+    keep_freed_memory()
     overrides = {"data.folder": data} if data else {}
     resolved = recipes.load_recipe(recipe, overrides={**overrides, **recipes.parse_overrides(settings or [])})
     with case_progress("Validating") as progress:
