@@ -11,7 +11,7 @@ from medssm.data.datalist import Case
 from medssm.data.geometry import grid_offset, is_same_grid, spacing_of
 from medssm.data.preprocessing import Preprocessing
 from medssm.data.resampling import resample_linear, resample_nearest, resampling_steps
-from medssm.data.volume import read_volume
+from medssm.data.volume import read_volume, turned_like
 from medssm.errors import DataError, GeometryError
 
 
@@ -32,8 +32,11 @@ class PreprocessedCase(NamedTuple):
 class _Grid(Protocol):
     """What is needed of a volume: its voxels and where they lie."""
 
-    array: np.ndarray
-    affine: np.ndarray
+    @property
+    def array(self) -> np.ndarray: ...
+
+    @property
+    def affine(self) -> np.ndarray: ...
 
 
 def preprocess_case(case: Case, preprocessing: Preprocessing) -> PreprocessedCase:
@@ -44,7 +47,7 @@ def preprocess_case(case: Case, preprocessing: Preprocessing) -> PreprocessedCas
     volume = read_volume(case.image)
     labels = None
     if case.label is not None:
-        label_volume = read_volume(case.label)
+        label_volume = turned_like(read_volume(case.label), volume)
         _check_same_grid(volume, label_volume, str(case.label))
         labels = _as_label_map(label_volume.array, str(case.label))
     return preprocess_volume(volume, preprocessing, labels)

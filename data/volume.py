@@ -9,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 from nibabel.nifti1 import Nifti1Header
+from nibabel.orientations import inv_ornt_aff, ornt_transform
 
 from medssm.data import dicom, itk_files, nifti
-from medssm.data.geometry import spacing_of, voxel_volume
+from medssm.data.geometry import is_same_grid, spacing_of, voxel_volume
 from medssm.data.itk_files import ItkHeader
 from medssm.data.label_names import names_in_nifti, names_in_slicer_fields
 from medssm.errors import DataError, GeometryError, UsageError
@@ -184,6 +186,18 @@ def write_probabilities(path: str | Path, probabilities: np.ndarray, like: Volum
             f"{path}: probabilities of shape {probabilities.shape} do not lie on the grid {like.shape} of {like.path}"
         )
     nifti.write(path, np.moveaxis(probabilities, 0, -1), _nifti_header(like), names, "vector")
+
+
+def turned_like(volume: Volume, like: Volume) -> Volume:
+    """`volume` with its axes exchanged and flipped to run as those of `like` do: the same voxels, nothing resampled.
+
+    A label map drawn in another program often has another orientation than the scan it was drawn on.
+    """
+    if volume.shape == like.shape and is_same_grid(like.shape, like.affine, volume.affine):
+        return volume
+    turns = ornt_transform(nib.io_orientation(volume.affine), nib.io_orientation(like.affine))
+    affine = volume.affine @ inv_ornt_aff(turns, volume.shape)
+    return Volume(nib.apply_orientation(volume.array, turns), affine, None, volume.path, volume.notes)
 
 
 def _nifti_header(like: Volume) -> Nifti1Header:

@@ -8,7 +8,7 @@ import numpy as np
 
 from medssm.data.checks.findings import Finding
 from medssm.data.geometry import grid_offset, is_same_grid
-from medssm.data.volume import Volume
+from medssm.data.volume import Volume, turned_like
 
 # More values than any label map has: TotalSegmentator's has 118.
 _MOST_LABELS = 128
@@ -55,16 +55,19 @@ def _values(path: Path, values: np.ndarray, names: Mapping[int, str]) -> Iterato
 
 
 def check_pair(path: Path, label: Volume, image: Volume) -> Iterator[Finding]:
-    """Whether a label map lies on its image's grid."""
+    """Whether a label map lies on its image's grid; one whose axes merely run another way does."""
+    axes = ["".join(nib.aff2axcodes(volume.affine)) for volume in (label, image)]
+    stored, label = label, turned_like(label, image)
     if label.shape != image.shape:
         shapes = f"shape {_times(label.shape)}, but {image.path.name} has {_times(image.shape)}"
         yield Finding(path, "shape", f"{shapes}; resample the label map to its image")
         return
     if not is_same_grid(image.shape, image.affine, label.affine):
         offset = grid_offset(image.shape, image.affine, label.affine)
-        axes = ("".join(nib.aff2axcodes(volume.affine)) for volume in (label, image))
-        turned = " and axes {} instead of {}".format(*axes)
-        yield Finding(path, "affine", f"lies up to {offset:.3g} mm off {image.path.name}{turned}; correct the header")
+        yield Finding(path, "affine", f"lies up to {offset:.3g} mm off {image.path.name}; correct the header")
+    elif label is not stored:
+        turned = f"has axes {axes[0]} where {image.path.name} has {axes[1]}; it is turned when it is read"
+        yield Finding(path, "turned", turned, is_note=True)
 
 
 def _times(shape: tuple[int, ...]) -> str:

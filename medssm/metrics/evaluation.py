@@ -11,7 +11,7 @@ import numpy as np
 
 from medssm.data.geometry import grid_offset, is_same_grid
 from medssm.data.organs import BTCV_ORGANS
-from medssm.data.volume import Volume, find_volumes, read_volume, volume_stem
+from medssm.data.volume import Volume, find_volumes, read_volume, turned_like, volume_stem
 from medssm.errors import DataError, GeometryError
 from medssm.files import atomic_path
 from medssm.metrics.organ_scores import OrganScore, score_case
@@ -69,7 +69,8 @@ def evaluate(
     """Scores a label map, or a folder of them, against the reference of the same case.
 
     Two files are one case if both are single files, or if their names agree once format, a trailing `_seg` and a
-    leading `img` or `label` are left out (`img0035_seg.nii.gz` and `label0035.nii.gz`).
+    leading `img` or `label` are left out (`img0035_seg.nii.gz` and `label0035.nii.gz`). A reference on the same grid
+    whose axes run another way is turned; nothing is resampled.
 
     Args:
         predictions, references: a label map or a folder of label maps each.
@@ -87,10 +88,11 @@ def evaluate(
     for done, (case, prediction_path, reference_path) in enumerate(pairs):
         progress(done, len(pairs))
         prediction, reference = read_volume(prediction_path), read_volume(reference_path)
-        _check_same_grid(prediction, reference)
-        maps = (_labels(prediction), _labels(reference))
+        turned = turned_like(reference, prediction)
+        _check_same_grid(prediction, turned)
+        maps = (_labels(prediction), _labels(turned))
         organs = names or _names(prediction, reference, maps)
-        scores += score_case(*maps, reference.spacing, organs, tolerance, case)
+        scores += score_case(*maps, turned.spacing, organs, tolerance, case)
     progress(len(pairs), len(pairs))
     return Evaluation(scores, tolerance, alone, unasked)
 

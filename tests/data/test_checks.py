@@ -192,6 +192,15 @@ def test_missing_organ_is_a_note(dataset: Path) -> None:
     assert [(note.kind, note.message) for note in report.notes] == [("missing-organ", "has no liver")]
 
 
+def test_turned_label_map_is_a_note(dataset: Path) -> None:
+    nib.save(nib.as_closest_canonical(nib.Nifti1Image(organs(), AFFINE)), label_path(dataset, 2))
+    report = check_dataset(dataset)
+    assert report.faults == ()
+    assert [(note.kind, note.message.split(";")[0]) for note in report.notes] == [
+        ("turned", "has axes RAS where img0002.nii.gz has LAS")
+    ]
+
+
 def test_all_faults_are_listed_at_once(dataset: Path) -> None:
     save(image_path(dataset, 1), np.full(SHAPE, 7, np.int16))
     save(label_path(dataset, 1), organs() * 3, moved(5))

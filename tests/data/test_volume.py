@@ -17,6 +17,7 @@ from medssm.data.volume import (
     find_volumes,
     output_path,
     read_volume,
+    turned_like,
     write_label_map,
     write_probabilities,
 )
@@ -296,6 +297,18 @@ def test_order_is_reversed_for_simpleitk(tmp_path: Path) -> None:
     scan = write_nifti(tmp_path / "scan.nii.gz", np.diag([1, 2, 3, 1]))
     assert np.array_equal(reverse_order(read_volume(scan).array), sitk.GetArrayFromImage(sitk.ReadImage(str(scan))))
     assert reverse_order((1.0, 2.0, 3.0)) == (3.0, 2.0, 1.0)
+
+
+@pytest.mark.parametrize(("axes", "signs"), ORIENTATIONS[::3])
+def test_turned_volume_has_the_same_voxels_in_the_same_places(axes: tuple[int, ...], signs: tuple[int, ...]) -> None:
+    first = Volume(voxels(), oblique_affine(9))
+    like = Volume(voxels(), oriented_affine(axes, signs))
+    turned = turned_like(first, like)
+    assert nib.aff2axcodes(turned.affine) == nib.aff2axcodes(like.affine)
+    for index in np.ndindex(turned.shape):
+        there = np.linalg.solve(first.affine, turned.affine @ [*index, 1])[:3]
+        assert turned.array[index] == first.array[tuple(np.round(there).astype(int))]
+    assert turned_like(first, first) is first
 
 
 @pytest.mark.parametrize(

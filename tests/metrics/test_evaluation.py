@@ -60,6 +60,14 @@ def test_rounding_of_an_affine_is_no_difference(tmp_path: Path) -> None:
     assert evaluate(prediction, save(tmp_path / "r.nii.gz")).summary[-1].dice.mean == 1.0
 
 
+def test_reference_whose_axes_run_another_way_is_turned(tmp_path: Path) -> None:
+    prediction = save(tmp_path / "p.nii.gz", shift=2)
+    turned = nib.as_closest_canonical(nib.load(prediction)).as_reoriented(np.array([[2, -1], [0, 1], [1, -1]]))
+    nib.save(turned, tmp_path / "r.nii.gz")
+    assert nib.aff2axcodes(turned.affine) != nib.aff2axcodes(AFFINE)
+    assert evaluate(prediction, tmp_path / "r.nii.gz").summary[-1].dice.mean == 1.0
+
+
 def test_folders_without_a_common_case_are_refused(tmp_path: Path) -> None:
     save(tmp_path / "a" / "x.nii.gz")
     save(tmp_path / "b" / "y.nii.gz")
