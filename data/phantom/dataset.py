@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ SPACING = (2.0, 3.0)
 # The dataset behind `--data phantom`: 16 cases train, 6 validate.
 DEFAULT_CASES = 22
 _VALIDATION_SHARE = 6 / 22
+_UNFINISHED = ".writing-"
 
 
 def write_phantom(folder: str | Path, cases: int = 16, seed: int = 0, spacing: tuple[float, float] = SPACING) -> None:
@@ -60,9 +62,17 @@ def cached_phantom(cases: int = DEFAULT_CASES, seed: int = 0, spacing: tuple[flo
     name = f"v{VERSION}-{cases}-cases-seed-{seed}-{spacing[0]:g}-{spacing[1]:g}-mm"
     folder = cache_folder() / "phantom" / name
     if not folder.is_dir():
+        _remove_abandoned(folder.parent)
         with _folder_in_one_piece(folder) as temporary:
             _write_dataset(temporary, cases, seed, spacing)
     return folder
+
+
+def _remove_abandoned(parent: Path) -> None:
+    """Deletes what a killed process left half-written, once it is a day old."""
+    for left in parent.glob(f"{_UNFINISHED}*"):
+        if left.stat().st_mtime < time.time() - 86400:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 @contextmanager
@@ -72,7 +82,7 @@ def _folder_in_one_piece(folder: Path) -> Iterator[Path]:
     If another process has put a full folder there meanwhile, that one stays.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=".writing-", dir=folder.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
     try:
         yield temporary
         temporary.chmod(0o755)

@@ -1,4 +1,5 @@
 import json
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -94,6 +95,17 @@ def test_a_half_written_one_is_never_there(tmp_path: Path, monkeypatch: pytest.M
     with pytest.raises(KeyboardInterrupt):
         cached_phantom(cases=2, spacing=COARSE)
     assert not list((tmp_path / "phantom").iterdir())
+
+
+def test_what_a_killed_process_left_is_removed_after_a_day(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSSM_CACHE", str(tmp_path))
+    old, young = tmp_path / "phantom/.writing-old", tmp_path / "phantom/.writing-young"
+    for left in (old, young):
+        (left / "imagesTr").mkdir(parents=True)
+    os.utime(old, (0, 0))
+    cached_phantom(cases=1, spacing=COARSE)
+    assert young.exists()
+    assert not old.exists()
 
 
 def test_two_at_once_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
