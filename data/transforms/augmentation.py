@@ -9,9 +9,9 @@ import torch
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import (
     Compose,
-    MapTransform,
     RandAffined,
     RandCropByPosNegLabel,
+    RandomizableTransform,
     RandRotate90d,
     RandScaleIntensityd,
     RandShiftIntensityd,
@@ -21,7 +21,7 @@ from torch import Tensor
 from medssm.data.cache import CachedCase
 from medssm.data.transforms.crop import crop_padded, organ_centre
 from medssm.data.transforms.flip import RandPairedFlipd
-from medssm.data.transforms.settings import AugmentationSettings, CropSettings
+from medssm.data.transforms.settings import AffineSettings, AugmentationSettings, CropSettings
 from medssm.data.transforms.thin import RandThinSlabd
 from medssm.errors import DataError
 
@@ -63,19 +63,18 @@ class Augmentation:
         return {key: _plain(changed[key]) for key in BOTH}
 
     def _steps(self) -> Compose:
-        """Fresh transforms, because MONAI's keep what they drew last."""
+        """Fresh transforms, because MONAI's keep what they drew last; those that never act are left out."""
         s = self.settings
         modes = (s.flips.x, s.flips.y, s.flips.z)
-        steps: list[MapTransform] = [
+        steps: list[RandomizableTransform] = [
             RandThinSlabd(s.thin.slices, s.thin.probability),
             *(RandPairedFlipd(axis, mode, self.pairs, s.flips.probability) for axis, mode in enumerate(modes)),
             RandRotate90d(BOTH, prob=s.quarter_turns.probability, max_k=3, spatial_axes=(0, 1)),
+            _small_affine(s.affine),
             RandScaleIntensityd("image", factors=s.intensity.scale, prob=s.intensity.scale_probability),
             RandShiftIntensityd("image", offsets=s.intensity.shift, prob=s.intensity.shift_probability),
         ]
-        if s.affine.probability > 0:
-            steps.insert(-2, _small_affine(s))
-        return Compose(steps)
+        return Compose([step for step in steps if step.prob > 0])
 
 
 def random_crops(case: CachedCase, settings: CropSettings, seed: int) -> list[dict[str, Tensor]]:
@@ -113,13 +112,12 @@ def _published_centres(case: CachedCase, settings: CropSettings, seed: int) -> l
     return list(chooser.centers or ())
 
 
-def _small_affine(settings: AugmentationSettings) -> RandAffined:
-    angle, scale = math.radians(settings.affine.degrees), settings.affine.scale
+def _small_affine(settings: AffineSettings) -> RandAffined:
     return RandAffined(
         BOTH,
-        prob=settings.affine.probability,
-        rotate_range=(angle,) * 3,
-        scale_range=(scale,) * 3,
+        prob=settings.probability,
+        rotate_range=(math.radians(settings.degrees),) * 3,
+        scale_range=(settings.scale,) * 3,
         mode=("bilinear", "nearest"),
         padding_mode="border",
     )
