@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -133,12 +134,14 @@ def bands(windows: Windows, count: int) -> list[Windows]:
 def activation_bytes(network: nn.Module, window: tuple[int, ...], in_channels: int, batch: int = 1) -> int:
     """The largest number of bytes in live tensors while a window goes through the network; nothing is computed.
 
-    The network is traced on the meta device, where tensors have shapes and no memory.
+    The network is traced with torch's fake tensors, which have a shape and a device but no memory.
     """
-    weights: dict[str, Tensor] = {name: buffer.to("meta") for name, buffer in network.named_buffers()}
-    weights |= {name: nn.Parameter(weight.to("meta")) for name, weight in network.named_parameters()}
-    with torch.inference_mode(), _LiveTensors() as live:
-        torch.func.functional_call(network, weights, torch.empty(batch, in_channels, *window, device="meta"))
+    named = (*network.named_parameters(), *network.named_buffers())
+    device = next((tensor.device for _, tensor in named), torch.device("cpu"))
+    with torch.inference_mode(), FakeTensorMode(allow_non_fake_inputs=True) as fake:
+        weights: dict[str, Tensor] = {name: fake.from_tensor(tensor) for name, tensor in named}
+        with _LiveTensors() as live:
+            torch.func.functional_call(network, weights, torch.empty(batch, in_channels, *window, device=device))
     return live.peak
 
 
