@@ -23,6 +23,10 @@ CHUNKS_PER_SPAN = 4  # shorter spans cost more in carrying than they gain
 STATES_PER_THREAD = 16
 FORWARD_UNROLL = 4
 BACKWARD_UNROLL = 4
+# Blocks (j, w) of j * w channels. In the forward pass a warp's lanes are 32 channels, or fewer with the states shared
+# among them; backward, sums over channels and over states both cross lanes, so neither may have all of them.
+FORWARD_BLOCKS = ((1, 32), (1, 16), (1, 8))
+BACKWARD_BLOCKS = ((2, 8), (1, 8))
 
 
 def unsupported(u: Tensor, *arguments: object) -> str | None:
@@ -106,7 +110,7 @@ def forward(
     D, dt_bias = (None if x is None else x.contiguous() for x in (D, dt_bias))
     batch, dim, length = u.shape
     state = A.shape[1]
-    tiling = tile(u, B, ((1, 32), (1, 16), (1, 8)))
+    tiling = tile(u, B, FORWARD_BLOCKS)
     visits = None if grid.is_identity else grid.visits(u.device)
     entering = None
     if tiling.spans > 1:
@@ -162,7 +166,7 @@ def backward(
 
     D, dt_bias, grad_last_state = (None if x is None else x.contiguous() for x in (D, dt_bias, grad_last_state))
     dim, length = u.shape[1:]
-    tiling = tile(u, B, ((2, 8), (1, 8)))
+    tiling = tile(u, B, BACKWARD_BLOCKS)
     visits = None if grid.is_identity else grid.visits(u.device)
     entering = None
     if tiling.spans > 1:

@@ -1,0 +1,89 @@
+"""Compiles every Triton kernel for an H100 without having one, and prints what each takes of it, as JSON.
+
+Run by test_triton.py in a process of its own, because the tests' own process has the interpreter on.
+"""
+
+import json
+import re
+import subprocess
+import tempfile
+from typing import Any
+
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+
+from medssm.kernels.causal_conv1d import _triton as convolution
+from medssm.kernels.causal_conv1d._triton_kernels import conv_backward, conv_forward
+from medssm.kernels.selective_scan import _triton as scan
+from medssm.kernels.selective_scan._triton_backward import scan_backward
+from medssm.kernels.selective_scan._triton_forward import scan_forward
+from medssm.kernels.selective_scan._triton_tiles import carry_states, span_states
+
+H100 = GPUTarget("cuda", 90, 32)
+ALIGNED = [["tt.divisibility", 16]]
+ACTIVATIONS = {"u", "dt", "z", "B", "C", "x", "y", "du", "ddt", "dz", "dx", "grad_y", "drive", "vector"}
+INTEGERS = {"length", "dim", "group_dim", "blocks_per_group", "blocks", "spans", "span_length", "token_blocks"}
+INTEGERS |= {"channel_blocks", "unit", "A_stride_dim", "A_stride_state"}
+
+
+def source(kernel: Any, dtype: str, constants: dict[str, Any]) -> ASTSource:
+    """The kernel for channels-last activations of one dtype, aligned as torch allocates them."""
+    signature: dict[str, Any] = {}
+    values: dict[tuple[int, ...], Any] = {}
+    attributes: dict[tuple[int, ...], Any] = {}
+    for index, name in enumerate(kernel.arg_names):
+        if name in constants:
+            signature[name] = "constexpr"
+            values[(index,)] = constants[name]
+        elif name.endswith("_strides"):
+            ones = 2 if name[0] in "BCv" else 1  # the state of B and C, the channel of the rest
+            rank = 2 + ones
+            signature[name] = tuple("constexpr" if axis == ones else "i32" for axis in range(rank))
+            values[(index, ones)] = 1
+            attributes |= {(index, axis): ALIGNED for axis in range(rank) if axis != ones}
+        elif name in INTEGERS:
+            signature[name] = "i32"
+        else:
+            signature[name] = "*" + (dtype if name in ACTIVATIONS else "i32" if name == "visits" else "fp32")
+            attributes[(index,)] = ALIGNED
+    return ASTSource(fn=kernel, signature=signature, constexprs=values, attrs=attributes)
+
+
+def resources(cubin: bytes) -> dict[str, int]:
+    """Registers a thread takes, and bytes of its stack, where spilled registers go."""
+    with tempfile.NamedTemporaryFile(suffix=".cubin") as file:
+        file.write(cubin)
+        file.flush()
+        command = [triton.knobs.nvidia.cuobjdump.path, "-res-usage", file.name]
+        report = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    usage = re.search(r"REG:(\d+) STACK:(\d+)", report)
+    assert usage is not None, report
+    return {"registers": int(usage[1]), "stack": int(usage[2])}
+
+
+def main() -> None:
+    scan_sizes = {"STATE": 16, "N": 16, "SOFTPLUS": True}
+    forward = scan_sizes | {"J": 1, "UNROLL": scan.FORWARD_UNROLL, "CHUNK": scan.CHUNK}
+    backward = scan_sizes | {"J": 2, "W": 8, "UNROLL": scan.BACKWARD_UNROLL, "CHUNK": scan.CHUNK}
+    spans = scan_sizes | {"J": 1, "W": 32, "UNROLL": scan.FORWARD_UNROLL}
+    tile = {"WIDTH": 4, "SILU": True, "T": convolution.TOKENS, "W": convolution.CHANNELS}
+    cases = [
+        ("scan_forward wide", scan_forward, "bf16", forward | {"W": 32}, 1),
+        ("scan_forward narrow", scan_forward, "fp32", forward | {"W": 8, "entering": None, "visits": None}, 1),
+        ("scan_backward", scan_backward, "fp32", backward, 1),
+        ("span_states", span_states, "fp32", spans | {"REVERSE": True}, 1),
+        ("carry_states", carry_states, "fp32", {"STATE": 16, "BLOCK": 64, "UNROLL": 8, "REVERSE": False}, 2),
+        ("conv_forward", conv_forward, "fp32", tile, 4),
+        ("conv_backward", conv_backward, "bf16", tile, 4),
+    ]
+    report = {}
+    for name, kernel, dtype, constants, num_warps in cases:
+        options = {"num_warps": num_warps, "enable_fp_fusion": True}
+        compiled = triton.compile(source(kernel, dtype, constants), target=H100, options=options)
+        report[name] = resources(compiled.asm["cubin"])
+    print(json.dumps(report))
+
+
+if __name__ == "__main__":
+    main()
