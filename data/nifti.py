@@ -45,11 +45,14 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, Nifti1Header]:
         stored_pixdim = _stored_pixdim(path)
         if _is_compressed(path):
             with gzip.open(path) as stream:
-                image, array = _read_stream(path, stream)
+                image = _image_class(stream).from_stream(stream)
+                _check_file_holds(path, image.header, path.stat().st_size * _DEFLATE_LIMIT)
+                stored = _unpacked(_proxy(image), stream)
         else:
             image = _mapped(path)
             _check_file_holds(path, image.header, path.stat().st_size)
-            array = _voxels(path, image)
+            stored = _proxy(image).get_unscaled()
+        array = _voxels(path, stored, _proxy(image).slope, _proxy(image).inter)
         affine = np.array(image.affine, dtype=np.float64)
     except FileNotFoundError:
         raise
@@ -96,14 +99,25 @@ def _mapped(path: Path) -> Nifti1Image:
     return image
 
 
-def _read_stream(path: Path, stream: gzip.GzipFile) -> tuple[Nifti1Image, np.ndarray]:
-    image = _image_class(stream).from_stream(stream)
-    _check_file_holds(path, image.header, path.stat().st_size * _DEFLATE_LIMIT)
-    array = _voxels(path, image)
+def _proxy(image: Nifti1Image) -> ArrayProxy:
+    assert isinstance(image.dataobj, ArrayProxy)
+    return image.dataobj
+
+
+def _unpacked(proxy: ArrayProxy, stream: gzip.GzipFile) -> np.ndarray:
+    """The stored voxels, unpacked into their place: nibabel would hold them twice meanwhile."""
+    array = np.empty(proxy.shape, proxy.dtype, order="F")
+    place = array.reshape(-1, order="F").view(np.uint8).data
+    stream.seek(proxy.offset)
+    while len(place):
+        count = stream.readinto(place[:_SLAB_BYTES])
+        if not count:
+            raise EOFError(f"{len(place)} bytes of voxels are missing")
+        place = place[count:]
     # Only at its end does gzip compare the checksum: without this a damaged scan would be read as a good one.
     while stream.read(_SLAB_BYTES):
         pass
-    return image, array
+    return array
 
 
 def _check_file_holds(path: Path, header: Nifti1Header, available: int) -> None:
@@ -113,17 +127,14 @@ def _check_file_holds(path: Path, header: Nifti1Header, available: int) -> None:
         raise DataError(f"{path}: the header promises {shape} voxels, more than the file can hold; copy it again")
 
 
-def _voxels(path: Path, image: Nifti1Image) -> np.ndarray:
+def _voxels(path: Path, stored: np.ndarray, slope: float, inter: float) -> np.ndarray:
     """The voxels as (X, Y, Z) in the machine's byte order, scaled by the header's slope and intercept."""
-    proxy = image.dataobj
-    assert isinstance(proxy, ArrayProxy)
-    stored = proxy.get_unscaled()
     if stored.dtype.kind not in "iuf" or stored.dtype.itemsize > 8:
         raise DataError(f"{path}: voxels of type {stored.dtype} are no grey values; give a scan of plain numbers")
     array = _three_axes(path, stored)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    return array if (proxy.slope, proxy.inter) == (1, 0) else _scaled(array, proxy.slope, proxy.inter)
+    return array if (slope, inter) == (1, 0) else _scaled(array, slope, inter)
 
 
 def _three_axes(path: Path, array: np.ndarray) -> np.ndarray:
