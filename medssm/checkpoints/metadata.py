@@ -13,8 +13,8 @@ class WeightsMetadata(BaseModel):
         class_names: label value -> name; the background (0) may be left out.
         preprocessing: fields of `medssm.data.preprocessing.Preprocessing`.
         window: the training crop (D, H, W) in voxels.
-        flips: axis x, y or z of the grid -> "swap" or "as-published", the mirror images seen in training; prediction may
-            average over these and no others.
+        flips: axis x, y or z of the grid -> "swap" or "as-published", the mirror images seen in training; prediction
+            may average over these and no others.
         licence: of the weights. source: where they come from.
         sha256: of the tensors with their names, types and shapes; set when the file is written.
     """

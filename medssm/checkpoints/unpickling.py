@@ -20,24 +20,13 @@ import torch
 from medssm.errors import CheckpointError
 
 # A weights file has no business with these. As stand-ins they would do no harm, but such a file is not to be trusted.
+# `commands` is what the pickle format calls `subprocess`.
 FORBIDDEN_MODULES = frozenset(
-    (
-        "sys",
-        "socket",
-        "ctypes",
-        "importlib",
-        "marshal",
-        "nt",
-        "os",
-        "pickle",
-        "posix",
-        "pty",
-        "runpy",
-        "shutil",
-        "subprocess",
-    )
-)
-FORBIDDEN_NAMES = frozenset(f"builtins.{name}" for name in ("__import__", "compile", "eval", "exec", "input", "open"))
+    ["commands", "ctypes", "importlib", "marshal", "nt", "os", "pickle", "posix", "pty", "runpy", "shutil", "socket"]
+) | {"subprocess", "sys"}
+FORBIDDEN_NAMES = frozenset(
+    ["builtins.__import__", "builtins.compile", "builtins.eval", "builtins.exec", "builtins.input", "builtins.open"]
+) | {"_io.open", "io.open"}
 
 # What damaged or forged data makes the unpickler and the archive reader raise.
 _UNREADABLE = (

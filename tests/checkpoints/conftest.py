@@ -1,0 +1,29 @@
+"""A small network of the registry and a published-looking file of it."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from medssm.models import create_model
+
+
+@pytest.fixture(scope="session")
+def model():
+    torch.manual_seed(0)
+    return create_model("mamband-xs").eval()
+
+
+@pytest.fixture(scope="session")
+def state(model) -> dict[str, Tensor]:
+    return model.state_dict()
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Writes an object as torch.save does and gives the path."""
+
+    def save(content, name="weights.pt"):
+        torch.save(content, tmp_path / name)
+        return tmp_path / name
+
+    return save
