@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from medssm.metrics import Evaluation
-    from medssm.metrics.summary import Mean
+    from medssm.metrics.summary import Mean, OrganSummary
 
 
 def register(app: typer.Typer) -> None:
@@ -36,7 +36,7 @@ def evaluate(
     out = console()
     if cases:
         out.print(_case_table(outcome))
-    out.print(_summary_table(outcome))
+    out.print(summary_table(outcome.summary, outcome.tolerance))
     if csv:
         outcome.write_csv(csv)
     if json:
@@ -49,15 +49,16 @@ def evaluate(
         raise typer.Exit(1)
 
 
-def _summary_table(outcome: "Evaluation") -> "Table":
+def summary_table(rows: "list[OrganSummary]", tolerance: float) -> "Table":
+    """Means over cases, an organ a row, with what they are means of."""
     from rich.table import Table
 
-    table = Table(caption=f"mean [95 % bootstrap interval over cases]; surface Dice at {outcome.tolerance:g} mm")
+    table = Table(caption=f"mean [95 % bootstrap interval over cases]; surface Dice at {tolerance:g} mm")
     table.add_column("organ")
     columns = ("n", "missed", "absent", "spurious", "Dice", "HD95 (mm)", "surface Dice")
     for column in columns:
         table.add_column(column, justify="right")
-    *organs, overall = outcome.summary
+    *organs, overall = rows
     for row in (*organs, overall):
         table.add_row(
             row.organ,

@@ -1,0 +1,238 @@
+"""`medssm predict` as it is typed, with a small network of random weights."""
+
+import csv
+import json
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK as sitk
+import torch
+
+import medssm
+from medssm.checkpoints import WeightsMetadata, create_model, save_weights
+from medssm.cli.errors import run
+from medssm.cli.main import build_app
+from medssm.data.preprocessing import Preprocessing
+from medssm.data.volume import read_volume
+from medssm.inference.weights import choose_weights
+
+NAMES = {1: "right lump", 2: "left lump"}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("run") / "best.safetensors"
+    metadata = WeightsMetadata(
+        model="mamband-xs",
+        num_classes=3,
+        in_channels=1,
+        class_names={0: "background", **NAMES},
+        preprocessing=Preprocessing(spacing=(3.0, 3.0, 3.0)).model_dump(),
+        window=(48, 48, 48),
+        flips={"z": "as-published"},
+    )
+    save_weights(path, create_model("mamband-xs", num_classes=3), metadata)
+    return path
+
+
+@pytest.fixture
+def scan(tmp_path: Path) -> Path:
+    return write_scan(tmp_path / "case1.nii.gz", seed=1)
+
+
+def write_scan(path: Path, seed: int) -> Path:
+    values = np.random.default_rng(seed).integers(-1000, 400, (30, 26, 22), dtype=np.int16)
+    affine = np.array([[0, 0, -2.5, 3], [-2.0, 0, 0, 4], [0, 2.2, 0, 5], [0, 0, 0, 1]])
+    image = nib.Nifti1Image(values, affine)
+    image.set_qform(affine, 1)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.name.endswith(".nii.gz"):
+        nib.save(image, path)
+    else:
+        nib.save(image, path.parent / "source.nii.gz")
+        sitk.WriteImage(sitk.ReadImage(path.parent / "source.nii.gz"), path)
+        (path.parent / "source.nii.gz").unlink()
+    return path
+
+
+def medssm_predict(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
+    """The exit code of the command."""
+    monkeypatch.setattr(sys, "argv", ["medssm", "predict", *map(str, arguments)])
+    with pytest.raises(SystemExit) as ended:
+        run(build_app())
+    return int(ended.value.code or 0)
+
+
+@pytest.fixture
+def predict(monkeypatch: pytest.MonkeyPatch, weights: Path):
+    return lambda *arguments: medssm_predict(monkeypatch, *arguments, "--weights", weights, "--device", "cpu")
+
+
+def test_a_label_map_with_names_lies_beside_the_scan(predict, scan: Path, capsys) -> None:
+    assert predict(scan) == 0
+    found, source = read_volume(scan.with_name("case1_seg.nii.gz")), read_volume(scan)
+    np.testing.assert_array_equal(found.affine, source.affine)
+    assert found.shape == source.shape
+    assert found.label_names == NAMES
+    assert len(np.unique(found.array)) > 1
+    printed = capsys.readouterr().out
+    assert "of memory (held already" in printed
+    assert "1 predicted, 0 skipped, 0 failed" in printed
+
+
+def test_python_and_the_command_give_the_same_labels(predict, scan: Path, weights: Path) -> None:
+    assert predict(scan) == 0
+    labels = medssm.load(weights, "cpu").predict(scan).labels
+    np.testing.assert_array_equal(read_volume(scan.with_name("case1_seg.nii.gz")).array, labels)
+    in_run = medssm.load(weights.parent, "cpu").predict(scan).labels
+    np.testing.assert_array_equal(in_run, labels)
+
+
+def test_a_folder_of_several_formats_goes_to_another_folder(predict, tmp_path: Path) -> None:
+    scans = [write_scan(tmp_path / "scans" / name, 2) for name in ("a.nii.gz", "b.nrrd", "c.mha")]
+    assert predict(tmp_path / "scans", "--out", tmp_path / "out") == 0
+    written = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert written == ["a_seg.nii.gz", "b_seg.nrrd", "c_seg.mha"]
+    first, *others = (read_volume(tmp_path / "out" / name) for name in written)
+    for scan, other in zip(scans[1:], others, strict=True):
+        np.testing.assert_array_equal(other.affine, read_volume(scan).affine)
+        np.testing.assert_array_equal(other.array, first.array)
+
+
+def test_everything_that_can_be_written_beside_it(predict, scan: Path) -> None:
+    assert predict(scan, "--preview", "--stats", "--probabilities", "--tta", "--overlap", 0.25) == 0
+    out = scan.parent
+    names = {path.name for path in out.iterdir()} - {scan.name}
+    assert names == {"case1_seg.nii.gz", "case1_seg.png", "case1_seg.csv", "case1_seg.json", "case1_prob.nii.gz"}
+    with open(out / "case1_seg.csv") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["name"] for row in rows] == list(NAMES.values())
+    labels = read_volume(out / "case1_seg.nii.gz").array
+    assert [int(row["voxels"]) for row in rows] == [int((labels == label).sum()) for label in NAMES]
+    assert all(0 < float(row["confidence"]) <= 1 for row in rows if int(row["voxels"]))
+    assert json.loads((out / "case1_seg.json").read_text())["scan"] == str(scan)
+    assert nib.load(out / "case1_prob.nii.gz").shape == (*labels.shape, 3)
+
+
+def test_outputs_that_are_there_are_left_alone_unless_asked(predict, scan: Path, capsys) -> None:
+    out = scan.with_name("case1_seg.nii.gz")
+    out.write_bytes(b"mine")
+    assert predict(scan) == 0
+    assert out.read_bytes() == b"mine"
+    assert f"{out} is there already, skipped" in capsys.readouterr().out
+    assert predict(scan, "--preview") == 0  # adds what is missing and leaves what is there
+    assert out.read_bytes() == b"mine"
+    assert scan.with_name("case1_seg.png").exists()
+    assert predict(scan, "--overwrite") == 0
+    assert read_volume(out).shape == read_volume(scan).shape
+
+
+def test_one_bad_scan_is_reported_and_the_others_go_on(predict, tmp_path: Path, capsys) -> None:
+    folder = tmp_path / "scans"
+    for name in ("a.nii.gz", "c.nii.gz"):
+        write_scan(folder / name, 3)
+    whole = (folder / "a.nii.gz").read_bytes()
+    (folder / "b.nii.gz").write_bytes(whole[: len(whole) // 2])
+    assert predict(folder, "--out", tmp_path / "out") == 1
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_seg.nii.gz", "c_seg.nii.gz"]
+    printed = capsys.readouterr().out
+    assert "failed: " in printed
+    assert "b.nii.gz" in printed.split("failed: ")[1]
+    assert "2 predicted, 0 skipped, 1 failed" in printed
+
+
+def test_a_second_call_on_a_folder_does_not_take_label_maps_for_scans(predict, scan: Path, capsys) -> None:
+    assert predict(scan.parent, "--probabilities") == 0
+    assert predict(scan.parent, "--probabilities") == 0
+    assert "0 predicted, 1 skipped, 0 failed" in capsys.readouterr().out
+
+
+def test_two_scans_of_one_name_are_refused_before_anything_is_written(predict, tmp_path: Path, capsys) -> None:
+    scans = [write_scan(tmp_path / folder / "ct.nii.gz", 4) for folder in ("one", "two")]
+    assert predict(*scans, "--out", tmp_path / "out") == 2
+    assert "would both write" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_single_scan_may_name_its_output(predict, scan: Path, tmp_path: Path, capsys) -> None:
+    assert predict(scan, "--out", tmp_path / "labels.mha") == 0
+    assert read_volume(tmp_path / "labels.mha").shape == read_volume(scan).shape
+    assert predict(scan, write_scan(tmp_path / "b.nii.gz", 5), "--out", tmp_path / "labels.mha") == 2
+    assert "there are 2 scans; give a folder" in capsys.readouterr().err
+
+
+def test_memory_that_cannot_do_is_refused_with_the_figure(predict, scan: Path, capsys) -> None:
+    assert predict(scan, "--memory", "100M") == 1
+    printed = capsys.readouterr().out
+    assert "of memory are needed and the bound of --memory is 100 MiB" in printed
+    assert predict(scan, "--memory", "plenty") == 2
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--overlap", "2"), "overlap"),
+        (("--device", "warp"), "--device cpu always works"),
+        (("--run", "x"), "give one"),
+    ],
+)
+def test_wrong_options_exit_with_2(options: tuple[str, ...], sentence: str, monkeypatch, weights, scan, capsys) -> None:
+    assert medssm_predict(monkeypatch, scan, "--weights", weights, *options) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_weights_that_saw_no_mirror_images_refuse_tta(monkeypatch, weights: Path, scan: Path, tmp_path, capsys) -> None:
+    from medssm.checkpoints import load_weights
+
+    state, metadata = load_weights(weights)
+    save_weights(tmp_path / "w.safetensors", state, metadata.model_copy(update={"flips": {}}))
+    assert medssm_predict(monkeypatch, scan, "--weights", tmp_path / "w.safetensors", "--tta") == 1
+    assert "leave --tta out" in capsys.readouterr().out
+
+
+def test_the_newest_run_is_used_where_no_weights_are_named(weights: Path, tmp_path: Path) -> None:
+    for age, name in ((300, "old"), (100, "new"), (200, "middle"), (0, "unfinished")):
+        (tmp_path / "runs" / name).mkdir(parents=True)
+        if name != "unfinished":
+            file = shutil.copy(weights, tmp_path / "runs" / name / "best.safetensors")
+            os.utime(file, (1e9 - age, 1e9 - age))
+    assert choose_weights(None, None, None, tmp_path / "runs").name == "new"
+    assert choose_weights(weights, None, None, tmp_path / "runs") == weights
+
+
+def test_without_weights_and_offline_one_sentence_says_what_to_give(
+    monkeypatch, scan: Path, tmp_path: Path, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert medssm_predict(monkeypatch, scan) == 1
+    error = capsys.readouterr().err
+    assert "holds no run" in error
+    assert "give --weights FILE or --run DIR" in error
+    assert error.count("\n") == 1
+
+
+def test_a_dicom_series_is_written_on_its_own_grid(predict, real_ct: Path, tmp_path: Path) -> None:
+    assert predict(real_ct / "dicom_series", "--out", tmp_path, "--overlap", 0.0) == 0
+    reader = sitk.ImageSeriesReader()
+    reader.SetFileNames(reader.GetGDCMSeriesFileNames(str(real_ct / "dicom_series")))
+    series, labels = reader.Execute(), sitk.ReadImage(tmp_path / "dicom_series_seg.nii.gz")
+    assert labels.GetSize() == series.GetSize()
+    for field in ("GetSpacing", "GetOrigin", "GetDirection"):
+        np.testing.assert_allclose(getattr(labels, field)(), getattr(series, field)(), atol=1e-4)
+
+
+def test_a_real_scan_keeps_its_header(predict, real_ct: Path, tmp_path: Path) -> None:
+    assert predict(real_ct / "abdomen_ct.nii.gz", "--out", tmp_path, "--overlap", 0.0) == 0
+    scan, labels = (nib.load(path) for path in (real_ct / "abdomen_ct.nii.gz", tmp_path / "abdomen_ct_seg.nii.gz"))
+    assert scan.shape == labels.shape
+    np.testing.assert_array_equal(scan.affine, labels.affine)
+    for field in ("qform_code", "sform_code", "pixdim", "srow_x", "srow_y", "srow_z", "quatern_b", "qoffset_x"):
+        np.testing.assert_array_equal(scan.header[field], labels.header[field])
