@@ -34,8 +34,8 @@ def _without_path(path: Path, message: object) -> str:
 def _spacing(path: Path, volume: Volume) -> Iterator[Finding]:
     shown = ", ".join(f"{size:g}" for size in volume.spacing)
     if min(volume.spacing) < _SMALLEST_SPACING or max(volume.spacing) > _LARGEST_SPACING:
-        usual = f"outside {_SMALLEST_SPACING:g} to {_LARGEST_SPACING:g} mm; is the unit right?"
-        yield Finding(path, "spacing", f"spacing ({shown}) mm is {usual} Correct the header")
+        usual = f"{_SMALLEST_SPACING:g} to {_LARGEST_SPACING:g} mm"
+        yield Finding(path, "spacing", f"spacing ({shown}) mm is not within {usual}; correct the header and its unit")
 
 
 @dataclass

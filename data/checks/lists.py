@@ -1,11 +1,12 @@
 """Faults of a dataset's list, before any voxel is read."""
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 from medssm.data.checks.findings import Finding
-from medssm.data.datalist import Case, Dataset, image_and_label_folders, volumes_in
+from medssm.data.datalist import Case, Dataset, case_id, image_and_label_folders, volumes_in
 
 
 def check_list(dataset: Dataset) -> Iterator[Finding]:
@@ -56,8 +57,14 @@ def _unlisted(dataset: Dataset) -> Iterator[Finding]:
     used_labels = {case.label.resolve() for case in dataset.cases if case.label}
     for image in sorted(images - used_images):
         yield Finding(image, "unlisted", "no case uses this image; list it if it is meant to be used", is_note=True)
+    spare = {_patient(image) for image in images - used_images}
     for label in sorted(labels - used_labels):
-        if len(images) <= len(used_images & images):
-            yield Finding(label, "missing-partner", "no image belongs to this label map; add the image or remove this")
-        else:
+        if _patient(label) in spare:
             yield Finding(label, "unlisted", "no case uses this label map; list its case", is_note=True)
+        else:
+            yield Finding(label, "missing-partner", "no image belongs to this label map; add the image or remove this")
+
+
+def _patient(file: Path) -> str:
+    """What the names of an image and its label map share: img0001 and label0001, case_7_0000 and case_7."""
+    return re.sub(r"^(img|label)", "", case_id(file))

@@ -36,7 +36,7 @@ def choose_series(headers: Sequence[SliceHeader], folder: Path) -> tuple[Series,
 
 
 def series_of(wanted: Path, headers: Sequence[SliceHeader]) -> tuple[Series, tuple[str, ...]]:
-    """The slices of the series that the file `wanted` belongs to.
+    """The slices of the series that the file `wanted` belongs to, and what of that series was left out.
 
     Raises: DataError if that file is no slice of a volume.
     """
@@ -46,7 +46,7 @@ def series_of(wanted: Path, headers: Sequence[SliceHeader]) -> tuple[Series, tup
     if not stack:
         _check_single_frames(series)
         raise DataError(f"{wanted}: this file is no slice of a volume; give one of the axial scan")
-    return stack, ()
+    return stack, _left_out(series, stack, wanted)
 
 
 def _by_series(headers: Sequence[SliceHeader]) -> list[Series]:
@@ -81,9 +81,9 @@ def _describe(series: Series) -> str:
     )
 
 
-def _left_out(headers: Sequence[SliceHeader], chosen: Series, folder: Path) -> tuple[str, ...]:
+def _left_out(headers: Sequence[SliceHeader], chosen: Series, asked: Path) -> tuple[str, ...]:
     kept = {header.path for header in chosen}
     others = _by_series([header for header in headers if header.path not in kept])
     if not others:
         return ()
-    return (f"{folder}: read {_describe(chosen)}; left out {'; '.join(map(_describe, others))}",)
+    return (f"{asked}: read {_describe(chosen)}; left out {'; '.join(map(_describe, others))}",)

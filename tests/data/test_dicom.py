@@ -221,6 +221,7 @@ def test_localiser_is_left_out_and_named(tmp_path: Path, tags: dict[str, object]
     assert_is_the_series(volume)
     assert len(volume.notes) == 1
     assert "left out 'Topogram'" in volume.notes[0]
+    assert ("left out" in str(read_volume(folder / "slice99.dcm").notes)) == ("ImageType" in tags)
 
 
 def test_two_volumes_are_refused_and_either_can_be_given(tmp_path: Path) -> None:

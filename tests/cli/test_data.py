@@ -1,0 +1,59 @@
+"""`medssm data` as a person types it."""
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from medssm.cli.errors import explain
+from medssm.cli.main import build_app
+
+
+def medssm(*arguments: str | Path) -> Result:
+    return CliRunner().invoke(build_app(), [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("data") / "phantom"
+    result = medssm("data", "phantom", folder, "--cases", "2", "--seed", "3")
+    assert result.exit_code == 0
+    assert "2 cases written" in result.output
+    return folder
+
+
+def test_phantom_passes_the_check(phantom: Path) -> None:
+    result = medssm("data", "check", phantom)
+    assert result.exit_code == 0
+    assert "phantom: 1 training, 1 validation, 0 test; no faults" in result.output
+
+
+def test_fault_is_in_the_table_and_the_json_and_fails_the_command(phantom: Path) -> None:
+    scan = phantom / "imagesTr" / "img0002.nii.gz"
+    whole = scan.read_bytes()
+    scan.write_bytes(whole[: len(whole) // 2])
+    table, report = medssm("data", "check", phantom), medssm("data", "check", phantom, "--json")
+    scan.write_bytes(whole)
+    assert (table.exit_code, report.exit_code) == (1, 1)
+    assert "imagesTr/img0002.nii.gz" in table.output
+    assert "1 fault," in table.output
+    faults = json.loads(report.stdout)["faults"]
+    assert [(Path(fault["file"]).name, fault["kind"]) for fault in faults] == [("img0002.nii.gz", "unreadable")]
+
+
+def test_folder_that_is_no_dataset_says_where_btcv_is_had(tmp_path: Path) -> None:
+    result = medssm("data", "check", tmp_path)
+    assert result.exception is not None
+    explained = explain(result.exception)
+    assert explained is not None
+    assert "syn3193805" in explained[0]
+    assert explained[1] == 1
+
+
+def test_phantom_does_not_write_into_a_full_folder(tmp_path: Path) -> None:
+    (tmp_path / "mine.txt").write_text("keep me")
+    result = medssm("data", "phantom", tmp_path, "--cases", "1")
+    assert result.exception is not None
+    assert explain(result.exception) is not None
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
