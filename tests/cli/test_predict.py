@@ -33,8 +33,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         num_classes=3,
         in_channels=1,
         class_names={0: "background", **NAMES},
-        preprocessing=Preprocessing(spacing=(3.0, 3.0, 3.0)).model_dump(),
-        window=(48, 48, 48),
+        preprocessing=Preprocessing(spacing=(6.0, 6.0, 6.0)).model_dump(),  # few windows
+        window=(24, 24, 24),
         flips={"z": "as-published"},
     )
     save_weights(path, create_model("mamband-xs", num_classes=3), metadata)
