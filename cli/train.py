@@ -36,9 +36,7 @@ def train(
     overrides |= _length(max_steps, max_epochs, max_minutes) | recipes.parse_overrides(settings or [])
     outcome = recipes.train(recipe, model, overrides, out, resume)
     if outcome.signal:
-        typer.echo(f"continue with: medssm train --resume --out {outcome.folder}", err=True)
         raise typer.Exit(128 + outcome.signal)
-    typer.echo(f"best validation score {outcome.best_score:.4f}; weights in {outcome.folder / 'best.safetensors'}")
 
 
 def _length(max_steps: int | None, max_epochs: int | None, max_minutes: float | None) -> dict[str, Any]:

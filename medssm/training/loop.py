@@ -125,8 +125,9 @@ class _Loop:
                 if reason := self.pause():
                     break
         self.save()
-        self.journal.say(f"{reason or 'finished'} at step {progress.step}")
-        return Outcome(self.folder.path, progress.step, self.stop_signal(), progress.best_score)
+        signal = self.stop_signal()
+        self.journal.say(f"{reason or 'finished'} at step {progress.step}; {self.outlook(signal)}")
+        return Outcome(self.folder.path, progress.step, signal, progress.best_score)
 
     def batches(self) -> Iterator[tuple[int, Any]]:
         """(step, batch) of all that is left; the state is saved before an unreadable sample ends the run."""
@@ -274,6 +275,13 @@ class _Loop:
             f"{self.fabric.world_size} x {self.fabric.device.type}, {self.fabric.strategy.precision.precision}, "
             f"seed {run.seed}, in {self.folder.path}"
         )
+
+    def outlook(self, signal: Signals | None) -> str:
+        """What the run leaves behind, or how it goes on."""
+        if signal:
+            return f"continue with --resume --out {self.folder.path}"
+        best = self.progress
+        return f"best {self.task.score} {best.best_score:.4f} at step {best.best_step}, weights in {self.folder.best}"
 
 
 def _loader(fabric: Fabric, task: Task, settings: TrainingSettings) -> Loader:
