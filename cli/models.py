@@ -42,9 +42,9 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
         "what",
         "task",
         "window",
-        caption="parameters and multiply-adds are counted, for one window; `medssm models NAME` shows more",
+        caption="parameters and FLOPs (two a multiply-add) are counted, for one window; `medssm models NAME` shows more",
     )
-    for column in ("parameters", "multiply-adds", "published", "licence of the weights"):
+    for column in ("parameters", "FLOPs", "published", "licence of the weights"):
         table.add_column(column, justify="left" if column.startswith("licence") else "right")
     for info in infos:
         table.add_row(
@@ -53,7 +53,7 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
             info.task,
             _by(info.window),
             f"{count_parameters(info.name) / 1e6:.2f} M",
-            f"{model_cost(info.name).multiply_adds / 1e9:.2f} G",
+            f"{2 * model_cost(info.name).multiply_adds / 1e9:.2f} G",
             f"{info.result.metric} {info.result.value}" if info.result else "ours, none",
             info.weights.licence if info.weights else "",
         )
@@ -85,7 +85,8 @@ def _model_table(info: "ModelInfo") -> "Table":
 def _cost_rows(cost: "Cost") -> dict[str, str]:
     parts = ", ".join(f"{part} {multiply_adds / 1e9:.2f}" for part, multiply_adds in cost.parts.items())
     return {
-        "multiply-adds": f"{cost.multiply_adds / 1e9:.2f} G for one window ({parts}); FLOPs are twice that",
+        "FLOPs": f"{2 * cost.multiply_adds / 1e9:.2f} G for one window",
+        "multiply-adds": f"{cost.multiply_adds / 1e9:.2f} G ({parts})",
         "state updates": f"{cost.state_updates / 1e9:.3f} G in the scans, not counted above",
     }
 

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medssm.checkpoints.loading import find_weights, load_weights, published_metadata
+from medssm.checkpoints.loading import find_weights, load_weights, nearest_model, published_metadata
 from medssm.checkpoints.metadata import WeightsMetadata
 from medssm.checkpoints.own_format import save_weights
 from medssm.checkpoints.published import read_weights_file
-from medssm.checkpoints.recognition import fit_to, recognise
 from medssm.errors import UsageError
 from medssm.models import model_info
 
@@ -44,7 +43,7 @@ def inspect_weights(path: str | Path) -> Inspection:
     Raises: CheckpointError on a file that cannot be read; FileNotFoundError.
     """
     file = read_weights_file(find_weights(Path(path)))
-    fit = fit_to(file.metadata.model, file.state) if file.metadata else recognise(file.state)
+    fit = nearest_model(file)
     return Inspection(
         path=file.path,
         format=file.format,

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from medssm import models
 from medssm.checkpoints.hub import fetch_published
@@ -16,23 +16,23 @@ from medssm.data.preprocessing import Preprocessing
 from medssm.errors import CheckpointError, UsageError
 from medssm.models.info import StateDict
 
-RUN_FILES = ("best.safetensors", "last.ckpt")
+BEST = "best.safetensors"
 
 
 def load_weights(path: str | Path) -> tuple[StateDict, WeightsMetadata]:
     """State dict and metadata of a run folder, one of our files, or a published file of a known model.
 
-    The entries are exactly those of the model that the metadata name. What a published file does not say (classes,
-    preprocessing, licence) is taken from what its model was published with.
+    The entries are exactly those of the model that the metadata name, in its order. What a published file does not say
+    (classes, preprocessing, licence) is taken from what its model was published with.
 
     Raises: CheckpointError if the file is damaged, foreign, or does not fit its model.
     """
     file = read_weights_file(find_weights(Path(path)))
-    fit = fit_to(file.metadata.model, file.state) if file.metadata else recognise(file.state)
+    fit = nearest_model(file)
     if fit is None or fit.faults:
         raise CheckpointError(explain_misfit(file, fit))
     metadata = file.metadata or published_metadata(fit, file.path)
-    return {name: tensor.clone() for name, tensor in fit.state.items()}, metadata
+    return {name: _own_copy(fit.state[name]) for name in expected_shapes(*fit.network)}, metadata
 
 
 def load_model(path: str | Path) -> tuple[nn.Module, WeightsMetadata]:
@@ -73,13 +73,34 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, **options:
 
 
 def find_weights(path: Path) -> Path:
-    """The weights file meant by a path: the file itself, or the best, else the last, of a run folder."""
+    """The weights file meant by a path: the file itself, or the best weights of a run folder.
+
+    Raises: CheckpointError on a folder without them.
+    """
     if not path.is_dir():
         return path
-    for name in RUN_FILES:
-        if (path / name).is_file():
-            return path / name
-    raise CheckpointError(f"{path}: holds neither of {' and '.join(RUN_FILES)}; give a run folder or a weights file")
+    if (path / BEST).is_file():
+        return path / BEST
+    if (path / "last.ckpt").is_file():
+        raise CheckpointError(
+            f"{path}: this run has not been validated yet and has no {BEST}; continue it with --resume, or set a "
+            "validation in its recipe"
+        )
+    raise CheckpointError(f"{path}: holds no {BEST}; give the folder of a run or a weights file")
+
+
+def nearest_model(file: WeightsFile) -> Fit | None:
+    """A file's tensors beside the model that it names, or else the one that they come nearest to.
+
+    Raises: CheckpointError if it names a model that is not known here.
+    """
+    if file.metadata is None:
+        return recognise(file.state)
+    if file.metadata.model not in models.list_models():
+        raise CheckpointError(
+            f"{file.path}: holds weights of {file.metadata.model!r}, which is no model here; upgrade medssm"
+        )
+    return fit_to(file.metadata.model, file.state, file.metadata.in_channels, file.metadata.num_classes)
 
 
 def published_metadata(fit: Fit, path: Path) -> WeightsMetadata:
@@ -92,7 +113,7 @@ def published_metadata(fit: Fit, path: Path) -> WeightsMetadata:
         num_classes=fit.num_classes,
         in_channels=fit.in_channels,
         class_names=BTCV_ORGANS if is_btcv else numbered,
-        preprocessing=Preprocessing(spacing=info.spacing).model_dump(),
+        preprocessing=Preprocessing(spacing=info.spacing).model_dump(mode="json"),
         window=info.window,
         flips={} if info.is_ours else dict.fromkeys("xyz", "as-published"),
         licence=info.weights.licence if info.weights else "",
@@ -113,8 +134,13 @@ def explain_misfit(file: WeightsFile, fit: Fit | None) -> str:
         for fault, names in (("missing", fit.missing), ("too many", fit.extra), ("of another shape", fit.reshaped))
         if names
     ]
-    expected = len(expected_shapes(fit.model, fit.in_channels, fit.num_classes))
+    expected = len(expected_shapes(*fit.network))
     return f"{file.path}: expected the {expected} entries of {fit.model}, found {', '.join(faults)}"
+
+
+def _own_copy(tensor: Tensor) -> Tensor:
+    """A copy that outlives the file; published half-precision weights become float32, in which networks are built."""
+    return tensor.to(torch.float32, copy=True) if tensor.is_floating_point() else tensor.clone()
 
 
 def _check_same_network(name: str, path: Path, metadata: WeightsMetadata, in_channels: int | None) -> None:

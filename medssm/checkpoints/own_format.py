@@ -45,8 +45,8 @@ def save_weights(path: str | Path, model: nn.Module | Mapping[str, Tensor], meta
 def read_safetensors(path: Path) -> tuple[StateDict, WeightsMetadata | None]:
     """Tensors of a safetensors file, and its metadata if it is one of ours.
 
-    The library compares the header with the length of the file before any tensor is made; the tensors are copied, so
-    that they outlive the file.
+    The library compares the header with the length of the file before any tensor is made; the tensors may be mapped
+    from the file.
 
     Raises: CheckpointError on a damaged file.
     """
@@ -54,7 +54,7 @@ def read_safetensors(path: Path) -> tuple[StateDict, WeightsMetadata | None]:
         with safe_open(path, framework="pt") as file:
             header = (file.metadata() or {}).get(HEADER_KEY)
             metadata = None if header is None else WeightsMetadata.model_validate_json(header)
-            state = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
         raise CheckpointError(f"{path}: not a whole safetensors file ({error}); copy or download it again") from error
     except ValidationError as error:

@@ -36,6 +36,11 @@ class Fit:
     reshaped: tuple[str, ...]
 
     @property
+    def network(self) -> tuple[str, int, int]:
+        """Model, input channels and classes: the arguments of `expected_shapes`."""
+        return self.model, self.in_channels, self.num_classes
+
+    @property
     def faults(self) -> int:
         return len(self.missing) + len(self.extra) + len(self.reshaped)
 
@@ -56,16 +61,18 @@ def recognise(state: Mapping[str, Tensor]) -> Fit | None:
     """The model with the fewest entries that do not fit; None if fewer than half of its entries are there."""
     fits = [fit_to(name, candidate) for candidate in _without_prefixes(state) for name in list_models()]
     best = min(fits, key=lambda fit: fit.faults)
-    expected = len(expected_shapes(best.model, best.in_channels, best.num_classes))
+    expected = len(expected_shapes(*best.network))
     return best if len(best.missing) + len(best.reshaped) <= expected / 2 else None
 
 
-def fit_to(model: str, state: Mapping[str, Tensor]) -> Fit:
-    """A state dict beside the entries of one model."""
+def fit_to(
+    model: str, state: Mapping[str, Tensor], in_channels: int | None = None, num_classes: int | None = None
+) -> Fit:
+    """A state dict beside the entries of one model; sizes that are not given are read from the tensors."""
     info = model_info(model)
     kept = info.from_published(state)
-    in_channels = _size(kept, info.stem_entry, 1, info.in_channels)
-    num_classes = _size(kept, info.head_entry, 0, info.num_classes)
+    in_channels = in_channels or _size(kept, info.stem_entry, 1, info.in_channels)
+    num_classes = num_classes or _size(kept, info.head_entry, 0, info.num_classes)
     expected = expected_shapes(model, in_channels, num_classes)
     return Fit(
         model=model,
@@ -75,7 +82,7 @@ def fit_to(model: str, state: Mapping[str, Tensor]) -> Fit:
         dropped=tuple(name for name in state if name not in kept),
         missing=tuple(name for name in expected if name not in kept),
         extra=tuple(name for name in kept if name not in expected),
-        reshaped=tuple(name for name in kept if name in expected and tuple(kept[name].shape) != expected[name]),
+        reshaped=tuple(name for name, shape in expected.items() if name in kept and kept[name].shape != shape),
     )
 
 

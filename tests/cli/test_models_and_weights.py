@@ -1,0 +1,46 @@
+"""`medssm models` and `medssm weights` as a user types them."""
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from medssm.cli.main import build_app
+from medssm.models import create_model, list_models
+
+
+def run(*arguments):
+    return CliRunner().invoke(build_app(), [str(argument) for argument in arguments])
+
+
+@pytest.fixture
+def published(tmp_path):
+    torch.save({"state_dict": create_model("mamband-xs").state_dict(), "epoch": 7}, tmp_path / "w.pt")
+    return tmp_path / "w.pt"
+
+
+def test_the_list_shows_every_model_with_its_published_dice_and_whose_it_is():
+    shown = run("models").stdout
+    assert all(name in shown for name in list_models())
+    assert all(dice in shown for dice in ("83.1", "83.9", "82.7", "84.7", "ours"))
+    assert "36.09 M" in shown
+
+
+def test_one_model_shows_parameters_cost_input_source_and_licence():
+    shown = run("models", "mamband-s").stdout
+    for figure in ("36,090,574", "215.82 G", "431.64 G", "96 x 96 x 96", "Dice 83.1", "2402.05892", "no licence file"):
+        assert figure in shown
+
+
+def test_inspect_names_system_and_variant(published):
+    outcome = run("weights", "inspect", published)
+    assert outcome.exit_code == 0
+    for word in ("Mamba-ND", "mamband-xs", "1,051,886", "epoch 7", "3.0, 3.0, 3.0"):
+        assert word in outcome.stdout
+
+
+def test_convert_writes_beside_the_file_and_not_twice(published):
+    assert run("weights", "convert", published).exit_code == 0
+    assert published.with_suffix(".safetensors").is_file()
+    again = run("weights", "convert", published)
+    assert "exists already" in str(again.exception)
+    assert run("weights", "convert", published, "--overwrite").exit_code == 0
