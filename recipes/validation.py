@@ -138,8 +138,9 @@ def _published_dice(
 ) -> Tensor:
     case = cases[index]
     assert case.label is not None  # a validation case has one
+    d, h, w = metadata.window
     with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
-        labels = segment_on_grid(model, case.image, metadata.window, AS_PUBLISHED)
+        labels = segment_on_grid(model, case.image, (d, h, w), AS_PUBLISHED)
     return dice_per_class(labels, case.label, metadata.num_classes)
 
 

@@ -83,8 +83,8 @@ def backward(
     states = (address(checkpoints), address(grad_last_state))
     native.kernel("selective_scan_backward")(pack(*outputs, *states, slices, slice_dim, *strided(grad_y), *inputs))
     merge([x for x in sums if x is not None])
-    dA, dD, ddt_bias, dB, dC = (None if x is None else x[0] for x in sums)
-    return du, ddt, dA, dB, dC, dD, dz, ddt_bias
+    summed = [None if x is None else x[0] for x in sums]  # of A, D, dt_bias, B, C
+    return du, ddt, summed[0], summed[3], summed[4], summed[1], dz, summed[2]
 
 
 def _slices(group_dim: int, batch_groups: int) -> tuple[int, int]:

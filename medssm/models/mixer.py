@@ -5,7 +5,7 @@ order of visiting changes what the mixer computes, never where a token lies.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -65,7 +65,7 @@ class MambaMixer(nn.Module):
         The kernels take (batch, dim, length); transposed views give them channels-last memory without a copy. A, D, the
         dt bias and the recurrence are float32 under any autocast; float16, whose range the states exceed, is widened.
         """
-        visit = {"shape": shape, "axes": self.order.axes, "reverse": self.order.reverse}
+        visit: dict[str, Any] = {"shape": shape, "axes": self.order.axes, "reverse": self.order.reverse}
         u, z = _widened(self.in_proj(x)).transpose(1, 2).chunk(2, dim=1)  # (batch, d_inner, length)
         u = causal_conv1d(u, self.conv1d.weight.squeeze(1), self.conv1d.bias, activation="silu", **visit)
         parameters = self.x_proj(u.transpose(1, 2))
