@@ -42,7 +42,7 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
         "what",
         "task",
         "window",
-        caption="parameters and FLOPs (two a multiply-add) are counted, for one window; `medssm models NAME` shows more",
+        caption="parameters and FLOPs (two a multiply-add) are counted for one window; `medssm models NAME` shows more",
     )
     for column in ("parameters", "FLOPs", "published", "licence of the weights"):
         table.add_column(column, justify="left" if column.startswith("licence") else "right")
