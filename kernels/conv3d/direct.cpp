@@ -55,13 +55,13 @@ void conv3d_direct(const void* arguments) {
         float* panel = static_cast<float*>(thread_scratch(floats * sizeof(float) + a.channels * sizeof(float*)));
         float* products = panel + depth * columns;
         const float** channels = reinterpret_cast<const float**>(products + rows * columns);
-        for_each_block(a.batch, grid, thread, threads, [&](int64_t sample, const Cells& block) {
+        for_each_block(a.batch, grid, vectors, thread, threads, [&](int64_t sample, const Cells& block) {
             channel_pointers(channels, a.sources, a.source_count, sample);
             if (a.taps == 1) copy_cells(panel, channels, a.channels, block);
             for (int64_t c = 0; c < a.channels && a.taps != 1; ++c)
                 copy_neighbours(panel + c * a.taps * columns, channels[c], grid, block);
             for (int64_t first = 0; first < a.outputs; first += rows) {
-                multiply(products, a.weights + first * depth, panel, depth, block.vectors);
+                multiply(products, a.weights + first * depth, panel, depth, columns, block.vectors);
                 for (int64_t k = first; k < first + rows && k < a.outputs; ++k)
                     store_row(a.y + (sample * a.outputs + k) * grid.size(), products + (k - first) * columns,
                               a.bias ? a.bias[k] : 0.0f, block);

@@ -25,14 +25,15 @@ void conv_transpose3d(const void* arguments) {
         float* panel = static_cast<float*>(thread_scratch(floats * sizeof(float) + a.channels * sizeof(float*)));
         float* pairs = panel + a.channels * columns;
         const float** channels = reinterpret_cast<const float**>(panel + floats);
-        for_each_block(a.batch, from, thread, threads, [&](int64_t sample, const Cells& block) {
+        for_each_block(a.batch, from, vectors, thread, threads, [&](int64_t sample, const Cells& block) {
             channel_pointers(channels, a.x, 1, sample);
             copy_cells(panel, channels, a.channels, block);
             for (int64_t k = 0; k < a.outputs; ++k) {
                 for (int r = 0; r < 8; r += rows)
                     multiply(pairs + r * columns, a.weights + (8 * k + r) * a.channels, panel, a.channels,
-                             block.vectors);
-                store_pairs(a.y + (sample * a.outputs + k) * to.size(), pairs, a.bias ? a.bias[k] : 0.0f, to, block);
+                             columns, block.vectors);
+                store_pairs<2>(a.y + (sample * a.outputs + k) * to.size(), pairs, columns, a.bias ? a.bias[k] : 0.0f, to,
+                               block);
             }
         });
     });

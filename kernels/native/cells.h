@@ -40,16 +40,16 @@ inline void lay_out(Cells& block, const GridShape& grid, int64_t first, int64_t 
     }
 }
 
-// Calls body(sample, block) for every block of this thread's share of the cells. The shares are whole vectors, so that
-// a coarse grid of few blocks still divides evenly.
+// Calls body(sample, block) for every block, of at most `most_vectors`, of this thread's share of the cells. The shares
+// are whole vectors, so that a coarse grid of few blocks still divides evenly.
 template <typename Body>
-void for_each_block(int64_t batch, const GridShape& grid, int thread, int threads, const Body& body) {
+void for_each_block(int64_t batch, const GridShape& grid, int most_vectors, int thread, int threads, const Body& body) {
     const int64_t per_sample = round_up(grid.size(), Vec::width) / Vec::width;
     const Range share = split(batch * per_sample, thread, threads);
     Cells block;
     for (int64_t at = share.begin; at < share.end; at += block.vectors) {
         const int64_t sample = at / per_sample, vector = at % per_sample;
-        int64_t count = vectors;
+        int64_t count = most_vectors;
         if (count > share.end - at) count = share.end - at;
         if (count > per_sample - vector) count = per_sample - vector;
         const int64_t last = (vector + count) * Vec::width;
@@ -79,21 +79,23 @@ inline void copy_cells(float* panel, const float* const* channels, int64_t count
     }
 }
 
-// Every cell's 2x2x2 outputs, pairs (2, 2, 2, columns) ordered z, y, x, to their voxels in out (depth, height, width);
+// Every cell's outputs, pairs (side, side, 2, stride) ordered z, y, x, to their voxels in out (depth, height, width);
 // what lies outside is dropped.
-inline void store_pairs(float* out, const float* pairs, float bias, const GridShape& grid, const Cells& block) {
+template <int side>
+void store_pairs(float* out, const float* pairs, int64_t stride, float bias, const GridShape& grid,
+                 const Cells& block) {
     const Vec b = broadcast(bias);
     for (int s = 0; s < block.segments; ++s) {
         const Segment& at = block.segment[s];
-        for (int zy = 0; zy < 4; ++zy) {
-            const int64_t z = 2 * at.d + zy / 2, y = 2 * at.h + zy % 2;
+        for (int zy = 0; zy < side * side; ++zy) {
+            const int64_t z = side * at.d + zy / side, y = side * at.h + zy % side;
             if (z >= grid.depth || y >= grid.height) continue;
             float* to = out + (z * grid.height + y) * grid.width + 2 * at.w;
-            const float* even = pairs + zy * 2 * columns + at.start;
+            const float* even = pairs + zy * 2 * stride + at.start;
             int64_t left = grid.width - 2 * at.w < 2 * at.count ? grid.width - 2 * at.w : 2 * at.count;
             for (; left > 0; left -= 2 * Vec::width, to += 2 * Vec::width, even += Vec::width) {
                 Vec low, high;
-                interleave(load(even) + b, load(even + columns) + b, low, high);
+                interleave(load(even) + b, load(even + stride) + b, low, high);
                 if (left >= 2 * Vec::width) {
                     store(to, low);
                     store(to + Vec::width, high);
