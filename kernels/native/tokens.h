@@ -39,6 +39,10 @@ inline Places find_places(int32_t* at, const int32_t* visits, int64_t first, int
     return {at, count, consecutive};
 }
 
+inline void count_up(int32_t* out, int count) {
+    for (int i = 0; i < count; ++i) out[i] = i;
+}
+
 inline float to_float(float x) { return x; }
 inline float to_float(bf16 x) {
     const uint32_t bits = static_cast<uint32_t>(x) << 16;
@@ -111,6 +115,29 @@ inline void load_tokens(float* out, const Tensor3& tensor, int64_t batch, Block 
     } else {
         load_strided(out, base, tensor, places, block.lanes);
     }
+}
+
+// A block's tokens in the order of the visit, a row of W floats each.
+struct Rows {
+    const float* base;
+    int64_t stride;
+    const int32_t* at;
+
+    const float* row(int i) const { return base + at[i] * stride; }
+    Vec operator[](int i) const { return load(row(i)); }
+};
+
+// The tokens where they lie, if they lie as rows of floats; else a copy of them in `scratch`, (places.count, W).
+// `counting` is 0, 1, 2, ...
+template <typename T>
+inline Rows find_rows(float* scratch, const Tensor3& tensor, int64_t batch, Block block, Places places,
+                      const int32_t* counting) {
+    if constexpr (sizeof(T) == sizeof(float)) {
+        const float* base = static_cast<const float*>(tensor.data) + batch * tensor.batch + block.channel;
+        if (tensor.channel == 1 && block.lanes == W) return {base, tensor.token, places.at};
+    }
+    load_tokens<T>(scratch, tensor, batch, block, places);
+    return {scratch, W, counting};
 }
 
 // Results are always channels-last: (batch, length, dim) contiguous, each token at its own place.

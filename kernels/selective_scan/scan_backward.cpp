@@ -26,39 +26,42 @@ struct Arguments {
 
 constexpr int quad = 4;  // states that are swept together, and whose sums over channels are folded together
 
-// How many blocks of channels are swept side by side: their sums over channels share one fold.
+// Blocks of channels that are swept side by side: their sums over channels share one fold.
 constexpr int side_by_side = state_registers >= 16 ? 2 : 1;
+
+// What a sweep reads and writes for each token of a block, (tokens, W) each, at fixed offsets from one pointer.
+enum Row { delta_row, x_row, ds_row, y_row, dx_row, e_row, slope_row, row_count };
+constexpr int row_floats = chunk_tokens * W + 16;  // the padding keeps rows off the same lines of L1
+constexpr int block_floats = row_count * row_floats;
 
 // One thread's arrays for a slice of `blocks` blocks.
 struct Arrays {
-    int32_t* at;                       // (tokens,)
-    float *B, *C;                      // (tokens, state), or (tokens, state, W) per lane
-    float *dB, *dC;                    // (tokens, state/4 + 1, W) folded sums; or (tokens, state, W) per lane
-    float *decay, *h;                  // (tokens + 1, 4 states, side_by_side, W)
-    struct Rows {                      // (tokens, W) each
-        float *delta, *raw, *u, *x, *z, *dy, *ds, *y, *dx, *e;
-    } rows[side_by_side];
-    float *exponent, *dh, *dA;         // (blocks, state, W): A * log2(e), the carried gradient, the sum
-    float *dD, *ddt_bias;              // (blocks, W)
+    int32_t *at, *counting;     // (tokens,)
+    float *B, *C;               // (tokens, state), or (tokens, state, W) per lane
+    float* sums;                // (tokens, quads, 2, W): folded dB and dC; or (tokens, state, 2, W) per lane
+    float* path;                // (tokens + 1, side_by_side, quad, 2, W): state before the token, and its decay
+    float* rows;                // (side_by_side, row_count, tokens, W)
+    float *dt, *u, *z, *dy;     // (side_by_side, tokens, W), where they are not read in place
+    float *exponent, *dh, *dA;  // (blocks, state, W): A * log2(e), the carried gradient, the sum
+    float *dD, *ddt_bias;       // (blocks, W)
 
     Arrays(Arena& arena, const ScanInputs& in, int64_t blocks) {
-        const int64_t per_token = in.state * (in.is_per_lane() ? W : 1);
-        const int64_t sums = in.is_per_lane() ? in.state * W : (in.state / quad + in.state % quad) * W;
-        at = arena.integers(chunk_tokens);
-        for (float** a : {&B, &C}) *a = arena.floats(chunk_tokens * per_token);
-        for (float** a : {&dB, &dC}) *a = arena.floats(chunk_tokens * sums);
-        for (float** a : {&decay, &h}) *a = arena.floats((chunk_tokens + 1) * quad * side_by_side * W);
-        for (Rows& r : rows) {
-            for (float** a : {&r.delta, &r.raw, &r.u, &r.x, &r.z, &r.dy, &r.ds, &r.y, &r.dx, &r.e}) {
-                *a = arena.floats(chunk_tokens * W);
-            }
-        }
+        const int64_t width = in.is_per_lane() ? W : 1;
+        for (int32_t** a : {&at, &counting}) *a = arena.integers(chunk_tokens);
+        for (float** a : {&B, &C}) *a = arena.floats(chunk_tokens * in.state * width);
+        sums = arena.floats(chunk_tokens * (in.is_per_lane() ? in.state : quads(in)) * 2 * W);
+        path = arena.floats((chunk_tokens + 1) * side_by_side * quad * 2 * W);
+        rows = arena.floats(side_by_side * block_floats);
+        for (float** a : {&dt, &u, &z, &dy}) *a = arena.floats(side_by_side * chunk_tokens * W);
         for (float** a : {&exponent, &dh, &dA}) *a = arena.floats(blocks * in.state * W);
         for (float** a : {&dD, &ddt_bias}) *a = arena.floats(blocks * W);
     }
+
+    // Sweeps over the states: quads, then one for each state that is left over.
+    static int64_t quads(const ScanInputs& in) { return in.state / quad + in.state % quad; }
 };
 
-// A chunk of some blocks of one batch element: what the stages below work on.
+// A chunk of one batch element: what the stages below work on.
 struct Stage {
     const Arguments& a;
     const Arrays& s;
@@ -66,178 +69,207 @@ struct Stage {
     Places places;
 };
 
-// Decays and states of S states of Q blocks, from k0 on, into the buffers; y[t] += C[t] . h[t] where it is needed.
-template <int S, int Q, bool per_lane>
-void recompute(const Stage& g, const Block* blocks, int64_t first, int64_t k0) {
+// Q neighbouring blocks; `first` is their place in the slice.
+template <int Q>
+struct Group {
+    Block blocks[Q];
+    int64_t first;
+};
+
+// Decays and states of S states of Q blocks, from k0 on, into the path; y[t] += C[t] . h[t] if the gate needs it.
+template <int S, int Q, bool per_lane, bool gated>
+void recompute(const Stage& g, const Group<Q>& group, int64_t k0, const Upcoming& upcoming) {
     const ScanInputs& in = g.a.in;
-    const int64_t per_token = in.state * (per_lane ? W : 1);
-    const bool with_gate = in.z.data != nullptr;
+    constexpr int width = per_lane ? W : 1;
+    const int64_t state = in.state, exponents = state * W;
+    const float* exponent = g.s.exponent + (group.first * state + k0) * W;
+    const float* entering = g.a.checkpoints + ((g.batch * in.chunks() + g.chunk) * state + k0) * in.dim;
+    const float *B = g.s.B + k0 * width, *C = g.s.C + k0 * width;
+    float *path = g.s.path, *rows = g.s.rows;
     Vec h[Q][S];
-    const float* exponent = g.s.exponent + (first * in.state + k0) * W;
-    const float* entering = g.a.checkpoints + ((g.batch * in.chunks() + g.chunk) * in.state + k0) * in.dim;
     unroll<Q>([&](auto q) MEDSSM_INLINE {
         unroll<S>([&](auto k) MEDSSM_INLINE {
-            h[q][k] = load(entering + k * in.dim + blocks[q].channel, blocks[q].lanes);
-            store(g.s.h + (q * S + k) * W, h[q][k]);
+            h[q][k] = load(entering + k * in.dim + group.blocks[q].channel, group.blocks[q].lanes);
         });
     });
     for (int t = 0; t < g.places.count; ++t) {
-        const float* B = g.s.B + t * per_token;
-        const float* C = g.s.C + t * per_token;
-        float* decays = g.s.decay + t * (Q * S * W);
-        float* states = g.s.h + (t + 1) * (Q * S * W);
+        if (k0 == 0) upcoming.fetch(t);
         unroll<Q>([&](auto q) MEDSSM_INLINE {
-            const Arrays::Rows& r = g.s.rows[q];
-            const Vec delta = load(r.delta + t * W), x = load(r.x + t * W);
-            Vec y = k0 == 0 ? zeros() : load(r.y + t * W);
+            float* row = rows + q * block_floats;
+            const Vec delta = load(row + delta_row * row_floats), x = load(row + x_row * row_floats);
+            Vec y = gated && k0 != 0 ? load(row + y_row * row_floats) : zeros();
             unroll<S>([&](auto k) MEDSSM_INLINE {
-                const Vec decay = exp2(delta * load(exponent + (q * in.state + k) * W));
-                h[q][k] = fma(decay, h[q][k], x * coefficient<per_lane>(B, k0 + k));
-                store(decays + (q * S + k) * W, decay);
-                store(states + (q * S + k) * W, h[q][k]);
-                if (with_gate) y = fma(coefficient<per_lane>(C, k0 + k), h[q][k], y);
+                const Vec decay = exp2(delta * load(exponent + q * exponents + k * W));
+                store(path + (q * S + k) * 2 * W, h[q][k]);
+                store(path + (q * S + k) * 2 * W + W, decay);
+                h[q][k] = fma(decay, h[q][k], x * coefficient<per_lane>(B, k));
+                if constexpr (gated) y = fma(coefficient<per_lane>(C, k), h[q][k], y);
             });
-            if (with_gate) store(r.y + t * W, y);
+            if constexpr (gated) store(row + y_row * row_floats, y);
         });
+        path += Q * S * 2 * W, rows += W, B += state * width, C += state * width;
     }
+    unroll<Q>([&](auto q) MEDSSM_INLINE {
+        unroll<S>([&](auto k) MEDSSM_INLINE { store(path + (q * S + k) * 2 * W, h[q][k]); });
+    });
 }
 
 // Carries dh back through the chunk for S states of Q blocks, and adds up what each token and each channel gets.
 template <int S, int Q, bool per_lane>
-void carry_back(const Stage& g, int64_t first, int64_t k0, float* dB_out, float* dC_out, int64_t sums_per_token) {
-    const ScanInputs& in = g.a.in;
-    const int64_t per_token = in.state * (per_lane ? W : 1);
-    const float* exponent = g.s.exponent + (first * in.state + k0) * W;
-    float* dh_carried = g.s.dh + (first * in.state + k0) * W;
-    float* dA_sum = g.s.dA + (first * in.state + k0) * W;
+void carry_back(const Stage& g, const Group<Q>& group, int64_t k0, float* sums, int64_t sums_per_token) {
+    constexpr int width = per_lane ? W : 1, step = Q * S * 2 * W;
+    const int64_t state = g.a.in.state, states = state * W, last = g.places.count - 1;
+    const float* exponent = g.s.exponent + (group.first * state + k0) * W;
+    const float *B = g.s.B + last * state * width + k0 * width, *C = g.s.C + last * state * width + k0 * width;
+    const float* path = g.s.path + last * step;
+    float* dh_carried = g.s.dh + (group.first * state + k0) * W;
+    float* dA_sum = g.s.dA + (group.first * state + k0) * W;
+    float* rows = g.s.rows + last * W;
+    sums += last * sums_per_token;
     Vec dh[Q][S], dA[Q][S];
     unroll<Q>([&](auto q) MEDSSM_INLINE {
         unroll<S>([&](auto k) MEDSSM_INLINE {
-            dh[q][k] = load(dh_carried + (q * in.state + k) * W);
+            dh[q][k] = load(dh_carried + q * states + k * W);
             dA[q][k] = zeros();
         });
     });
-    for (int t = g.places.count - 1; t >= 0; --t) {
-        const float* B = g.s.B + t * per_token;
-        const float* C = g.s.C + t * per_token;
-        const float* decays = g.s.decay + t * (Q * S * W);
-        const float* before = g.s.h + t * (Q * S * W);
-        const float* after = before + Q * S * W;
+    for (int64_t t = last; t >= 0; --t) {
         Vec dB[quad] = {zeros(), zeros(), zeros(), zeros()}, dC[quad] = {zeros(), zeros(), zeros(), zeros()};
         unroll<Q>([&](auto q) MEDSSM_INLINE {
-            const Arrays::Rows& r = g.s.rows[q];
-            const Vec delta = load(r.delta + t * W), x = load(r.x + t * W), ds = load(r.ds + t * W);
-            Vec dx = k0 == 0 ? zeros() : load(r.dx + t * W), e_A = k0 == 0 ? zeros() : load(r.e + t * W);
+            float* row = rows + q * block_floats;
+            const Vec delta = load(row + delta_row * row_floats), x = load(row + x_row * row_floats);
+            const Vec ds = load(row + ds_row * row_floats);
+            Vec dx = k0 == 0 ? zeros() : load(row + dx_row * row_floats);
+            Vec e_A = k0 == 0 ? zeros() : load(row + e_row * row_floats);
             unroll<S>([&](auto k) MEDSSM_INLINE {
-                dh[q][k] = fma(coefficient<per_lane>(C, k0 + k), ds, dh[q][k]);
-                dC[k] = fma(ds, load(after + (q * S + k) * W), dC[k]);
-                dB[k] = fma(x, dh[q][k], dB[k]);
-                dx = fma(dh[q][k], coefficient<per_lane>(B, k0 + k), dx);
-                dh[q][k] = dh[q][k] * load(decays + (q * S + k) * W);
-                const Vec e = dh[q][k] * load(before + (q * S + k) * W);
-                e_A = fma(e, load(exponent + (q * in.state + k) * W), e_A);
+                const float* before = path + (q * S + k) * 2 * W;
+                dh[q][k] = fma(coefficient<per_lane>(C, k), ds, dh[q][k]);
+                dC[k] = q == 0 ? ds * load(before + step) : fma(ds, load(before + step), dC[k]);
+                dB[k] = q == 0 ? x * dh[q][k] : fma(x, dh[q][k], dB[k]);
+                dx = fma(dh[q][k], coefficient<per_lane>(B, k), dx);
+                dh[q][k] = dh[q][k] * load(before + W);
+                const Vec e = dh[q][k] * load(before);
+                e_A = fma(e, load(exponent + q * states + k * W), e_A);
                 dA[q][k] = fma(delta, e, dA[q][k]);
             });
-            store(r.dx + t * W, dx);
-            store(r.e + t * W, e_A);
+            store(row + dx_row * row_floats, dx);
+            store(row + e_row * row_floats, e_A);
         });
-        float* dB_token = dB_out + t * sums_per_token;
-        float* dC_token = dC_out + t * sums_per_token;
         if constexpr (per_lane) {
             unroll<S>([&](auto k) MEDSSM_INLINE {
-                store(dB_token + k * W, dB[k]);
-                store(dC_token + k * W, dC[k]);
+                store(sums + k * 2 * W, dB[k]);
+                store(sums + k * 2 * W + W, dC[k]);
             });
         } else {
-            store(dB_token, load(dB_token) + fold(dB[0], dB[1], dB[2], dB[3]));
-            store(dC_token, load(dC_token) + fold(dC[0], dC[1], dC[2], dC[3]));
+            store(sums, load(sums) + fold(dB[0], dB[1], dB[2], dB[3]));
+            store(sums + W, load(sums + W) + fold(dC[0], dC[1], dC[2], dC[3]));
         }
+        path -= step, rows -= W, sums -= sums_per_token, B -= state * width, C -= state * width;
     }
     unroll<Q>([&](auto q) MEDSSM_INLINE {
         unroll<S>([&](auto k) MEDSSM_INLINE {
-            store(dh_carried + (q * in.state + k) * W, dh[q][k]);
-            float* sum = dA_sum + (q * in.state + k) * W;
+            store(dh_carried + q * states + k * W, dh[q][k]);
+            float* sum = dA_sum + q * states + k * W;
             store(sum, load(sum) + dA[q][k]);
         });
     });
 }
 
 template <int S, int Q, bool per_lane>
-void sweep(const Stage& g, const Block* blocks, int64_t first, int64_t k0) {
-    recompute<S, Q, per_lane>(g, blocks, first, k0);
-    const int64_t state = g.a.in.state;
-    if constexpr (per_lane) {
-        carry_back<S, Q, per_lane>(g, first, k0, g.s.dB + k0 * W, g.s.dC + k0 * W, state * W);
+void sweep(const Stage& g, const Group<Q>& group, int64_t k0, const Upcoming& upcoming) {
+    const ScanInputs& in = g.a.in;
+    if (in.z.data != nullptr) {
+        recompute<S, Q, per_lane, true>(g, group, k0, upcoming);
     } else {
-        // Quads first, then one place for each state that is left over.
-        const int64_t place = k0 / quad + k0 % quad, places = state / quad + state % quad;
-        carry_back<S, Q, per_lane>(g, first, k0, g.s.dB + place * W, g.s.dC + place * W, places * W);
+        recompute<S, Q, per_lane, false>(g, group, k0, upcoming);
+    }
+    if constexpr (per_lane) {
+        carry_back<S, Q, true>(g, group, k0, g.s.sums + k0 * 2 * W, in.state * 2 * W);
+    } else {
+        carry_back<S, Q, false>(g, group, k0, g.s.sums + (k0 / quad + k0 % quad) * 2 * W, Arrays::quads(in) * 2 * W);
     }
 }
 
-// Loads a block's tokens: the step, what enters the state, and the gradient past the gate.
+// The tokens of one block of a group.
+struct BlockRows {
+    Rows u, dt;
+    float* row;  // (row_count, tokens, W)
+};
+
+// The step, what enters the state, and the gradient past the gate.
 template <typename T>
-void load_block(const Stage& g, const Arrays::Rows& r, Block block) {
+BlockRows enter_block(const Stage& g, int q, Block block) {
     const ScanInputs& in = g.a.in;
-    load_tokens<T>(r.u, in.u, g.batch, block, g.places);
-    load_tokens<T>(r.delta, in.dt, g.batch, block, g.places);
-    load_tokens<T>(r.dy, g.a.dy, g.batch, block, g.places);
-    if (in.z.data != nullptr) load_tokens<T>(r.z, in.z, g.batch, block, g.places);
-    const Vec bias = load_channels(in.dt_bias, block);
-    for (int t = 0; t < g.places.count; ++t) store(r.raw + t * W, load(r.delta + t * W) + bias);
-    to_steps(r.delta, bias, in.softplus, g.places.count);
+    const int64_t scratch = q * chunk_tokens * W;
+    const auto find = [&](float* out, const Tensor3& tensor) {
+        return find_rows<T>(out + scratch, tensor, g.batch, block, g.places, g.s.counting);
+    };
+    const BlockRows r{find(g.s.u, in.u), find(g.s.dt, in.dt), g.s.rows + q * block_floats};
+    const Rows dy = find(g.s.dy, g.a.dy);
+    const Vec bias = load_channels(in.dt_bias, block), one = broadcast(1.0f);
     for (int t = 0; t < g.places.count; ++t) {
-        store(r.x + t * W, load(r.delta + t * W) * load(r.u + t * W));
-        Vec ds = load(r.dy + t * W);
-        if (in.z.data != nullptr) {
-            const Vec z = load(r.z + t * W);
-            ds = ds * (z * sigmoid(z));
-        }
-        store(r.ds + t * W, ds);
+        const Vec delta = step_size(r.dt[t], bias, in.softplus);
+        store(r.row + delta_row * row_floats + t * W, delta);
+        store(r.row + x_row * row_floats + t * W, delta * r.u[t]);
     }
+    if (in.z.data == nullptr) {
+        for (int t = 0; t < g.places.count; ++t) store(r.row + ds_row * row_floats + t * W, dy[t]);
+        return r;
+    }
+    const Rows z = find(g.s.z, in.z);
+    for (int t = 0; t < g.places.count; ++t) {
+        const Vec gate = sigmoid(z[t]), through = dy[t] * gate;
+        store(r.row + ds_row * row_floats + t * W, through * z[t]);
+        store(r.row + slope_row * row_floats + t * W, through * fma(z[t], one - gate, one));
+    }
+    return r;
 }
 
 // Stores du, ddt and dz of a block, and adds to its dD and ddt_bias.
 template <typename T>
-void finish_block(const Stage& g, const Arrays::Rows& r, Block block, float* dD_sum, float* ddt_bias_sum) {
+void leave_block(const Stage& g, const BlockRows& r, Block block, float* dD_sum, float* ddt_bias_sum) {
     const ScanInputs& in = g.a.in;
-    const Vec D = load_channels(in.D, block), one = broadcast(1.0f);
+    const Vec D = load_channels(in.D, block), bias = load_channels(in.dt_bias, block);
     Vec dD = zeros(), ddt_bias = zeros();
     for (int t = 0; t < g.places.count; ++t) {
         const int32_t place = g.places.at[t];
-        const Vec u = load(r.u + t * W), ds = load(r.ds + t * W), dx = load(r.dx + t * W);
-        store_token<T>(g.a.du, g.batch, block, place, fma(D, ds, load(r.delta + t * W) * dx));
-        Vec ddt = fma(load(r.e + t * W), broadcast(ln_2), u * dx);
-        if (in.softplus) ddt = ddt * sigmoid(load(r.raw + t * W));
+        const float* row = r.row + t * W;
+        const Vec u = r.u[t], ds = load(row + ds_row * row_floats), dx = load(row + dx_row * row_floats);
+        store_token<T>(g.a.du, g.batch, block, place, fma(D, ds, load(row + delta_row * row_floats) * dx));
+        Vec ddt = fma(load(row + e_row * row_floats), broadcast(ln_2), u * dx);
+        if (in.softplus) ddt = ddt * sigmoid(r.dt[t] + bias);
         store_token<T>(g.a.ddt, g.batch, block, place, ddt);
         dD = fma(u, ds, dD);
         ddt_bias = ddt_bias + ddt;
         if (in.z.data != nullptr) {
-            const Vec z = load(r.z + t * W), gate = sigmoid(z);
-            const Vec slope = gate * fma(z, one - gate, one);
-            const Vec s = fma(D, u, load(r.y + t * W));
-            store_token<T>(g.a.dz, g.batch, block, place, load(r.dy + t * W) * s * slope);
+            const Vec s = fma(D, u, load(row + y_row * row_floats));
+            store_token<T>(g.a.dz, g.batch, block, place, s * load(row + slope_row * row_floats));
         }
     }
     store(dD_sum, load(dD_sum) + dD);
     store(ddt_bias_sum, load(ddt_bias_sum) + ddt_bias);
 }
 
-// Q neighbouring blocks of one chunk; `first` is their place in the slice.
+// Q neighbouring blocks of one chunk, from block `index` on; `first` is their place in the slice.
 template <typename T, int Q, bool per_lane>
 void run_group(const Stage& g, int64_t first, int64_t index) {
-    const int64_t state = g.a.in.state;
-    Block blocks[Q];
+    const ScanInputs& in = g.a.in;
+    Group<Q> group{{}, first};
+    BlockRows rows[Q];
     for (int q = 0; q < Q; ++q) {
-        blocks[q] = g.a.in.block(index + q);
-        load_block<T>(g, g.s.rows[q], blocks[q]);
+        group.blocks[q] = in.block(index + q);
+        rows[q] = enter_block<T>(g, q, group.blocks[q]);
+    }
+    Upcoming upcoming{g.places.at};
+    for (const Tensor3* tensor : {&in.u, &in.dt, &in.z, &g.a.dy}) {
+        upcoming.add<T>(*tensor, g.batch, group.blocks[0].channel + Q * W);
     }
     int64_t k = 0;
-    for (; k + quad <= state; k += quad) sweep<quad, Q, per_lane>(g, blocks, first, k);
-    for (; k < state; ++k) sweep<1, Q, per_lane>(g, blocks, first, k);
+    for (; k + quad <= in.state; k += quad) sweep<quad, Q, per_lane>(g, group, k, upcoming);
+    for (; k < in.state; ++k) sweep<1, Q, per_lane>(g, group, k, upcoming);
     for (int q = 0; q < Q; ++q) {
         const int64_t sums = (first + q) * W;
-        finish_block<T>(g, g.s.rows[q], blocks[q], g.s.dD + sums, g.s.ddt_bias + sums);
+        leave_block<T>(g, rows[q], group.blocks[q], g.s.dD + sums, g.s.ddt_bias + sums);
     }
 }
 
@@ -248,17 +280,18 @@ int64_t sums_at(const Arguments& a, int64_t slice, int64_t batch, int64_t group,
 
 // Completes the folded sums over the channels of a slice.
 void store_sums(const Stage& g, int64_t slice, int64_t group) {
-    const int64_t state = g.a.in.state, places = state / quad + state % quad;
+    const int64_t state = g.a.in.state, quads = Arrays::quads(g.a.in);
     for (int t = 0; t < g.places.count; ++t) {
         const int64_t out = sums_at(g.a, slice, g.batch, group, g.places.at[t]);
-        for (int64_t place = 0; place < places; ++place) {
-            float dB[quad], dC[quad];
-            store_quad_sum(dB, load(g.s.dB + (t * places + place) * W));
-            store_quad_sum(dC, load(g.s.dC + (t * places + place) * W));
-            const bool is_quad = place < state / quad;
-            const int64_t k = is_quad ? place * quad : state / quad * quad + place - state / quad;
-            std::memcpy(g.a.dB + out + k, dB, sizeof(float) * (is_quad ? quad : 1));
-            std::memcpy(g.a.dC + out + k, dC, sizeof(float) * (is_quad ? quad : 1));
+        const float* sums = g.s.sums + t * quads * 2 * W;
+        for (int64_t i = 0; i < state / quad; ++i) {
+            store_quad_sum(g.a.dB + out + i * quad, load(sums + i * 2 * W));
+            store_quad_sum(g.a.dC + out + i * quad, load(sums + i * 2 * W + W));
+        }
+        for (int64_t i = state / quad; i < quads; ++i) {
+            const int64_t k = out + state / quad * quad + i - state / quad;
+            g.a.dB[k] = sum(load(sums + i * 2 * W));
+            g.a.dC[k] = sum(load(sums + i * 2 * W + W));
         }
     }
 }
@@ -271,11 +304,11 @@ void store_lane_sums(const Stage& g, Block block) {
         for (int64_t lane = 0; lane < block.lanes; lane += width) {
             const int64_t out = sums_at(g.a, 0, g.batch, in.group_of(block.channel + lane), g.places.at[t]);
             for (int64_t k = 0; k < in.state; ++k) {
-                const int64_t from = (t * in.state + k) * W + lane;
+                const float* lanes = g.s.sums + (t * in.state + k) * 2 * W + lane;
                 float dB = 0.0f, dC = 0.0f;
                 for (int64_t c = 0; c < width; ++c) {
-                    dB += g.s.dB[from + c];
-                    dC += g.s.dC[from + c];
+                    dB += lanes[c];
+                    dC += lanes[W + c];
                 }
                 g.a.dB[out + k] = dB;
                 g.a.dC[out + k] = dC;
@@ -291,9 +324,7 @@ void run_shared(const Stage& g, int64_t slice, Range blocks) {
     const int64_t group = in.group_of(in.block(blocks.begin).channel);
     load_group<T>(g.s.B, in.B, g.batch, group, in.state, g.places);
     load_group<T>(g.s.C, in.C, g.batch, group, in.state, g.places);
-    const int64_t sums = g.places.count * (in.state / quad + in.state % quad) * W;
-    std::memset(g.s.dB, 0, sizeof(float) * sums);
-    std::memset(g.s.dC, 0, sizeof(float) * sums);
+    std::memset(g.s.sums, 0, sizeof(float) * g.places.count * Arrays::quads(in) * 2 * W);
     int64_t i = blocks.begin;
     for (; i + side_by_side <= blocks.end; i += side_by_side) run_group<T, side_by_side, false>(g, i - blocks.begin, i);
     for (; i < blocks.end; ++i) run_group<T, 1, false>(g, i - blocks.begin, i);
@@ -317,6 +348,7 @@ void run_slice(const Arguments& a, int64_t batch, int64_t slice, Range range) {
     const ScanInputs& in = a.in;
     const int64_t count = range.end - range.begin, states = in.state * W;
     const Arrays s = carve<Arrays>(in, count);
+    count_up(s.counting, chunk_tokens);
     for (int64_t i = 0; i < count; ++i) {
         const Block block = in.block(range.begin + i);
         load_states(s.exponent + i * states, in.A, in.state, block, log2_e);

@@ -16,79 +16,95 @@ struct Arguments {
 
 // One thread's arrays for a range of `blocks` blocks.
 struct Arrays {
-    int32_t* at;          // (tokens,)
-    float *B, *C;         // (tokens, state), or (tokens, state, W) per lane
-    float *delta, *x, *u, *z, *y;  // (tokens, W); x = delta * u
-    float* h;             // (blocks, state, W)
-    float* exponent;      // (blocks, state, W): A * log2(e)
+    int32_t *at, *counting;  // (tokens,)
+    float *B, *C;            // (tokens, state), or (tokens, state, W) per lane
+    float *delta, *x, *y;    // (tokens, W); x = delta * u
+    float *dt, *u, *z;       // (tokens, W), where they are not read in place
+    float* h;                // (blocks, state, W)
+    float* exponent;         // (blocks, state, W): A * log2(e)
 
     Arrays(Arena& arena, const ScanInputs& in, int64_t blocks) {
         const int64_t per_token = in.state * (in.is_per_lane() ? W : 1);
-        at = arena.integers(chunk_tokens);
+        for (int32_t** a : {&at, &counting}) *a = arena.integers(chunk_tokens);
         for (float** a : {&B, &C}) *a = arena.floats(chunk_tokens * per_token);
-        for (float** a : {&delta, &x, &u, &z, &y}) *a = arena.floats(chunk_tokens * W);
+        for (float** a : {&delta, &x, &y, &dt, &u, &z}) *a = arena.floats(chunk_tokens * W);
         for (float** a : {&h, &exponent}) *a = arena.floats(blocks * in.state * W);
     }
 };
 
 // Steps of a chunk for S states of one block, from state k0 on; y[t] += C[t] . h[t].
 template <int S, bool per_lane>
-void sweep(const Arrays& s, float* h_block, const float* exponent_block, int64_t k0, int64_t state, int tokens) {
-    const int64_t per_token = state * (per_lane ? W : 1);
+void sweep(const Arrays& s, const Upcoming& upcoming, float* h_block, const float* exponent_block, int64_t k0,
+           int64_t state, int tokens) {
+    constexpr int width = per_lane ? W : 1;
+    const float *delta_row = s.delta, *x_row = s.x, *exponent = exponent_block + k0 * W;
+    const float *B = s.B + k0 * width, *C = s.C + k0 * width;
+    float *y_row = s.y, *h_out = h_block + k0 * W;
     Vec h[S];
-    unroll<S>([&](auto k) MEDSSM_INLINE { h[k] = load(h_block + (k0 + k) * W); });
-    const float* exponent = exponent_block + k0 * W;
+    unroll<S>([&](auto k) MEDSSM_INLINE { h[k] = load(h_out + k * W); });
     for (int t = 0; t < tokens; ++t) {
-        const Vec delta = load(s.delta + t * W), x = load(s.x + t * W);
-        const float* B = s.B + t * per_token;
-        const float* C = s.C + t * per_token;
-        Vec y[2] = {k0 == 0 ? zeros() : load(s.y + t * W), zeros()};
+        if (k0 == 0) upcoming.fetch(t);
+        const Vec delta = load(delta_row), x = load(x_row);
+        Vec y[2] = {k0 == 0 ? zeros() : load(y_row), zeros()};
         unroll<S>([&](auto k) MEDSSM_INLINE {
             const Vec decay = exp2(delta * load(exponent + k * W));
-            h[k] = fma(decay, h[k], x * coefficient<per_lane>(B, k0 + k));
-            y[k % 2] = fma(coefficient<per_lane>(C, k0 + k), h[k], y[k % 2]);
+            h[k] = fma(decay, h[k], x * coefficient<per_lane>(B, k));
+            y[k % 2] = fma(coefficient<per_lane>(C, k), h[k], y[k % 2]);
         });
-        store(s.y + t * W, y[0] + y[1]);
+        store(y_row, y[0] + y[1]);
+        delta_row += W, x_row += W, y_row += W, B += state * width, C += state * width;
     }
-    unroll<S>([&](auto k) MEDSSM_INLINE { store(h_block + (k0 + k) * W, h[k]); });
+    unroll<S>([&](auto k) MEDSSM_INLINE { store(h_out + k * W, h[k]); });
 }
 
 // All states of one block, as many at a time as the registers hold.
 template <bool per_lane>
-void sweep_states(const Arrays& s, float* h, const float* exponent, int64_t state, int tokens) {
+void sweep_states(const Arrays& s, const Upcoming& upcoming, float* h, const float* exponent, int64_t state,
+                  int tokens) {
     int64_t k = 0;
     if constexpr (state_registers >= 16) {
-        for (; k + 16 <= state; k += 16) sweep<16, per_lane>(s, h, exponent, k, state, tokens);
+        for (; k + 16 <= state; k += 16) sweep<16, per_lane>(s, upcoming, h, exponent, k, state, tokens);
     }
-    for (; k + 8 <= state; k += 8) sweep<8, per_lane>(s, h, exponent, k, state, tokens);
-    for (; k + 4 <= state; k += 4) sweep<4, per_lane>(s, h, exponent, k, state, tokens);
-    for (; k < state; ++k) sweep<1, per_lane>(s, h, exponent, k, state, tokens);
+    for (; k + 8 <= state; k += 8) sweep<8, per_lane>(s, upcoming, h, exponent, k, state, tokens);
+    for (; k + 4 <= state; k += 4) sweep<4, per_lane>(s, upcoming, h, exponent, k, state, tokens);
+    for (; k < state; ++k) sweep<1, per_lane>(s, upcoming, h, exponent, k, state, tokens);
 }
 
 template <typename T>
 void run_block(const Arguments& a, const Arrays& s, int64_t batch, Block block, float* h, const float* exponent,
                Places places) {
     const ScanInputs& in = a.in;
-    load_tokens<T>(s.u, in.u, batch, block, places);
-    load_tokens<T>(s.delta, in.dt, batch, block, places);
-    if (in.z.data != nullptr) load_tokens<T>(s.z, in.z, batch, block, places);
-    to_steps(s.delta, load_channels(in.dt_bias, block), in.softplus, places.count);
-    for (int t = 0; t < places.count; ++t) store(s.x + t * W, load(s.delta + t * W) * load(s.u + t * W));
+    const Rows u = find_rows<T>(s.u, in.u, batch, block, places, s.counting);
+    const Rows dt = find_rows<T>(s.dt, in.dt, batch, block, places, s.counting);
+    const Vec bias = load_channels(in.dt_bias, block);
+    for (int t = 0; t < places.count; ++t) {
+        const Vec delta = step_size(dt[t], bias, in.softplus);
+        store(s.delta + t * W, delta);
+        store(s.x + t * W, delta * u[t]);
+    }
 
+    Upcoming upcoming{places.at};
+    upcoming.add<T>(in.u, batch, block.channel + W);
+    upcoming.add<T>(in.dt, batch, block.channel + W);
+    upcoming.add<T>(in.z, batch, block.channel);
+    upcoming.add<T>(a.y, batch, block.channel);
     if (in.is_per_lane()) {
-        sweep_states<true>(s, h, exponent, in.state, places.count);
+        sweep_states<true>(s, upcoming, h, exponent, in.state, places.count);
     } else {
-        sweep_states<false>(s, h, exponent, in.state, places.count);
+        sweep_states<false>(s, upcoming, h, exponent, in.state, places.count);
     }
 
     const Vec D = load_channels(in.D, block);
-    for (int t = 0; t < places.count; ++t) {
-        Vec y = fma(D, load(s.u + t * W), load(s.y + t * W));
-        if (in.z.data != nullptr) {
-            const Vec z = load(s.z + t * W);
-            y = y * (z * sigmoid(z));
+    if (in.z.data == nullptr) {
+        for (int t = 0; t < places.count; ++t) {
+            store_token<T>(a.y, batch, block, places.at[t], fma(D, u[t], load(s.y + t * W)));
         }
-        store_token<T>(a.y, batch, block, places.at[t], y);
+        return;
+    }
+    const Rows z = find_rows<T>(s.z, in.z, batch, block, places, s.counting);
+    for (int t = 0; t < places.count; ++t) {
+        const Vec y = fma(D, u[t], load(s.y + t * W));
+        store_token<T>(a.y, batch, block, places.at[t], y * (z[t] * sigmoid(z[t])));
     }
 }
 
@@ -140,6 +156,7 @@ void run(const Arguments& a) {
         const Range pairs = split(a.in.batch * blocks, thread, threads);
         const int64_t most = pairs.end - pairs.begin < blocks ? pairs.end - pairs.begin : blocks;
         const Arrays arrays = carve<Arrays>(a.in, most);
+        count_up(arrays.counting, chunk_tokens);
         for (int64_t pair = pairs.begin; pair < pairs.end;) {
             const int64_t batch = pair / blocks, first = pair % blocks;
             const int64_t end = first + pairs.end - pair < blocks ? first + pairs.end - pair : blocks;
