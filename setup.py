@@ -24,7 +24,7 @@ from setuptools.errors import CompileError
 NATIVE = Path("kernels/native")
 COMPILED_ONCE = ("dispatch.cpp", "threads.cpp")
 SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
-FLAGS = "-std=c++17 -O3 -fPIC -fno-math-errno -ffp-contract=off -fvisibility=hidden -fno-exceptions -fno-rtti -Wall"
+FLAGS = "-std=c++17 -O3 -fPIC -fno-math-errno -ffp-contract=off -fvisibility=hidden -fno-exceptions -fno-rtti"
 VARIANTS = {
     "x86_64": {
         "avx512": "-march=x86-64-v4 -mprefer-vector-width=512",

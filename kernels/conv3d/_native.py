@@ -40,7 +40,7 @@ def forward(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> Ten
 
 
 def _tile(channels: int, grid: Sequence[int]) -> int:
-    """Outputs along an axis of the tile that is fastest; 0 where the definition is. Measured with 6 to 96 cells a side."""
+    """Outputs along an axis of the tile that is fastest, of grids of 6 to 96 a side; 0 where the definition is."""
     if channels < 4:
         return 0
     return 4 if min(grid[:2]) >= 12 else 2
