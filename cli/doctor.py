@@ -9,19 +9,21 @@ def register(app: typer.Typer) -> None:
 
 def doctor() -> None:
     """Print versions, devices, and which kernel backends work here, each tried on a small input."""
+    from rich.markup import escape
     from rich.table import Table
 
     from medssm import doctor as examination
     from medssm.cli.terminal import console
 
     out = console()
-    marks = {True: "[green]works[/green]", False: "[yellow]no[/yellow]", None: ""}
+    marks = {True: "[green]works[/green]", False: "[yellow]no[/yellow]"}
     for title, examine in (
         ("Versions", examination.versions),
         ("Devices", examination.devices),
         ("Kernel backends", examination.backends),
     ):
         table = Table(title=title, title_justify="left", show_header=False)
-        for finding in examine():
-            table.add_row(finding.subject, marks[finding.works], finding.detail)
+        for subject, works, detail in examine():
+            mark = [] if works is None else [marks[works]]
+            table.add_row(subject, *mark, escape(detail))
         out.print(table)

@@ -39,7 +39,8 @@ def versions() -> list[Finding]:
         try:
             found.append(Finding(package, None, version(package)))
         except PackageNotFoundError:
-            found.append(Finding(package, None, "not installed"))
+            hint = "; for CUDA devices pip install 'medssm[cuda]' adds it" * (package in OPTIONAL_PACKAGES)
+            found.append(Finding(package, None, f"not installed{hint}"))
     return found
 
 
@@ -48,14 +49,25 @@ def devices() -> list[Finding]:
     capability = torch.backends.cpu.get_cpu_capability()
     threads = f"{torch.get_num_threads()} of {os.cpu_count()} threads, {capability}"
     found = [Finding("CPU", None, f"{platform.processor() or platform.machine()}, {threads}")]
-    for index in range(torch.cuda.device_count()):
-        memory = torch.cuda.get_device_properties(index).total_memory / 2**30
-        found.append(Finding(f"cuda:{index}", None, f"{torch.cuda.get_device_name(index)}, {memory:.0f} GiB"))
+    found += [Finding(f"cuda:{index}", None, _cuda_device(index)) for index in range(torch.cuda.device_count())]
+    if not torch.cuda.is_available():
+        found.append(Finding("CUDA", None, _why_no_cuda()))
     return [*found, Finding("cache", None, str(cache_folder()))]
 
 
+def _cuda_device(index: int) -> str:
+    memory = torch.cuda.get_device_properties(index).total_memory / 2**30
+    return f"{torch.cuda.get_device_name(index)}, {memory:.0f} GiB"
+
+
+def _why_no_cuda() -> str:
+    if torch.version.cuda is None:
+        return "none: this torch was built without it; with an NVIDIA GPU install another from pytorch.org"
+    return f"none: torch has CUDA {torch.version.cuda} but finds no device; with an NVIDIA GPU see what nvidia-smi says"
+
+
 def backends() -> list[Finding]:
-    """Every backend of every operator on every kind of device, run on a small input beside the reference."""
+    """Every backend of every operator on every kind of device, run on a small input beside the plain PyTorch one."""
     kinds = [torch.device("cpu")] + [torch.device("cuda")] * torch.cuda.is_available()
     return [
         _try(name, backend, device)
@@ -67,17 +79,19 @@ def backends() -> list[Finding]:
 
 def _try(name: str, backend: str, device: torch.device) -> Finding:
     subject = f"{name}: {backend} on {device.type}"
-    reason = kernels.operators()[name].backend(backend).unavailable(device)
+    operator = kernels.operators()[name]
+    base = list(operator.modules)[-1]  # the one in plain PyTorch: "reference" or "torch"
+    reason = operator.backend(backend).unavailable(device)
     if reason is not None:
         return Finding(subject, False, reason)
     try:
-        expected = _SPECIMENS[name](device, "reference")
+        expected = _SPECIMENS[name](device, base)
         error = ((_SPECIMENS[name](device, backend) - expected).abs().max() / expected.abs().max()).item()
     except Exception as failure:  # whatever a driver or compiler raises here is the finding
-        return Finding(subject, False, f"fails: {type(failure).__name__}: {failure}")
+        return Finding(subject, False, f"fails ({type(failure).__name__}: {failure}); please report this")
     if not error <= TOLERANCE:
         return Finding(subject, False, f"gives wrong results (relative error {error:.1e}); please report this")
-    return Finding(subject, True, f"works (relative error {error:.1e})")
+    return Finding(subject, True, "what the others are held to" if backend == base else f"relative error {error:.1e}")
 
 
 def _normal(device: torch.device, *shape: int) -> Tensor:
@@ -95,7 +109,25 @@ def _conv1d(device: torch.device, backend: str) -> Tensor:
     return kernels.causal_conv1d(x, weight, activation="silu", backend=backend)
 
 
+def _conv3d(device: torch.device, backend: str) -> Tensor:
+    x, weight, bias = _normal(device, 1, 8, 14, 13, 12), _normal(device, 8, 8, 3, 3, 3), _normal(device, 8)
+    return kernels.conv3d(x, weight, bias, backend=backend)
+
+
+def _conv_transpose3d(device: torch.device, backend: str) -> Tensor:
+    x, weight = _normal(device, 1, 8, 5, 4, 3), _normal(device, 8, 6, 2, 2, 2)
+    return kernels.conv_transpose3d(x, weight, backend=backend)
+
+
+def _instance_norm(device: torch.device, backend: str) -> Tensor:
+    x = _normal(device, 1, 8, 7, 6, 5)
+    return kernels.instance_norm(x, residual=x, negative_slope=0.01, backend=backend)
+
+
 _SPECIMENS: dict[str, Callable[[torch.device, str], Tensor]] = {
     "selective_scan": _scan,
     "causal_conv1d": _conv1d,
+    "conv3d": _conv3d,
+    "conv_transpose3d": _conv_transpose3d,
+    "instance_norm": _instance_norm,
 }

@@ -14,6 +14,14 @@ def test_every_backend_of_every_operator_is_tried() -> None:
         assert {f"{name}: {backend} on cpu" for backend in operator.modules} <= subjects
 
 
+def test_no_backend_that_is_available_fails_or_computes_wrongly() -> None:
+    bad = [f for f in doctor.backends() if f.detail.startswith(("fails", "gives wrong results"))]
+    assert not bad
+    working = {f.subject for f in doctor.backends() if f.works}
+    for name, operator in kernels.operators().items():
+        assert f"{name}: {list(operator.modules)[-1]} on cpu" in working
+
+
 def test_the_reference_works_and_what_does_not_says_why() -> None:
     findings = {finding.subject: finding for finding in doctor.backends()}
     assert findings["selective_scan: reference on cpu"].works
@@ -39,5 +47,5 @@ def test_a_backend_that_computes_wrongly_is_found(monkeypatch: pytest.MonkeyPatc
 def test_command_prints_versions_devices_and_backends() -> None:
     result = CliRunner().invoke(build_app(), ["doctor"], env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
-    for expected in ("Versions", "SimpleITK", "CPU", "selective_scan: reference on cpu"):
+    for expected in ("Versions", "SimpleITK", "CPU", "selective_scan: reference on cpu", "pip install 'medssm[cuda]'"):
         assert expected in result.output
