@@ -54,7 +54,6 @@ def phantom(
 
 
 def _table(report: "Report") -> "Table":
-    from rich.markup import escape
     from rich.table import Table
 
     table = Table("file", "what", "finding")
@@ -62,7 +61,7 @@ def _table(report: "Report") -> "Table":
         file = finding.file.resolve()
         shown = file.relative_to(report.folder.resolve()) if file.is_relative_to(report.folder.resolve()) else file
         style = "dim" if finding.is_note else None
-        table.add_row(escape(str(shown)), finding.kind, escape(finding.message), style=style)
+        table.add_row(str(shown), finding.kind, finding.message, style=style)
     return table
 
 

@@ -53,7 +53,7 @@ def predict(
     if bound is None:
         keep_freed_memory()
     screen = console()
-    screen.print(f"weights: {chosen}", highlight=False, markup=False, soft_wrap=True)
+    screen.print(f"weights: {chosen}", highlight=False, soft_wrap=True)
     settings = PredictSettings(overlap=overlap, tta=tta, memory=bound, confidence=stats)
     outcome = predict_scans(load(chosen, device), jobs, settings, _Screen(screen), overwrite=overwrite)
     _print_summary(screen, outcome)
@@ -86,11 +86,11 @@ class _Screen:
         self._line(f"{job.scan} -> {', '.join(map(str, job.outputs))}: {listed}")
 
     def _line(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
+        self.console.print(text, highlight=False, soft_wrap=True)
 
 
 def _print_summary(screen: "Console", outcome: "Outcome") -> None:
     for sentence in outcome.failed.values():
-        screen.print(f"failed: {sentence}", style="red", highlight=False, markup=False, soft_wrap=True)
+        screen.print(f"failed: {sentence}", style="red", highlight=False, soft_wrap=True)
     counts = f"{len(outcome.done)} predicted, {len(outcome.skipped)} skipped, {len(outcome.failed)} failed"
     screen.print(counts, highlight=False)

@@ -13,10 +13,14 @@ WIDTH_OF_FILES = 160  # columns, where the output is no terminal that could tell
 
 
 def console() -> "Console":
-    """Standard output; a table is not squeezed into 80 columns on its way to a file or a pipe."""
+    """Standard output; a table is not squeezed into 80 columns on its way to a file or a pipe.
+
+    Text is shown as it is: a path with [brackets] is no markup.
+    """
     from rich.console import Console
 
-    return Console(width=None if sys.stdout.isatty() else shutil.get_terminal_size((WIDTH_OF_FILES, 24)).columns)
+    width = None if sys.stdout.isatty() else shutil.get_terminal_size((WIDTH_OF_FILES, 24)).columns
+    return Console(width=width, markup=False)
 
 
 @contextmanager

@@ -30,8 +30,8 @@ def test_table_and_json_tell_the_same(tmp_path: Path) -> None:
 
 def test_a_reference_without_prediction_is_named_and_fails(tmp_path: Path) -> None:
     for name in ("a", "b"):
-        save(tmp_path / "labels" / f"{name}.nii.gz")
+        save(tmp_path / "labels[1]" / f"{name}.nii.gz")
     save(tmp_path / "out" / "a_seg.nii.gz")
-    result = CliRunner().invoke(build_app(), ["evaluate", str(tmp_path / "out"), str(tmp_path / "labels")])
+    result = CliRunner().invoke(build_app(), ["evaluate", str(tmp_path / "out"), str(tmp_path / "labels[1]")])
     assert result.exit_code == 1
-    assert "b.nii.gz" in result.output.replace("\n", "")
+    assert "labels[1]/b.nii.gz" in result.output.replace("\n", "")
