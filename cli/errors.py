@@ -23,7 +23,15 @@ def explain(error: BaseException) -> tuple[str, int] | None:
             return f"{error.filename}: no such file or folder", 1
         case KeyboardInterrupt():
             return "stopped by Ctrl-C", 130
+        case RuntimeError() if _is_backend_error(error):
+            return str(error), 1
     return None
+
+
+def _is_backend_error(error: BaseException) -> bool:
+    """Asked without importing the kernels, and torch with them, for a command that never came to use them."""
+    kernels = sys.modules.get("medssm.kernels")
+    return kernels is not None and isinstance(error, kernels.BackendError)
 
 
 def run(app: typer.Typer) -> None:

@@ -19,7 +19,3 @@ class GeometryError(DataError):
 
 class CheckpointError(MedssmError):
     """A weights file that is damaged, foreign, or not of the model that was asked for."""
-
-
-class MissingExtraError(MedssmError):
-    """An optional dependency is absent; the message names the extra to install."""

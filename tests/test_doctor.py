@@ -1,5 +1,7 @@
 """`medssm doctor`: every backend is looked at, and what is said to work was run."""
 
+from importlib.util import find_spec
+
 import pytest
 import torch
 from typer.testing import CliRunner
@@ -42,6 +44,15 @@ def test_a_backend_that_computes_wrongly_is_found(monkeypatch: pytest.MonkeyPatc
     finding = next(f for f in doctor.backends() if f.subject == "causal_conv1d: reference on cpu")
     assert finding.works is False
     assert "wrong results" in finding.detail
+
+
+@pytest.mark.parametrize(("operator", "backend"), [("selective_scan", "mamba_ssm"), ("causal_conv1d", "causal_conv1d")])
+def test_an_absent_package_is_one_sentence_that_names_the_extra(operator: str, backend: str) -> None:
+    if find_spec(backend):
+        pytest.skip(f"{backend} is installed here; its absence can be tried without medssm[cuda] only")
+    reason = kernels.operators()[operator].backend(backend).unavailable(torch.device("cuda"))
+    assert "pip install 'medssm[cuda]'" in reason
+    assert "\n" not in reason
 
 
 def test_command_prints_versions_devices_and_backends() -> None:

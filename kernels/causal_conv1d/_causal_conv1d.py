@@ -15,7 +15,7 @@ def _import_error() -> str | None:
     try:
         from causal_conv1d.causal_conv1d_interface import CausalConv1dFn  # noqa: F401
     except Exception as error:  # a wheel built for another torch or CUDA fails in ways of its own
-        return f"causal_conv1d does not load ({type(error).__name__}: {error}); pip install medssm[cuda] installs it"
+        return f"causal_conv1d does not load ({type(error).__name__}: {error}); pip install 'medssm[cuda]' installs it"
     return None
 
 

@@ -17,7 +17,7 @@ def _import_error() -> str | None:
     try:
         from mamba_ssm.ops.selective_scan_interface import SelectiveScanFn  # noqa: F401
     except Exception as error:  # a wheel built for another torch or CUDA fails in ways of its own
-        return f"mamba_ssm does not load ({type(error).__name__}: {error}); pip install medssm[cuda] installs it"
+        return f"mamba_ssm does not load ({type(error).__name__}: {error}); pip install 'medssm[cuda]' installs it"
     return None
 
 

@@ -8,6 +8,7 @@ import typer
 
 from medssm.cli.errors import run
 from medssm.errors import CheckpointError, DataError, UsageError
+from medssm.kernels import BackendError
 
 
 def outcome(error: BaseException, monkeypatch: pytest.MonkeyPatch, *options: str) -> int | str | None:
@@ -30,6 +31,7 @@ def outcome(error: BaseException, monkeypatch: pytest.MonkeyPatch, *options: str
         (UsageError("overlap 2 is outside 0 to 1"), 2, "overlap 2 is outside 0 to 1"),
         (DataError("scan.nii.gz: holds NaN"), 1, "scan.nii.gz: holds NaN"),
         (CheckpointError("w.pt: truncated"), 1, "w.pt: truncated"),
+        (BackendError("selective_scan cannot run on cpu"), 1, "selective_scan cannot run on cpu"),
         (FileNotFoundError(2, "gone", "scan.nii.gz"), 1, "scan.nii.gz: no such file"),
         (OSError(errno.ENOSPC, "full", "out.nii.gz"), 1, "out.nii.gz: the disk is full"),
         (PermissionError(errno.EACCES, "denied", "/root/x"), 1, "/root/x: no permission"),
