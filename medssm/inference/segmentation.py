@@ -66,7 +66,7 @@ class Segmentation:
             self.figure().savefig(temporary, format="png")
 
     def show(self) -> "Figure":
-        """The figure; a notebook displays it, as the last expression of a cell or not."""
+        """The figure, displayed in the notebook or in a window; without a screen it is only returned."""
         from medssm.viewing.preview import display
 
         return display(self.figure())

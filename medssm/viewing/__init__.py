@@ -1,1 +1,1 @@
-"""."""
+"""Pictures of scans and their labels."""

@@ -103,18 +103,38 @@ def grey_window(array: np.ndarray) -> tuple[float, float]:
 
 
 def display(figure: Figure) -> Figure:
-    """The figure, shown at once where a notebook can; elsewhere only returned."""
+    """The figure, shown at once: in a notebook, else in a window; without a screen it is only returned."""
+    if not _display_in_notebook(figure):
+        _open_window(figure)
+    return figure
+
+
+def _display_in_notebook(figure: Figure) -> bool:
     try:
         from IPython import get_ipython
         from IPython.display import Image
         from IPython.display import display as display_in_notebook
     except ImportError:
-        return figure
-    if get_ipython() is not None:
-        stream = BytesIO()
-        figure.savefig(stream, format="png")
-        display_in_notebook(Image(stream.getvalue()))
-    return figure
+        return False
+    if get_ipython() is None:
+        return False
+    stream = BytesIO()
+    figure.savefig(stream, format="png")
+    display_in_notebook(Image(stream.getvalue()))
+    return True
+
+
+def _open_window(figure: Figure) -> None:
+    """Shows the drawn figure with whatever window system matplotlib finds, until the window is closed."""
+    import matplotlib.pyplot as plt
+
+    if plt.get_backend().lower() == "agg":  # no screen
+        return
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    window = plt.figure(figsize=figure.get_size_inches(), dpi=figure.dpi)
+    window.figimage(np.asarray(canvas.buffer_rgba()))
+    plt.show()
 
 
 def _draw(

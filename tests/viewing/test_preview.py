@@ -1,6 +1,7 @@
 """The picture of three planes: what lies where, in which proportions and colours."""
 
 import matplotlib.image
+import matplotlib.pyplot as plt
 import nibabel as nib
 import numpy as np
 import pytest
@@ -104,6 +105,21 @@ def test_the_preview_is_a_png_that_is_not_empty(tmp_path) -> None:
 
 
 def test_show_gives_the_figure_where_there_is_no_display(monkeypatch) -> None:
-    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setattr(plt, "get_backend", lambda: "agg")
     volume, labels = body()
     assert len(Segmentation(labels, volume, {1: "spleen"}).show().axes) == 4
+    assert not plt.get_fignums()
+
+
+def test_show_opens_a_window_with_the_picture_where_there_is_a_display(monkeypatch, tmp_path) -> None:
+    shown = []
+    monkeypatch.setattr(plt, "get_backend", lambda: "tkagg")
+    monkeypatch.setattr(plt, "show", lambda: shown.extend(plt.gcf().images))
+    volume, labels = body()
+    segmentation = Segmentation(labels, volume, {1: "spleen"})
+    segmentation.show()
+    plt.close("all")
+    segmentation.save_preview(tmp_path / "preview.png")
+    picture = matplotlib.image.imread(tmp_path / "preview.png")
+    [image] = shown
+    np.testing.assert_allclose(image.get_array() / 255, picture, atol=1e-6)
