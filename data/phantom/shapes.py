@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 from scipy.interpolate import CubicSpline
 
+Vector = Sequence[float] | np.ndarray
 Points = tuple[np.ndarray, np.ndarray, np.ndarray]
 Box = tuple[np.ndarray, np.ndarray]
 
@@ -41,8 +42,8 @@ class Ellipsoid:
         exponent: 2 or 2.5.
     """
 
-    centre: Sequence[float]
-    half: Sequence[float]
+    centre: Vector
+    half: Vector
     turn: np.ndarray | None = None
     exponent: float = 2.0
 
@@ -86,8 +87,8 @@ class Tube:
     @classmethod
     def through(
         cls,
-        knots: Sequence[Sequence[float]],
-        radii: Sequence[float],
+        knots: Sequence[Vector] | np.ndarray,
+        radii: Vector,
         flatten: tuple[float, float, float] = (1.0, 1.0, 1.0),
         step: float = 9.0,
     ) -> "Tube":
@@ -203,7 +204,7 @@ def smooth_minimum(first: np.ndarray, second: np.ndarray, blend: float) -> np.nd
     return np.minimum(first, second) - close * close / np.float32(4 * blend)
 
 
-def rotation(degrees: Sequence[float]) -> np.ndarray:
+def rotation(degrees: Vector) -> np.ndarray:
     """(3, 3) rotation by angles about x, then y, then z."""
     a, b, c = np.radians(degrees)
     about_x = np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
@@ -222,7 +223,7 @@ def _cone(points: Sequence[np.ndarray], start: np.ndarray, stop: np.ndarray, fir
     return np.sqrt(squared) - (np.float32(first) + share * np.float32(last - first))
 
 
-def _dot(weights: Sequence[float] | np.ndarray, arrays: Sequence[np.ndarray]) -> np.ndarray:
+def _dot(weights: Vector, arrays: Sequence[np.ndarray]) -> np.ndarray:
     return _total([np.float32(w) * a for w, a in zip(weights, arrays, strict=True)])
 
 
