@@ -1,0 +1,93 @@
+"""The README told true: its commands run in its order, its Python runs, and the options it speaks of exist.
+
+Trainings are cut to a few steps on a coarse grid; everything else is typed as it stands there.
+"""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+import SimpleITK as sitk
+import typer.main
+
+from medssm.cli.errors import run
+from medssm.cli.main import build_app
+from medssm.data.phantom import write_phantom
+from medssm.data.volume import read_volume
+
+README = (Path(__file__).parents[1] / "README.md").read_text()
+NOT_OURS = ("make", "pip")
+SHORT = shlex.split(
+    "--max-steps 1 --set data.phantom_cases=3 --set data.preprocessing.spacing=[6,6,6] "
+    "--set augmentation.crops.size=[32,32,32] --set augmentation.crops.count=1"
+)
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"```{language}\n(.*?)```", README, re.DOTALL)
+
+
+def commands() -> list[list[str]]:
+    """Every command of ours in the README, split into words."""
+    lines = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line[0] not in NOT_OURS]
+
+
+def shortened(command: list[str]) -> list[str]:
+    if command[1] != "train":
+        return command
+    return [*command, "--max-steps", "2"] if "--resume" in command else [*command, *SHORT]
+
+
+def prepare_scans(folder: Path) -> None:
+    """What a reader has before typing: BTCV, and two scans."""
+    write_phantom(folder / "BTCV", cases=3, seed=5)
+    scans = [sitk.ReadImage(folder / "BTCV" / "imagesTr" / f"img000{number}.nii.gz") for number in (1, 2)]
+    for scan, name in zip(scans, ("scan.nii.gz", "another.nrrd"), strict=True):
+        sitk.WriteImage(scan, folder / name)
+
+
+def type_command(command: list[str], monkeypatch: pytest.MonkeyPatch) -> int:
+    """The exit code of a command, run as the installed script runs it."""
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as ended:
+        run(build_app())
+    return int(ended.value.code or 0)
+
+
+def test_every_command_and_the_python_run_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("MEDSSM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("MPLBACKEND", "Agg")
+    monkeypatch.chdir(tmp_path)
+    prepare_scans(tmp_path)
+    for command in commands():
+        assert type_command(shortened(command), monkeypatch) == 0, (command, capsys.readouterr())
+    written = {"img0001_seg.nii.gz", "img0002_seg.png", "scan_seg.nii.gz", "another_seg.nrrd", "another_seg.csv"}
+    assert written <= {path.name for path in Path("segmentations").iterdir()}
+    assert len(Path("scores.csv").read_text().splitlines()) == 1 + 2 * 13
+    assert "finished at step 2" in Path("runs/btcv/train.log").read_text()
+
+    for block in blocks("python"):
+        exec(compile(block, "README.md", "exec"), {})
+    assert "spleen" in capsys.readouterr().out
+    assert read_volume(Path("scan_seg.nii.gz")).label_names[1] == "spleen"
+
+
+def test_options_of_the_prose_exist() -> None:
+    """Those of a section are options of the commands in its title or its blocks."""
+    group = typer.main.get_command(build_app())
+    known = {name: {opt for p in command.params for opt in p.opts} for name, command in group.commands.items()}
+    sections = re.split(r"^## ", README, flags=re.MULTILINE)[1:]
+    spoken_of = 0
+    for section in sections:
+        title, _, text = section.partition("\n")
+        named = [name for name in known if name in title.lower()] + re.findall(r"^medssm (\w+)", text, re.MULTILINE)
+        options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", text))
+        spoken_of += len(options)
+        missing = options - set().union(*(known[name] for name in named))
+        assert not missing, f"{title}: {missing}"
+    assert spoken_of > 10
