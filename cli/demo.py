@@ -13,6 +13,7 @@ def register(app: typer.Typer) -> None:
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for everything the demo makes.")] = Path("demo"),
     minutes: Annotated[float, typer.Option(min=0.01, help="How long to train.")] = 5.0,
+    cases: Annotated[int | None, typer.Option(min=2, help="Scans to train and validate on; 22 by default.")] = None,
 ) -> None:
     """Train a small network on synthetic scans, segment scans it has never seen, and compare with the truth."""
     from medssm.cli.evaluate import summary_table
@@ -20,7 +21,7 @@ def demo(
     from medssm.recipes.demo import run_demo
 
     screen = console()
-    result = run_demo(out, minutes, say=lambda line: screen.print(line, highlight=False))
+    result = run_demo(out, minutes, cases, say=lambda line: screen.print(line, highlight=False))
     if result is None:
         screen.print("stopped; the same command goes on from here")
         raise typer.Exit(130)

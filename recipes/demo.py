@@ -33,12 +33,15 @@ class Demo:
     pictures: list[Path]
 
 
-def run_demo(folder: Path, minutes: float, say: Callable[[str], None] = lambda line: None) -> Demo | None:
+def run_demo(
+    folder: Path, minutes: float, cases: int | None = None, say: Callable[[str], None] = lambda line: None
+) -> Demo | None:
     """Trains, predicts and evaluates in `folder`; one that was stopped goes on where it was.
 
     Args:
         folder: gets `run`, `unseen`, `predictions` and the scores.
         minutes: length of the training.
+        cases: scans to train and validate on; None for the recipe's number.
         say: called with a line before each part.
 
     Returns: None if the training was stopped by a signal.
@@ -46,6 +49,7 @@ def run_demo(folder: Path, minutes: float, say: Callable[[str], None] = lambda l
     run = folder / "run"
     say(f"1/4  training {MODEL} on synthetic abdomens for {minutes:g} minutes (Ctrl-C stops, the same command goes on)")
     settings = {"data.folder": "phantom", "run.max_steps": None, "run.max_minutes": minutes}
+    settings |= {"data.phantom_cases": cases} if cases else {}
     if (run / "recipe.yaml").exists():
         outcome = train(None, folder=run, resume=True)
     else:

@@ -1,0 +1,42 @@
+"""`medssm demo`, as short as it can be: the whole chain, and a second call that goes on."""
+
+import json
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from medssm.cli.main import build_app
+
+SHORT = ["demo", "--minutes", "0.01", "--cases", "3"]
+
+
+def test_the_demo_ends_with_its_dice_and_pictures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MEDSSM_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(build_app(), SHORT)
+    assert result.exit_code == 0, (result.output, result.exception)
+
+    summary = json.loads(Path("demo/scores.json").read_text())["summary"]
+    assert summary[-1]["n"] == 4
+    assert f"mean Dice on 4 scans that it never saw: {summary[-1]['dice']['mean']:.3f}" in result.output
+    assert "not fit for patients" in result.output
+    assert "pictures: demo/pictures, label maps: demo/predictions" in result.output
+
+    names = [f"img000{number}" for number in range(1, 5)]
+    assert sorted(path.name for path in Path("demo/pictures").iterdir()) == [f"{name}.png" for name in names]
+    for name in names:
+        scan, labels = (nib.load(path) for path in (f"demo/unseen/imagesTr/{name}.nii.gz", prediction(name)))
+        assert labels.shape == scan.shape
+        np.testing.assert_array_equal(labels.affine, scan.affine)
+
+    training = set(Path("cache").rglob("imagesTr/*.nii.gz"))
+    assert len(training) == 3
+    unseen = {path.read_bytes() for path in Path("demo/unseen/imagesTr").iterdir()}
+    assert not unseen & {path.read_bytes() for path in training}
+
+
+def prediction(name: str) -> Path:
+    return Path("demo/predictions") / f"{name}_seg.nii.gz"
