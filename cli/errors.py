@@ -2,6 +2,7 @@
 
 import errno
 import sys
+import warnings
 
 import typer
 
@@ -39,6 +40,8 @@ def run(app: typer.Typer) -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
+    else:  # what MONAI says to itself about its own next version
+        warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.")
     try:
         app()
     except (Exception, KeyboardInterrupt) as error:
