@@ -1,0 +1,79 @@
+"""The kernels on a CUDA device, beside the float64 reference on the CPU: run with `pytest -m gpu` where there is one."""
+
+import itertools
+
+import pytest
+import torch
+from torch import Tensor
+
+from medssm.kernels import causal_conv1d, nd_selective_scan, operators
+
+pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
+
+# Largest error, relative to the largest entry.
+TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 3e-2}
+CUDA = torch.device("cuda")
+
+
+@pytest.fixture(params=["triton", "mamba_ssm"])
+def backend(request: pytest.FixtureRequest) -> str:
+    if reason := operators()["selective_scan"].backend(request.param).unavailable(CUDA):
+        pytest.skip(reason)
+    return request.param
+
+
+def run_scan(
+    given: list[Tensor], shape: tuple[int, ...], axes: tuple[int, ...], reverse: bool, backend: str
+) -> list[Tensor]:
+    """y and the gradient of every input, float64 on the CPU."""
+    inputs = [x.detach().requires_grad_() for x in given]
+    visit = {"shape": shape, "axes": axes, "reverse": reverse, "backend": backend}
+    y = nd_selective_scan(*inputs, dt_softplus=True, **visit)  # type: ignore[arg-type]
+    weights = torch.sin(torch.arange(y.numel()).view(y.shape)).to(y)
+    return [x.double().cpu() for x in (y.detach(), *torch.autograd.grad(y, inputs, weights))]
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
+@pytest.mark.parametrize(
+    ("shape", "axes", "reverse"),
+    [
+        ((1,), (0,), False),
+        ((4097,), (0,), True),
+        *(((5, 6, 7), axes, r) for axes, r in itertools.product(itertools.permutations(range(3)), (False, True))),
+    ],
+    ids=str,
+)
+def test_scans_agree_with_the_equation(
+    backend: str, shape: tuple[int, ...], axes: tuple[int, ...], reverse: bool, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    length, dim = torch.Size(shape).numel(), 48
+    u, dt, z = (torch.randn(2, length, dim).transpose(1, 2).to(dtype) for _ in range(3))
+    B, C = (torch.randn(2, 2, 16, length).to(dtype) for _ in range(2))
+    given = [u, dt, -4 * torch.rand(dim, 16), B, C, torch.randn(dim), z, torch.randn(dim) - 1]
+    expected = run_scan([x.double() for x in given], shape, axes, reverse, "reference")
+    actual = run_scan([x.to(CUDA) for x in given], shape, axes, reverse, backend)
+    for got, wanted in zip(actual, expected, strict=True):
+        assert ((got - wanted).abs().max() / wanted.abs().max()).item() <= TOLERANCE[dtype]
+
+
+def test_the_triton_scan_twice_is_the_same_bit_for_bit() -> None:
+    torch.manual_seed(0)
+    u, dt = (torch.randn(2, 64, 1000, device=CUDA) for _ in range(2))
+    B, C = (torch.randn(2, 1, 16, 1000, device=CUDA) for _ in range(2))
+    given = [u, dt, -torch.rand(64, 16, device=CUDA), B, C]
+    first, second = (run_scan(given, (1000,), (0,), False, "triton") for _ in range(2))
+    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+
+
+@pytest.mark.parametrize("name", ["triton", "causal_conv1d"])
+def test_convolutions_agree_with_the_reference(name: str) -> None:
+    if reason := operators()["causal_conv1d"].backend(name).unavailable(CUDA):
+        pytest.skip(reason)
+    torch.manual_seed(0)
+    x, weight, bias = torch.randn(2, 48, 210), torch.randn(48, 4), torch.randn(48)
+    for axes in itertools.permutations(range(3)):
+        visit = {"activation": "silu", "shape": (5, 6, 7), "axes": axes, "reverse": True}
+        expected = causal_conv1d(x.double(), weight.double(), bias.double(), backend="reference", **visit)  # type: ignore[arg-type]
+        actual = causal_conv1d(x.to(CUDA), weight.to(CUDA), bias.to(CUDA), backend=name, **visit)  # type: ignore[arg-type]
+        assert (actual.double().cpu() - expected).abs().max().item() <= 1e-4
