@@ -1,4 +1,4 @@
-"""Prints, as JSON, the instruction set in use and each kernel's largest error beside float64, relative to the largest entry.
+"""Prints, as JSON, the instruction set in use and each kernel's largest error, relative to float64's largest entry.
 
 A program of its own, because the instruction set is chosen once in a process.
 """
@@ -23,7 +23,7 @@ def error(actual: Tensor, expected: Tensor) -> float:
 
 
 def scan_errors() -> dict[str, float]:
-    """Of two orders of a grid, with one group and with groups narrower than a vector; 37 and 9 channels fill no vector."""
+    """Of an order of a grid, with one group and with groups narrower than a vector; 37 and 9 channels fill none."""
     found = {}
     for dim, state, groups in ((37, 16, 1), (9, 5, 3)):
         B, C = (normal(2, groups, state, 60) for _ in range(2))

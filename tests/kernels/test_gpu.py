@@ -1,4 +1,4 @@
-"""The kernels on a CUDA device, beside the float64 reference on the CPU: run with `pytest -m gpu` where there is one."""
+"""The kernels on a CUDA device, beside the float64 reference on the CPU: `pytest -m gpu` where there is one."""
 
 import itertools
 
