@@ -18,6 +18,7 @@ COMMANDS: tuple[str, ...] = (
     "predict",
     "models",
     "weights",
+    "bench",
 )
 
 

@@ -23,6 +23,15 @@ def console() -> "Console":
     return Console(width=width, markup=False)
 
 
+def notices() -> "Console":
+    """Standard error, for lines that keep those company who wait; silent when it is no terminal."""
+    from rich.console import Console
+
+    errors = Console(stderr=True, markup=False)
+    errors.quiet = not errors.is_terminal
+    return errors
+
+
 @contextmanager
 def case_progress(title: str) -> Iterator[Callable[[int, int], None]]:
     """A bar with rate and time left, driven by a function of (done, total); silent when the output is no terminal."""

@@ -1,6 +1,5 @@
 """One window through a network, beside the same network on plain MONAI and the reference scan."""
 
-import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,40 +7,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from medssm.benchmarks import targets
+from medssm.benchmarks.machine import Machine, this_machine
+from medssm.benchmarks.pairs import Pairs
 from medssm.benchmarks.plain import PlainNetwork
+from medssm.benchmarks.threads import torch_threads
 from medssm.models import create_model, model_info
 
 ENCODER, DECODER, WINDOW = "encoder", "decoder", "whole window"
 
 
 @dataclass(frozen=True)
-class WindowTimes:
-    """Seconds of every repetition, of our network and of the plain one.
+class WindowReport:
+    """What `measure_window` found.
 
     Attributes:
-        part: what was timed.
-        native, plain: one entry for each repetition; entries of the same place were taken one after the other.
+        parts: the whole window and what it consists of.
+        agreement: part of the voxels with the same label.
+        target: the least ratio for the whole window.
     """
 
-    part: str
-    native: tuple[float, ...]
-    plain: tuple[float, ...]
-
-    @property
-    def ratios(self) -> tuple[float, float, float]:
-        """How many times faster ours is: the smallest, middle and largest of the repetitions' ratios."""
-        ratios = sorted(plain / native for native, plain in zip(self.native, self.plain, strict=True))
-        return ratios[0], statistics.median(ratios), ratios[-1]
-
-
-@dataclass(frozen=True)
-class WindowReport:
-    """What `measure_window` found; `agreement` is the part of the voxels with the same label."""
-
+    machine: Machine
     model: str
-    threads: int
-    times: tuple[WindowTimes, ...]
+    parts: dict[str, Pairs]
     agreement: float
+    target: float = targets.WINDOW
 
 
 def measure_window(
@@ -60,26 +50,18 @@ def measure_window(
     Raises: UsageError on an unknown model, or one that has no plain form.
     """
     info = model_info(model)
-    before = torch.get_num_threads()
     torch.manual_seed(0)
     ours = create_model(model).eval()
     plain = PlainNetwork(ours)  # type: ignore[arg-type]
     image = torch.rand(1, info.in_channels, *(window or info.window))
-    try:
-        torch.set_num_threads(threads or before)
+    with torch_threads(threads), torch.inference_mode():
         clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
-        stopwatches = [_Stopwatch(network, ours.get_submodule("vit"), clock) for network in (ours, plain)]
-        with torch.inference_mode():
-            labels = [[watch(image).argmax(1) for watch in stopwatches] for _ in range(repeats + 1)]
-        used = torch.get_num_threads()
-    finally:
-        torch.set_num_threads(before)
-    times = tuple(
-        WindowTimes(part, *(tuple(watch.seconds[part][1:]) for watch in stopwatches))
-        for part in (ENCODER, DECODER, WINDOW)
-    )
+        watches = [_Stopwatch(network, ours.get_submodule("vit"), clock) for network in (ours, plain)]
+        labels = [[watch(image).argmax(1) for watch in watches] for _ in range(repeats + 1)]
+        machine = this_machine()
+    parts = {part: Pairs(*(tuple(watch.seconds[part][1:]) for watch in watches)) for part in (ENCODER, DECODER, WINDOW)}
     agreement = torch.eq(*labels[-1]).float().mean().item()
-    return WindowReport(model, used, times, agreement)
+    return WindowReport(machine, model, parts, agreement)
 
 
 class _Stopwatch:

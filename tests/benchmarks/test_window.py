@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from medssm.benchmarks.plain import PlainNetwork
-from medssm.benchmarks.window import WindowTimes, measure_window
+from medssm.benchmarks.window import DECODER, ENCODER, WINDOW, measure_window
 from medssm.errors import UsageError
 from medssm.models import create_model
 
@@ -26,14 +26,13 @@ def test_report_holds_every_repetition_of_every_part() -> None:
     threads = torch.get_num_threads()
     report = measure_window("mamband-s", repeats=2, threads=1, window=(32, 32, 32))
     assert torch.get_num_threads() == threads
-    assert report.threads == 1
+    assert report.machine.threads == 1
     assert report.agreement > 0.999
-    encoder, decoder, window = report.times
-    for times in report.times:
-        assert len(times.native) == len(times.plain) == 2
-    for parts in zip(encoder.native, decoder.native, window.native, strict=True):
-        assert parts[0] + parts[1] == pytest.approx(parts[2])
-
-
-def test_ratios_are_of_neighbouring_repetitions() -> None:
-    assert WindowTimes("decoder", native=(1.0, 2.0, 1.0), plain=(3.0, 4.0, 5.0)).ratios == (2.0, 3.0, 5.0)
+    assert list(report.parts) == [ENCODER, DECODER, WINDOW]
+    for times in report.parts.values():
+        assert len(times.ours) == len(times.other) == 2
+    for side in ("ours", "other"):
+        seconds = [getattr(times, side) for times in report.parts.values()]
+        for encoder, decoder, window in zip(*seconds, strict=True):
+            assert 0 < encoder < window
+            assert encoder + decoder == pytest.approx(window)
