@@ -64,6 +64,7 @@ def fit(task: Task, settings: TrainingSettings, folder: Path, recipe: str = "", 
     fabric = launch(settings.run)
     with fabric.rank_zero_first(local=True):
         task.prepare()
+    loader = _loader(fabric, task, settings)
     run = RunFolder(Path(fabric.broadcast(str(folder))))
     if fabric.is_global_zero:
         if not resume:
@@ -71,7 +72,7 @@ def fit(task: Task, settings: TrainingSettings, folder: Path, recipe: str = "", 
         run.record_environment(str(fabric.device))
     fabric.barrier()
     with deterministic(), StopRequest() as stop:
-        outcome = _Loop(fabric, task, settings, run, stop).run()
+        outcome = _Loop(fabric, task, settings, loader, run, stop).run()
     part(fabric)
     return outcome
 
@@ -80,10 +81,16 @@ class _Loop:
     """A run in progress."""
 
     def __init__(
-        self, fabric: Fabric, task: Task, settings: TrainingSettings, folder: RunFolder, stop: StopRequest
+        self,
+        fabric: Fabric,
+        task: Task,
+        settings: TrainingSettings,
+        loader: Loader,
+        folder: RunFolder,
+        stop: StopRequest,
     ) -> None:
         self.fabric, self.task, self.settings, self.folder, self.stop = fabric, task, settings, folder, stop
-        self.loader = _loader(fabric, task, settings)
+        self.loader = loader
         seed_torch(settings.run.seed, Purpose.MODEL)
         model = task.build_model()
         optimizer = _optimizer(task, model, settings)

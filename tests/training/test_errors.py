@@ -105,3 +105,4 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_previous_one(tmp_
 def test_a_batch_larger_than_the_data_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="9 samples on 1 devices are more than the 8 training samples"):
         train(tmp_path / "run", batch_size=9)
+    assert not (tmp_path / "run").exists()
