@@ -39,10 +39,12 @@ MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 def find_compiler() -> list[str]:
     """The command of the C++ compiler: $CXX, else the first of the usual ones on the PATH.
 
-    Raises: CompileError if there is none.
+    Raises: CompileError if there is none, or $CXX is none.
     """
-    if os.environ.get("CXX"):
-        return shlex.split(os.environ["CXX"])
+    if chosen := shlex.split(os.environ.get("CXX", "")):
+        if not shutil.which(chosen[0]):
+            raise CompileError(f"CXX={chosen[0]}: no such command")
+        return chosen
     usual = [shlex.split(sysconfig.get_config_var("CXX") or "")[:1], ["c++"], ["g++"], ["clang++"]]
     for command in usual:
         if command and shutil.which(command[0]):

@@ -29,6 +29,12 @@ def explain(error: BaseException) -> tuple[str, int] | None:
     return None
 
 
+def _tame_warnings() -> None:
+    """One line each, without the code that raised it; and not what MONAI says to itself about its next version."""
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.")
+    warnings.formatwarning = lambda message, *_, **__: f"medssm: {message}\n"
+
+
 def _is_backend_error(error: BaseException) -> bool:
     """Asked without importing the kernels, and torch with them, for a command that never came to use them."""
     kernels = sys.modules.get("medssm.kernels")
@@ -40,8 +46,8 @@ def run(app: typer.Typer) -> None:
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
-    else:  # what MONAI says to itself about its own next version
-        warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.")
+    else:
+        _tame_warnings()
     try:
         app()
     except (Exception, KeyboardInterrupt) as error:

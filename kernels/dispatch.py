@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -61,11 +62,17 @@ class Operator:
             reason = self.reason_against(candidate, device, arguments)
             if reason is None:
                 if "native" in reasons and device.type == "cpu" and (why := self.backend("native").unavailable(device)):
-                    warnings.warn(f"medssm runs on its slow reference kernels: {why}", RuntimeWarning, stacklevel=2)
+                    _warn_of_reference(why)
                 return self.backend(candidate)
             reasons[candidate] = reason
         listed = "; ".join(f"{candidate}: {reason}" for candidate, reason in reasons.items())
         raise BackendError(f"{self.name} cannot run on {device}: {listed}")
+
+
+@cache
+def _warn_of_reference(why: str) -> None:
+    """Said once for all operators."""
+    warnings.warn(f"medssm runs on its slow reference kernels: {why}", RuntimeWarning, stacklevel=3)
 
 
 def operators() -> Mapping[str, Operator]:

@@ -1,6 +1,7 @@
 """What a user sees when something goes wrong: one sentence and an exit code, a traceback only with --debug."""
 
 import errno
+import subprocess
 import sys
 
 import pytest
@@ -44,6 +45,20 @@ def test_a_users_mistake_is_one_sentence(
     written = capsys.readouterr().err
     assert written.startswith(f"medssm: {sentence}")
     assert written.count("\n") == 1
+
+
+WARNING = """
+import typer, warnings
+from medssm.cli.errors import run
+app = typer.Typer()
+app.command()(lambda: warnings.warn("slow kernels", RuntimeWarning))
+run(app)
+"""
+
+
+def test_a_warning_is_one_line() -> None:
+    result = subprocess.run([sys.executable, "-c", WARNING], capture_output=True, text=True, check=True)
+    assert result.stderr == "medssm: slow kernels\n"
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:

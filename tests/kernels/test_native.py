@@ -110,13 +110,14 @@ WITHOUT = """
 import warnings
 from pathlib import Path
 import torch
-from medssm.kernels import selective_scan
+from medssm.kernels import causal_conv1d, selective_scan
 from medssm.kernels.native import library
 library.LIBRARY = Path("absent.so")
 x = torch.ones(1, 2, 4)
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("default")
     for _ in range(3):
+        causal_conv1d(x, torch.ones(2, 2))
         y = selective_scan(x, x, -torch.ones(2, 1), x[:, None, :1], x[:, None, :1])
 print([str(warning.message) for warning in caught], y[0, 0].tolist())
 """
