@@ -1,0 +1,87 @@
+"""The wheel, built from a copy of the sources where there is no torch: with a compiler, and without."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from zipfile import ZipFile
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PARTS = {"medssm": "medssm", **{folder: f"medssm/{folder}" for folder in ("kernels", "cli", "recipes", "data")}}
+METADATA = ("setup.cfg", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+PIP = [sys.executable, "-m", "pip"]
+USE = """
+import torch
+from medssm import kernels, models
+from medssm.kernels import native
+print(kernels.__file__, models.__file__, native.unavailable(), sep="\\n")
+x = torch.ones(1, 2, 4)
+kernels.causal_conv1d(x, torch.ones(2, 2))
+print(kernels.selective_scan(x, x, -torch.ones(2, 1), x[:, None, :1], x[:, None, :1])[0, 0, 0].item())
+"""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _setuptools_in_reach(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """An isolated build fetches it."""
+    command = [*PIP, "download", "-q", "--no-deps", "-d", str(tmp_path_factory.mktemp("needed")), "setuptools>=77"]
+    if subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("setuptools cannot be fetched; run this where a package index can be reached")
+
+
+def build(folder: Path, **environment: str) -> tuple[Path, str]:
+    """The folder of the unpacked wheel, and what the build said."""
+    source, site = folder / "source", folder / "site"
+    for part in PARTS:
+        shutil.copytree(ROOT / part, source / part, ignore=shutil.ignore_patterns("__pycache__", "libmedssm.*"))
+    for name in METADATA:
+        shutil.copy(ROOT / name, source)
+    command = [*PIP, "wheel", "-v", "--no-deps", "-w", str(folder), str(source)]
+    built = subprocess.run(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **environment},
+        check=False,
+    )
+    assert built.returncode == 0, built.stdout
+    [wheel] = folder.glob("medssm-*.whl")
+    ZipFile(wheel).extractall(site)
+    return site, built.stdout
+
+
+def use(site: Path) -> tuple[list[str], str]:
+    """What a Python in the project's root prints and warns of with the wheel installed."""
+    environment = {**os.environ, "PYTHONPATH": str(site)}
+    done = subprocess.run(
+        [sys.executable, "-c", USE], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    return done.stdout.splitlines(), done.stderr
+
+
+def test_a_wheel_holds_every_part_and_its_native_library_runs(tmp_path: Path) -> None:
+    site, _ = build(tmp_path)
+    for part, package in PARTS.items():
+        sources = {path.relative_to(ROOT / part) for end in ("py", "yaml") for path in (ROOT / part).rglob(f"*.{end}")}
+        assert not [path for path in sources if not (site / package / path).is_file()]
+    (found, other, reason, value), warned = use(site)
+    assert Path(found) == site / "medssm" / "kernels" / "__init__.py"
+    assert Path(other) == site / "medssm" / "models" / "__init__.py"
+    assert (reason, float(value), warned) == ("None", 1.0, "")
+
+
+def test_without_a_compiler_the_build_and_the_first_use_say_so_once(tmp_path: Path) -> None:
+    site, said = build(tmp_path, CXX="/nowhere/c++")
+    sentence = (
+        "native kernels not built, medssm will run on its slow reference kernels: CXX=/nowhere/c++: no such command"
+    )
+    assert said.count(sentence) == 1
+    assert not list(site.rglob("libmedssm.*"))
+    (*_, reason, value), warned = use(site)
+    assert "install a C++ compiler" in reason
+    assert float(value) == 1.0
+    assert warned.count("medssm runs on its slow reference kernels") == 1
