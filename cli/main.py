@@ -27,6 +27,7 @@ def build_app() -> typer.Typer:
     app = typer.Typer(
         name="medssm",
         help="Train and run 3-D medical segmentation on state-space (Mamba) models.",
+        epilog="With --debug, anywhere in a command, an error shows its traceback.",
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
