@@ -1,5 +1,6 @@
 """`medssm bench`: speed and memory beside what people would run otherwise, measured on this machine."""
 
+import os
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,6 +9,9 @@ import typer
 
 if TYPE_CHECKING:
     from medssm.benchmarks.scan import Row
+
+
+STEADY_THREADS = {"OMP_PROC_BIND": "true", "OMP_WAIT_POLICY": "active"}
 
 
 class Device(str, Enum):
@@ -41,7 +45,12 @@ def scan(
     about 5 minutes), beside permuting the tokens for each order of Mamba-ND, and beside torch's convolution. That
     sequential scan takes about as long as mamba_ssm's reference in linear time; one written for our layout of the
     tokens would take half. On a GPU beside mamba_ssm's CUDA kernel.
+
+    Threads are bound to cores and wait actively, unless OMP_PROC_BIND and OMP_WAIT_POLICY say otherwise: a thread that
+    is woken late takes longer than a small scan.
     """
+    for name, value in STEADY_THREADS.items():
+        os.environ.setdefault(name, value)  # read when torch is loaded, below
     from medssm.allocator import keep_freed_memory
     from medssm.benchmarks.gpu import measure_gpu_scans
     from medssm.benchmarks.report import write_json

@@ -1,5 +1,6 @@
 """On what a benchmark ran."""
 
+import os
 import platform
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -15,13 +16,18 @@ PACKAGES = ("medssm", "torch", "triton", "monai", "numpy", "mamba-ssm")
 
 @dataclass(frozen=True)
 class Machine:
-    """Date (UTC), processor or GPU, the threads that torch uses, the native kernels' instruction set, versions."""
+    """Date (UTC), processor or GPU, the threads that torch uses, the native kernels' instruction set, versions.
+
+    Attributes:
+        openmp: variables of the environment that tell threads where to run and how to wait.
+    """
 
     date: str
     device: str
     threads: int
     instruction_set: str
     versions: dict[str, str]
+    openmp: dict[str, str]
 
     def __str__(self) -> str:
         return f"{self.device}, {self.threads} threads, {self.instruction_set}, torch {self.versions['torch']}"
@@ -35,6 +41,7 @@ def this_machine(device: str = "cpu") -> Machine:
         threads=torch.get_num_threads(),
         instruction_set=native.selected_isa() if native.unavailable() is None else "no native kernels",
         versions={"python": platform.python_version()} | {package: _version(package) for package in PACKAGES},
+        openmp={name: value for name, value in os.environ.items() if name.startswith("OMP_")},
     )
 
 

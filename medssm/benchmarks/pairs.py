@@ -16,6 +16,7 @@ Side = Callable[[], Sequence[Tensor]]
 Clock = Callable[[Side, int], float]
 
 SAMPLE = 0.02  # seconds; what takes less is called several times and the mean counts
+SHORT = 0.2  # seconds; what takes less gets a call that does not count before every sample
 SLOW, SLOW_REPEATS = 10.0, 3  # where a side takes so many seconds, so many repetitions do
 
 
@@ -74,14 +75,15 @@ def time_pairs(
         between: run after every sample of ours.
     """
     sides = [ours] if other is None else [ours, other]
-    first = [_timed(side) for side in sides]
-    difference = largest_difference(*(first[0][1], first[-1][1]))
-    longest = max(seconds for seconds, _ in first)
-    calls = [_calls(side, seconds, clock) for side, (seconds, _) in zip(sides, first, strict=True)]
-    del first
+    first, results = _first_calls(sides)
+    difference = largest_difference(results[0], results[-1])
+    del results
+    calls = [_calls(side, first[side], clock) for side in sides]
     samples: list[list[float]] = [[], []]
-    for _ in range(min(repeats, SLOW_REPEATS) if longest > SLOW else repeats):
+    for _ in range(min(repeats, SLOW_REPEATS) if max(first.values()) > SLOW else repeats):
         for side, count, taken in zip(sides, calls, samples, strict=False):
+            if first[side] <= SHORT:
+                side()  # so as not to pay for caches and memory as the other side left them
             taken.append(clock(side, count))
             if between and side is ours:
                 between()
@@ -95,15 +97,19 @@ def largest_difference(ours: Sequence[Tensor], other: Sequence[Tensor]) -> float
     )
 
 
-def _timed(side: Side) -> tuple[float, Sequence[Tensor]]:
-    start = time.perf_counter()
-    results = side()
-    if results[0].is_cuda:
-        torch.cuda.synchronize()
-    return time.perf_counter() - start, results
+def _first_calls(sides: Sequence[Side]) -> tuple[dict[Side, float], list[Sequence[Tensor]]]:
+    """Runs every side once: the seconds it took, and the results."""
+    seconds, results = {}, []
+    for side in sides:
+        start = time.perf_counter()
+        results.append(side())
+        if results[-1][0].is_cuda:
+            torch.cuda.synchronize()
+        seconds[side] = time.perf_counter() - start
+    return seconds, results
 
 
 def _calls(side: Side, first: float, clock: Clock) -> int:
     """Calls that fill a sample; the first one, which may have set things up, only tells long ones."""
-    seconds = first if first > 10 * SAMPLE else clock(side, 1)
+    seconds = first if first > SHORT else clock(side, 1)
     return max(1, math.ceil(SAMPLE / seconds))

@@ -100,8 +100,8 @@ class ScanReport:
     """What `measure_scans` found.
 
     Attributes:
-        rates: the medians of the machine's own, taken in turn with the kernels. read_rate: bytes a second. Both None
-            on a GPU.
+        rates: the machine's own, the best of many samples taken in turn with the kernels.
+        read_rate: bytes a second from memory. Both None on a GPU.
     """
 
     machine: Machine
@@ -143,10 +143,9 @@ def measure_scans(
             rows.append(row)
             if announce:
                 announce(row)
-        exp, fma = (statistics.median(getattr(rates, name) for rates in bench.rates) for name in ("exp", "fma"))
         return ScanReport(
             machine=this_machine(),
-            rates=Rates(exp, fma),
+            rates=bench.roof.best,
             read_rate=bench.roof.read_rate(),
             rows=tuple(rows),
             orders=summarise_orders(rows, sizes, targets.ORDERS),
@@ -173,7 +172,6 @@ class _CpuBench:
     def __init__(self, repeats: int) -> None:
         self.repeats = repeats
         self.roof = Roof()
-        self.rates: list[Rates] = []
 
     def rows(self, sizes: Sizes) -> Iterator[Row]:
         for size in sizes.lines:
@@ -209,12 +207,9 @@ class _CpuBench:
         other: Side,
         target: Target,
     ) -> Row:
-        before = len(self.rates)
-        times, difference = time_pairs(ours, other, self.repeats, between=lambda: self.rates.append(self.roof.rates()))
-        least = [
-            rates.scan_seconds(size.batch, size.dim, size.length, size.state, backward) for rates in self.rates[before:]
-        ]
-        shares = spread([seconds / taken for seconds, taken in zip(least, times.ours, strict=True)])
+        times, difference = time_pairs(ours, other, self.repeats, between=self.roof.sample)
+        least = self.roof.best.scan_seconds(size.batch, size.dim, size.length, size.state, backward)
+        shares = spread([least / taken for taken in times.ours])
         return Row(operator, title, backward, beside, times, difference, target, shares)
 
     def _convolution(self, size: Size) -> Row:
@@ -224,7 +219,7 @@ class _CpuBench:
         ours = _without_gradients(lambda: causal_conv1d(x, weight, bias, activation="silu", backend="native"))
         other = _without_gradients(lambda: plain_convolution(planar, weight, bias))
         times, difference = time_pairs(ours, other, self.repeats)
-        return Row(CONV, f"{size.length} tokens, dim {size.dim}, width 4", False, TORCH, times, difference, Target())
+        return Row(CONV, f"L={size.length}, dim {size.dim}, width 4", False, TORCH, times, difference, Target())
 
 
 def plain_scan(x: ScanInputs) -> Tensor:

@@ -46,7 +46,8 @@ class Size:
 
     def __str__(self) -> str:
         tokens = "x".join(str(n) for n in self.shape)
-        return f"{tokens} tokens, dim {self.dim}, N={self.state}, batch {self.batch}"
+        batch = f", batch {self.batch}" if self.batch > 1 else ""
+        return f"L={tokens}, dim {self.dim}, N={self.state}{batch}"
 
 
 def make_inputs(size: Size, device: str = "cpu") -> ScanInputs:

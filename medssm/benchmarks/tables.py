@@ -12,7 +12,7 @@ from medssm.benchmarks.targets import AGREEMENT, SOURCE
 from medssm.benchmarks.window import WINDOW, WindowReport
 
 RATIO = "ratio min / median / max"
-SCAN_COLUMNS = ("ours (ms)", "other (ms)", RATIO, "target", "share of roof", "target", "difference")
+SCAN_COLUMNS = ("ours (ms)", "other (ms)", RATIO, "target", "share of roof", "difference")
 PAIR_COLUMNS = ("ours (s)", "other (s)", RATIO, "target")
 VERDICTS = {True: "yes", False: "NO", None: "-"}
 
@@ -36,11 +36,11 @@ def scan_tables(report: ScanReport) -> list[Table]:
 
 def scan_caption(report: ScanReport) -> str:
     """Where the figures come from."""
-    text = f"{report.machine}; medians, in turn; the targets are {SOURCE}"
+    text = f"{report.machine}; medians, taken in turn; targets, of the share in brackets, are {SOURCE}"
     if report.rates is None or report.read_rate is None:
         return text
     exp, fma, read = report.rates.exp / 1e9, report.rates.fma / 1e9, report.read_rate / 1e9
-    return f"{text}\nthe roof measured in turn with them: {exp:.1f} G exp/s, {fma:.0f} G FMA/s; reading {read:.1f} GB/s"
+    return f"{text}\nthe roof, sampled in turn with them: {exp:.1f} G exp/s, {fma:.0f} G FMA/s; reading {read:.1f} GB/s"
 
 
 def row_line(row: Row) -> str:
@@ -94,9 +94,10 @@ def _table(title: str, texts: tuple[str, ...], figures: tuple[str, ...]) -> Tabl
 
 
 def _scan_cells(row: Row) -> tuple[str, ...]:
-    share, share_target = ("-" if x is None else f"{x:.0%}" for x in (_median(row.shares), row.target.share))
+    share = "-" if row.shares is None else f"{row.shares.median:.0%}"
+    asked = "" if row.target.share is None else f" ({row.target.share:.0%})"
     figures = (*_seconds(row.times, 1000), _spread(row.times.ratios), _number(row.target.ratio))
-    return row.size, _direction(row.backward), *figures, share, share_target, f"{row.difference:.0e}"
+    return row.size, _direction(row.backward), *figures, share + asked, f"{row.difference:.0e}"
 
 
 def _order_cells(summary: OrderSummary) -> tuple[str, ...]:
@@ -117,10 +118,6 @@ def _verdict(times: Pairs, target: float | None, agreement: float) -> str:
 def _seconds(times: Pairs, unit: float) -> tuple[str, str]:
     ours, other = (f"{sorted(side)[len(side) // 2] * unit:.3g}" if side else "-" for side in (times.ours, times.other))
     return ours, other
-
-
-def _median(figures: Spread | None) -> float | None:
-    return None if figures is None else figures.median
 
 
 def _spread(figures: Spread | None) -> str:

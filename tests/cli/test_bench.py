@@ -22,8 +22,9 @@ def medssm(*arguments: str | Path) -> Result:
 
 
 @pytest.fixture(autouse=True)
-def allocator_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The command would change it for all tests that follow in this process."""
+def process_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command would change allocator and environment for all tests that follow in this process."""
+    monkeypatch.setattr("medssm.cli.bench.STEADY_THREADS", {})
     monkeypatch.setattr("medssm.allocator.keep_freed_memory", lambda: True)
 
 
@@ -32,7 +33,7 @@ def test_scan_prints_tables_and_writes_every_repetition(tmp_path: Path, monkeypa
     monkeypatch.setattr(scan, "SIZES", TINY)
     result = medssm("scan", "--repeats", "2", "--threads", "1", "--json", tmp_path / "scan.json")
     assert result.exit_code == 0, result.output
-    for text in ("5 tokens, dim 32, N=16, batch 1", "2x3x4 tokens", "geometric mean", "G exp/s", "design targets"):
+    for text in ("L=5, dim 32, N=16", "L=2x3x4, dim 16, N=16", "geometric mean", "G exp/s", "design targets"):
         assert text in result.output
     report = json.loads((tmp_path / "scan.json").read_text())
     assert report["machine"]["threads"] == 1
