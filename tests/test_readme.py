@@ -16,6 +16,9 @@ from medssm.cli.errors import run
 from medssm.cli.main import build_app
 from medssm.data.phantom import write_phantom
 from medssm.data.volume import read_volume
+from medssm.models import list_models, model_info
+from medssm.models.flops import model_cost
+from medssm.models.registry import count_parameters
 
 README = (Path(__file__).parents[1] / "README.md").read_text()
 NOT_OURS = ("make", "pip")
@@ -91,3 +94,13 @@ def test_options_of_the_prose_exist() -> None:
         missing = options - set().union(*(known[name] for name in named))
         assert not missing, f"{title}: {missing}"
     assert spoken_of > 10
+
+
+def test_the_table_of_models_is_counted() -> None:
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in README.splitlines() if line.startswith("| `")]
+    assert [row[0].strip("`") for row in rows] == list_models()
+    for name, _, parameters, multiply_adds, _, published, _ in rows:
+        info = model_info(name.strip("`"))
+        assert parameters == f"{count_parameters(info.name) / 1e6:.2f} M"
+        assert multiply_adds in {f"{model_cost(info.name).multiply_adds / 1e9:.{digits}f} G" for digits in (1, 2)}
+        assert published == (str(info.result.value) if info.result else "none")
