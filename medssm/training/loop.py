@@ -1,9 +1,11 @@
 """The training loop that every recipe is run by."""
 
 import errno
+import statistics
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from signal import Signals
 from typing import Any
@@ -28,8 +30,9 @@ from medssm.training.task import Task
 # Errors of a file system that has no room left: full, over quota, over the process's limit.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
-# Steps that are timed when the length of a run is given in minutes; the first ones are slower and not counted.
-WARM_STEPS, TIMED_STEPS = 3, 6
+# Steps that are timed when the length of a run is given in minutes; the first ones are slower and not counted. The
+# median of the others counts, as something else may run for a moment.
+WARM_STEPS, TIMED_STEPS = 3, 9
 
 
 @dataclass(frozen=True)
@@ -266,13 +269,13 @@ class _Loop:
     def seconds_per_step(self) -> float:
         """The time of a step on this machine, from a few that leave the weights and buffers as they were."""
         before = {name: value.clone() for name, value in self.model.module.state_dict().items()}
+        ends = []
         for step, batch in self.loader.batches(0, WARM_STEPS + TIMED_STEPS):
-            if step == WARM_STEPS:
-                began = time.monotonic()
             self.backward(step, batch)
-        seconds = (time.monotonic() - began) / TIMED_STEPS
+            ends.append(time.monotonic())
         self.model.module.load_state_dict(before)
-        return self.fabric.broadcast(seconds)
+        seconds = [end - begin for begin, end in pairwise(ends[WARM_STEPS - 1 :])]
+        return self.fabric.broadcast(statistics.median(seconds))
 
     def opening(self) -> str:
         """Where and how the run starts."""
