@@ -79,7 +79,9 @@ def memory_table(report: MemoryReport) -> Table:
     table.add_row("scan", f"{shape}, {report.classes} classes: scores alone would be {report.scores / GIB:.2f} GiB")
     table.add_row("limit", f"{report.limit / GIB:.2f} GiB, hard")
     table.add_row("peak", f"{report.peak / GIB:.2f} GiB")
-    table.add_row("estimate", f"{report.estimate / GIB:.2f} GiB, in {report.passes} passes of {report.windows} windows")
+    table.add_row(
+        "estimate", f"{report.estimate / GIB:.2f} GiB, {report.windows} windows, passes of the volume: {report.passes}"
+    )
     table.add_row("time", f"{report.seconds:.0f} s")
     return table
 
