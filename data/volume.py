@@ -5,7 +5,7 @@ stricter: they refuse a NIfTI file whose axes are not at right angles, and round
 carries the scan's own header, so that whatever a program does with the scan it does with the label map.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -134,6 +134,21 @@ def find_volumes(path: str | Path) -> list[Path]:
     if not found:
         raise DataError(f"{path}: no scan in this folder; give NIfTI (.nii.gz), NRRD, MHA or a DICOM folder")
     return found
+
+
+def without_repeats(scans: Iterable[Path]) -> list[Path]:
+    """The scans in their order, each once: of the slices of one DICOM series, as `series/*.dcm` names them, the first.
+
+    Raises: DataError if a slice cannot be read.
+    """
+    first: dict[tuple[object, ...], Path] = {}
+    for scan in scans:
+        key: tuple[object, ...] = (scan.resolve(),)
+        if not volume_suffix(scan) and dicom.is_dicom(scan):
+            headers, _ = dicom.read_headers([scan])
+            key = (scan.resolve().parent, *(header.series for header in headers))
+        first.setdefault(key, scan)
+    return list(first.values())
 
 
 def _volumes_or_none(folder: Path) -> list[Path]:

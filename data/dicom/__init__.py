@@ -4,7 +4,7 @@
 order and refuses what is no grid, `reading` reads the voxels.
 """
 
-from medssm.data.dicom.headers import holds_series, is_dicom
+from medssm.data.dicom.headers import holds_series, is_dicom, read_headers
 from medssm.data.dicom.reading import read
 
-__all__ = ["holds_series", "is_dicom", "read"]
+__all__ = ["holds_series", "is_dicom", "read", "read_headers"]

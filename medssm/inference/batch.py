@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from medssm.data.volume import find_volumes, output_path, volume_stem, volume_suffix
+from medssm.data.volume import find_volumes, output_path, volume_stem, volume_suffix, without_repeats
 from medssm.errors import MedssmError, UsageError
 from medssm.inference.memory import MemoryEstimate
 from medssm.inference.predictor import Predictor, PredictSettings
@@ -67,12 +67,13 @@ def plan_jobs(inputs: Sequence[Path], out: Path | None, extras: Extras) -> list[
     """The scans that the inputs mean, with the names of their outputs.
 
     Args:
-        inputs: scans, DICOM folders, or folders of these; what an earlier call wrote beside them is left out.
+        inputs: scans, DICOM folders, or folders of these; what an earlier call wrote beside them is left out, and what
+            is named twice, or slice by slice, counts once.
         out: a folder; for a single scan also a file; None writes beside each scan.
 
     Raises: UsageError if two scans would write the same file; DataError for a folder without scans.
     """
-    scans = [scan for path in inputs for scan in _scans_in(path)]
+    scans = without_repeats(scan for path in inputs for scan in _scans_in(path))
     if out is not None and volume_suffix(out):
         if len(scans) != 1:
             raise UsageError(f"--out {out} is one file, but there are {len(scans)} scans; give a folder")

@@ -11,7 +11,7 @@ from pydicom import Dataset, dcmread, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import UID, ExplicitVRLittleEndian, RLELossless, generate_uid
 
-from medssm.data.volume import Volume, find_volumes, output_path, read_volume, write_label_map
+from medssm.data.volume import Volume, find_volumes, output_path, read_volume, without_repeats, write_label_map
 from medssm.errors import DataError, GeometryError
 
 COUNT, ROWS, COLUMNS = 6, 36, 33  # GDCM encodes no JPEG 2000 picture of fewer than 32 pixels
@@ -184,6 +184,13 @@ def test_files_without_extension_are_read(tmp_path: Path) -> None:
     for path in list(folder.iterdir()):
         path.rename(path.with_suffix(""))
     assert_is_the_series(read_volume(folder))
+
+
+def test_slices_named_one_by_one_are_their_series_once(tmp_path: Path) -> None:
+    slices = sorted(write_series(tmp_path / "series").iterdir())
+    other = write_slice(tmp_path / "series" / "zz.dcm", pixels(0), (0, 0, 0), SeriesInstanceUID="1.2.4")
+    scan = tmp_path / "scan.nii.gz"
+    assert without_repeats([scan, *slices, other, tmp_path / "." / "scan.nii.gz"]) == [scan, slices[0], other]
 
 
 def test_series_below_a_dicomdir_is_read(tmp_path: Path) -> None:
