@@ -88,7 +88,7 @@ def random_crops(case: CachedCase, settings: CropSettings, seed: int) -> list[di
     if settings.centres == "organs":
         rng = np.random.RandomState(seed)
         reach = [settings.jitter * size for size in settings.size]
-        centres = [organ_centre(case.candidates, shape, reach, rng) for _ in range(settings.count)]
+        centres = [organ_centre(case.candidates, shape, reach, settings.background, rng) for _ in range(settings.count)]
     else:
         centres = _published_centres(case, settings, seed)
     volumes = {"image": case.image, "label": case.label[None]}

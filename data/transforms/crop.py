@@ -1,4 +1,4 @@
-"""A window centred near a voxel of an organ, every organ equally often."""
+"""A window centred near a voxel of an organ, every organ equally often, or of the background."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,11 @@ from medssm.data.transforms.candidates import CropCandidates
 
 
 def organ_centre(
-    candidates: CropCandidates, shape: Sequence[int], reach: Sequence[float], rng: np.random.RandomState
+    candidates: CropCandidates,
+    shape: Sequence[int],
+    reach: Sequence[float],
+    background: float,
+    rng: np.random.RandomState,
 ) -> tuple[int, ...]:
     """A voxel near an organ: the organ, one of its voxels and a shift by at most `reach` are drawn in turn.
 
@@ -18,9 +22,13 @@ def organ_centre(
         candidates: of a volume of this shape; without any organ its background counts, else the whole volume.
         shape: (D, H, W) of the volume.
         reach: largest shift per axis, in voxels.
+        background: how likely the background inside the body takes the organ's part.
     """
     present = candidates.present().tolist()
-    voxels = candidates.of_organ(present[rng.randint(len(present))]) if present else candidates.background
+    if not present or (rng.random_sample() < background and len(candidates.background)):
+        voxels = candidates.background
+    else:
+        voxels = candidates.of_organ(present[rng.randint(len(present))])
     flat = int(voxels[rng.randint(len(voxels))]) if len(voxels) else rng.randint(int(np.prod(shape)))
     voxel = np.array(np.unravel_index(flat, tuple(shape)))
     shift = rng.uniform(-1, 1, 3) * np.asarray(reach)

@@ -22,6 +22,7 @@ class CropSettings(_Settings):
         count: crops per volume and step.
         centres: "as-published" draws a voxel of any organ or, half of the time, of the background inside the body, so
             that big organs dominate; "organs" chooses the organ first, all that are present equally likely.
+        background: share of crops around a voxel of the background inside the body; only for "organs".
         jitter: largest distance of the centre from an organ's voxel as a share of `size`; only for "organs".
         padding: how a scan thinner than the crop is filled: "edge" repeats the last voxel of image and label, "zero" is
             air without label.
@@ -30,6 +31,7 @@ class CropSettings(_Settings):
     size: tuple[Positive, Positive, Positive] = (96, 96, 96)
     count: Positive = 4
     centres: Literal["as-published", "organs"] = "as-published"
+    background: Probability = 0.0
     jitter: Annotated[float, Field(ge=0, le=0.5)] = 0.25
     padding: Literal["edge", "zero"] = "zero"
 

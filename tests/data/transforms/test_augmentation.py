@@ -115,6 +115,12 @@ def test_organs_are_chosen_evenly() -> None:
     assert 160 < small < 240
 
 
+def test_a_share_of_the_crops_is_around_background() -> None:
+    settings = CropSettings(size=(1, 1, 1), count=400, centres="organs", background=0.25, jitter=0)
+    crops = random_crops(a_case(), settings, 3)
+    assert 70 < sum(int(crop["label"].sum()) == 0 for crop in crops) < 130
+
+
 def test_jitter_reaches_a_quarter_of_the_window_and_no_further() -> None:
     case = a_case((40, 40, 40))
     label = torch.zeros_like(case.label)
