@@ -112,9 +112,9 @@ def _read(recipe: str | Path) -> dict[str, Any]:
     packaged = files("medssm.recipes") / f"{recipe}.yaml"
     path = Path(recipe)
     if packaged.is_file() and not _is_yaml(path.name):
-        text = packaged.read_text()
+        text = packaged.read_text(encoding="utf-8")
     elif path.is_file():
-        text = path.read_text()
+        text = path.read_text(encoding="utf-8")
     else:
         nearest = difflib.get_close_matches(str(recipe), list_recipes(), n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else f"recipes are {', '.join(list_recipes())}"

@@ -97,5 +97,5 @@ def continued_recipe(
         )
     if now != before:
         with atomic_path(run.recipe) as temporary:
-            temporary.write_text(dump_recipe(now))
+            temporary.write_text(dump_recipe(now), encoding="utf-8")
     return now

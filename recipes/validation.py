@@ -99,7 +99,7 @@ class Validation:
     def write_csv(self, path: Path) -> None:
         """Writes the rows; an empty field where the reference does not hold the organ."""
         rows = self.rows()
-        with atomic_path(path) as temporary, open(temporary, "w", newline="") as file:
+        with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
             writer.writerows(rows)

@@ -45,6 +45,7 @@ def build(folder: Path, **environment: str) -> tuple[Path, str]:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        encoding="utf-8",
         env={**os.environ, **environment},
         check=False,
     )

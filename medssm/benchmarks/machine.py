@@ -47,7 +47,7 @@ def this_machine(device: str = "cpu") -> Machine:
 
 def _cpu_model() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:  # no Linux
         lines = []
     names = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))

@@ -75,7 +75,7 @@ def limit_process(limit: int) -> None:
 
 def _status() -> dict[str, int]:
     """The Vm... lines of /proc/self/status, in bytes."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+    lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Vm")}
 
 

@@ -177,7 +177,7 @@ class _LiveTensors(TorchDispatchMode):
 def process_memory() -> int:
     """Bytes of this process in memory now."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
     except (OSError, ValueError):
         return UNKNOWN_PROGRAM
     return pages * os.sysconf("SC_PAGE_SIZE")
@@ -187,10 +187,10 @@ def available_memory() -> int | None:
     """Bytes that this process can have in all: those it holds and those the machine or its container has free."""
     limits = []
     try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
         limits.append(free * 1024 + process_memory())
-        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text()))
+        limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8")))
     except (OSError, ValueError, StopIteration):
         pass  # no Linux, or no limit set
     return min(limits, default=None)

@@ -47,7 +47,7 @@ class Journal:
         """A line in the log and on the terminal."""
         if self.is_silent:
             return
-        with open(self.folder.log, "a") as file:
+        with open(self.folder.log, "a", encoding="utf-8") as file:
             file.write(f"{datetime.now().isoformat(sep=' ', timespec='seconds')}  {sentence}\n")
         self.bar.print(sentence)
 
@@ -55,7 +55,7 @@ class Journal:
         """A row of metrics.csv, and the same figures for TensorBoard."""
         if self.is_silent:
             return
-        with open(self.folder.metrics, "a", newline="") as file:
+        with open(self.folder.metrics, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow({"step": step, **{k: repr(v) for k, v in values.items()}})
         for name, value in values.items():
             self._board.add_scalar(name, value, step)
@@ -71,9 +71,9 @@ class Journal:
     def _forget_after(self, step: int) -> None:
         rows: list[dict[str, str]] = []
         if self.folder.metrics.exists():
-            with open(self.folder.metrics, newline="") as file:
+            with open(self.folder.metrics, newline="", encoding="utf-8") as file:
                 rows = [row for row in csv.DictReader(file) if _is_whole(row) and int(row["step"]) <= step]
-        with atomic_path(self.folder.metrics) as temporary, open(temporary, "w", newline="") as file:
+        with atomic_path(self.folder.metrics) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, self.columns, extrasaction="ignore")
             writer.writeheader()
             writer.writerows(rows)

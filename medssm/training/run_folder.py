@@ -62,13 +62,13 @@ class RunFolder:
                 f"{self.path}: already holds files; continue that run with --resume or choose another folder with --out"
             )
         with atomic_path(self.recipe) as temporary:
-            temporary.write_text(recipe)
+            temporary.write_text(recipe, encoding="utf-8")
 
     def record_environment(self, device: str) -> None:
         """Adds this machine and its software to the list of sessions that trained the run."""
-        sessions = json.loads(self.environment.read_text()) if self.environment.exists() else []
+        sessions = json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else []
         with atomic_path(self.environment) as temporary:
-            temporary.write_text(json.dumps([*sessions, environment(device)], indent=2) + "\n")
+            temporary.write_text(json.dumps([*sessions, environment(device)], indent=2) + "\n", encoding="utf-8")
 
 
 def environment(device: str) -> dict[str, Any]:
