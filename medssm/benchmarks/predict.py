@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from medssm.benchmarks import targets
 from medssm.benchmarks.machine import Machine, this_machine
-from medssm.benchmarks.pairs import Pairs
+from medssm.benchmarks.pairs import SLOW, SLOW_REPEATS, Pairs
 from medssm.benchmarks.plain import PlainNetwork
 from medssm.data.preprocessing import Preprocessing
 from medssm.data.volume import Volume
@@ -51,14 +51,14 @@ class PredictReport:
     stitching: VolumeTimes
 
 
-def measure(model: str = "mamband-s", shape: Shape = SMALL, repeats: int = 3) -> PredictReport:
+def measure(model: str = "mamband-s", shape: Shape = SMALL, repeats: int = 7) -> PredictReport:
     """Both measurements: `measure_predict` at this size and `measure_stitching`."""
     network = measure_predict(model, shape, repeats)
     return PredictReport(this_machine(), model, network, measure_stitching())
 
 
 def measure_predict(
-    model: str = "mamband-s", shape: Shape = SMALL, repeats: int = 3, window: Shape | None = None
+    model: str = "mamband-s", shape: Shape = SMALL, repeats: int = 7, window: Shape | None = None
 ) -> VolumeTimes:
     """Scan to labels by `Predictor.predict`, beside the same weights in plain MONAI with MONAI's inferer.
 
@@ -131,10 +131,10 @@ def _with_monai(image: Tensor, network: Network, window: Shape) -> Tensor:
 def _side_by_side(
     windows: Windows, ours: Callable[[], Tensor], other: Callable[[], Tensor], repeats: int, target: float
 ) -> VolumeTimes:
-    """Runs both in turn."""
+    """Runs both in turn; SLOW_REPEATS times where one takes more than SLOW seconds."""
     seconds: tuple[list[float], list[float]] = ([], [])
     labels: list[Tensor] = []
-    for _ in range(repeats):
+    while len(seconds[0]) < (repeats if max(seconds[1], default=0) <= SLOW else min(repeats, SLOW_REPEATS)):
         labels = []
         for run, spent in zip((ours, other), seconds, strict=True):
             start = time.perf_counter()
