@@ -58,7 +58,7 @@ def run(command: list[str]) -> None:
     Raises: CompileError with the compiler's own words if it fails.
     """
     try:
-        subprocess.run(command, check=True, capture_output=True, text=True)
+        subprocess.run(command, check=True, capture_output=True, encoding="utf-8", errors="replace")
     except OSError as error:
         raise CompileError(f"{command[0]}: {error.strerror}") from error
     except subprocess.CalledProcessError as error:

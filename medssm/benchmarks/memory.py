@@ -53,7 +53,7 @@ def measure_memory(
         raise UsageError("the memory benchmark needs Linux, whose limits on a process are hard")
     settings = json.dumps({"shape": shape, "classes": classes, "limit": limit, "overlap": overlap})
     command = [sys.executable, "-m", "medssm.benchmarks.memory", settings]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=False)
     if result.returncode:
         last = result.stderr.strip().splitlines()[-1:] or ["no message"]
         raise MedssmError(f"the prediction did not fit into {limit / GIB:.2f} GiB: {last[0]}")

@@ -51,6 +51,11 @@ class Pairs:
         return spread([other / ours for ours, other in zip(self.ours, self.other, strict=True)])
 
 
+def repetitions(wanted: int, longest: float) -> int:
+    """How many of each side, where the longest call takes so many seconds."""
+    return wanted if longest <= SLOW else min(wanted, SLOW_REPEATS)
+
+
 def by_the_clock(side: Side, calls: int) -> float:
     """The mean time of a call on the CPU."""
     start = time.perf_counter()
@@ -80,7 +85,7 @@ def time_pairs(
     del results
     calls = [_calls(side, first[side], clock) for side in sides]
     samples: list[list[float]] = [[], []]
-    for _ in range(min(repeats, SLOW_REPEATS) if max(first.values()) > SLOW else repeats):
+    for _ in range(repetitions(repeats, max(first.values()))):
         for side, count, taken in zip(sides, calls, samples, strict=False):
             if first[side] <= SHORT:
                 side()  # so as not to pay for caches and memory as the other side left them

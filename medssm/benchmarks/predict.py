@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from medssm.benchmarks import targets
 from medssm.benchmarks.machine import Machine, this_machine
-from medssm.benchmarks.pairs import SLOW, SLOW_REPEATS, Pairs
+from medssm.benchmarks.pairs import Pairs, repetitions
 from medssm.benchmarks.plain import PlainNetwork
 from medssm.data.preprocessing import Preprocessing
 from medssm.data.volume import Volume
@@ -131,10 +131,10 @@ def _with_monai(image: Tensor, network: Network, window: Shape) -> Tensor:
 def _side_by_side(
     windows: Windows, ours: Callable[[], Tensor], other: Callable[[], Tensor], repeats: int, target: float
 ) -> VolumeTimes:
-    """Runs both in turn; SLOW_REPEATS times where one takes more than SLOW seconds."""
+    """Runs both in turn, as often as `repetitions` says of the slower one."""
     seconds: tuple[list[float], list[float]] = ([], [])
     labels: list[Tensor] = []
-    while len(seconds[0]) < (repeats if max(seconds[1], default=0) <= SLOW else min(repeats, SLOW_REPEATS)):
+    while len(seconds[0]) < repetitions(repeats, max((*seconds[0], *seconds[1]), default=0.0)):
         labels = []
         for run, spent in zip((ours, other), seconds, strict=True):
             start = time.perf_counter()
