@@ -51,7 +51,7 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
             info.name,
             info.title,
             info.task,
-            _by(info.window),
+            _by(info.input_size),
             f"{count_parameters(info.name) / 1e6:.2f} M",
             f"{2 * model_cost(info.name).multiply_adds / 1e9:.2f} G",
             f"{info.result.metric} {info.result.value}" if info.result else "ours, none",
@@ -70,7 +70,7 @@ def _model_table(info: "ModelInfo") -> "Table":
     rows = {
         "what": f"{info.title} ({info.system}, {info.task})",
         "made by": "this project; nothing was published for it" if info.is_ours else "the authors of the paper",
-        "input": f"{info.in_channels} channel, {_by(info.window)} voxels of {_by(info.spacing)} mm (x, y, z); "
+        "input": f"{info.in_channels} channel, {_by(info.input_size)} voxels of {_by(info.spacing)} mm (x, y, z); "
         f"other sizes in multiples of {_by(info.patch_size)}",
         "output": f"{info.num_classes} classes with the background",
         "parameters": f"{count_parameters(info.name):,}",

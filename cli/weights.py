@@ -68,7 +68,7 @@ def _inspection_rows(found: "Inspection") -> dict[str, str]:
 
 def _metadata_rows(metadata: "WeightsMetadata") -> dict[str, str]:
     return {
-        "input": f"{metadata.in_channels} channel, window {' x '.join(map(str, metadata.window))}",
+        "input": f"{metadata.in_channels} channel, window {' x '.join(map(str, metadata.input_size))}",
         "classes": ", ".join(f"{label} {name}" for label, name in metadata.class_names.items()),
         "preprocessing": ", ".join(f"{key} {value}" for key, value in metadata.preprocessing.items()),
         "licence": metadata.licence or "unknown",

@@ -121,7 +121,7 @@ class Segmentation(Task):
             in_channels=recipe.model.in_channels,
             class_names=self.organs,
             preprocessing=recipe.data.preprocessing.model_dump(),
-            window=recipe.augmentation.crops.size,
+            input_size=recipe.augmentation.crops.size,
             flips=recipe.augmentation.flips.by_axis,
             licence="of whoever trained them and of the data",
             source=f"recipe {recipe.name} on {self.dataset.name}, validation Dice {scores['dice']:.4f}",

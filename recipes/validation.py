@@ -138,7 +138,7 @@ def _published_dice(
 ) -> Tensor:
     case = cases[index]
     assert case.label is not None  # a validation case has one
-    d, h, w = metadata.window
+    d, h, w = metadata.input_size
     with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
         labels = segment_on_grid(model, case.image, (d, h, w), AS_PUBLISHED)
     return dice_per_class(labels, case.label, metadata.num_classes)

@@ -69,7 +69,7 @@ def measure_predict(
     info = model_info(model)
     torch.manual_seed(0)
     network = create_model(model).eval()
-    d, h, w = window or info.window
+    d, h, w = window or info.input_size
     preprocessing = Preprocessing(spacing=info.spacing, crop_foreground=False)
     predictor = Predictor(network, preprocessing, (d, h, w), info.num_classes, device="cpu")
     values = np.random.default_rng(0).integers(-175, 251, shape, dtype=np.int16)

@@ -53,7 +53,7 @@ def measure_window(
     torch.manual_seed(0)
     ours = create_model(model).eval()
     plain = PlainNetwork(ours)  # type: ignore[arg-type]
-    image = torch.rand(1, info.in_channels, *(window or info.window))
+    image = torch.rand(1, info.in_channels, *(window or info.input_size))
     with torch_threads(threads), torch.inference_mode():
         clock = time.process_time if torch.get_num_threads() == 1 else time.perf_counter
         watches = [_Stopwatch(network, ours.get_submodule("vit"), clock) for network in (ours, plain)]

@@ -114,7 +114,7 @@ def published_metadata(fit: Fit, path: Path) -> WeightsMetadata:
         in_channels=fit.in_channels,
         class_names=BTCV_ORGANS if is_btcv else numbered,
         preprocessing=Preprocessing(spacing=info.spacing).model_dump(mode="json"),
-        window=info.window,
+        input_size=info.input_size,
         flips={} if info.is_ours else dict.fromkeys("xyz", "as-published"),
         licence=info.weights.licence if info.weights else "",
         source=f"{info.weights.repository} ({path.name})" if info.weights else path.name,

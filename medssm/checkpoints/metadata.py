@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 
 class WeightsMetadata(BaseModel):
@@ -11,8 +11,10 @@ class WeightsMetadata(BaseModel):
     Attributes:
         model: a name of `medssm.models.list_models()`.
         class_names: label value -> name; the background (0) may be left out.
-        preprocessing: fields of `medssm.data.preprocessing.Preprocessing`.
-        window: the training crop (D, H, W) in voxels.
+        preprocessing: of scans the fields of `medssm.data.preprocessing.Preprocessing`, else those of the model's
+            `ImageInput` or `ClipInput`.
+        input_size: the training crop (D, H, W) in voxels, an image (H, W) or a clip (T, H, W). Files written before
+            there were images call it "window".
         flips: axis x, y or z of the grid -> "swap" or "as-published", the mirror images seen in training; prediction
             may average over these and no others.
         licence: of the weights. source: where they come from.
@@ -26,7 +28,7 @@ class WeightsMetadata(BaseModel):
     in_channels: int = Field(ge=1)
     class_names: dict[int, str] = {}
     preprocessing: dict[str, Any] = {}
-    window: tuple[int, ...]
+    input_size: tuple[int, ...] = Field(validation_alias=AliasChoices("input_size", "window"))
     flips: dict[str, str] = {}
     licence: str = ""
     source: str = ""

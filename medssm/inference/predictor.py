@@ -33,7 +33,7 @@ def load(run_or_checkpoint: str | Path, device: str | torch.device | None = None
     Raises: CheckpointError if the weights are damaged, foreign or not for scans; UsageError for an unusable device.
     """
     network, metadata = load_model(run_or_checkpoint)
-    d, h, w = metadata.window
+    d, h, w = metadata.input_size
     return Predictor(
         network,
         Preprocessing(**metadata.preprocessing),

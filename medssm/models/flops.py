@@ -42,7 +42,7 @@ def model_cost(name: str, size: Sequence[int] | None = None) -> Cost:
     info = model_info(name)
     with torch.device("meta"):
         model = create_model(name).eval()
-        image = torch.empty(1, info.in_channels, *(size or info.window))
+        image = torch.empty(1, info.in_channels, *(size or info.input_size))
     return _cost(model, image)
 
 

@@ -2,10 +2,84 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from torch import Tensor, nn
 
 StateDict = dict[str, Tensor]
+TaskName = Literal["segmentation", "classification", "video"]
+
+# Colour statistics of ImageNet, for values in [0, 1].
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a network is built with; None for what was published.
+
+    Attributes:
+        dropout_rate, drop_path_rate: of activations, and the largest rate of stochastic depth.
+        input_size: what windows or learned positions are laid out for; networks that have neither leave it unread.
+        features_only: the network gives its pyramid of feature maps in place of logits.
+    """
+
+    in_channels: int
+    num_classes: int
+    dropout_rate: float | None = None
+    drop_path_rate: float | None = None
+    input_size: tuple[int, ...] | None = None
+    features_only: bool = False
+
+
+@dataclass(frozen=True)
+class VolumeInput:
+    """Scans.
+
+    Attributes:
+        spacing: voxel size (x, y, z) in mm of the grid that the network was made for.
+    """
+
+    spacing: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class ImageInput:
+    """How an RGB image becomes an input in evaluation.
+
+    Attributes:
+        mean, std: of the colours, for values in [0, 1].
+        crop_pct: side of the crop over side of the resized image, which is rounded down.
+        crop_mode: "center" resizes the shorter side and keeps the ratio; "squash" resizes both to a square.
+        interpolation: of resizing.
+    """
+
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    crop_pct: float = 0.875
+    crop_mode: Literal["center", "squash"] = "center"
+    interpolation: Literal["bicubic", "bilinear"] = "bicubic"
+
+
+@dataclass(frozen=True)
+class ClipInput:
+    """How a video becomes an input in evaluation; the number of frames is the first of `ModelInfo.input_size`.
+
+    Attributes:
+        mean, std: of the colours, for values in [0, 1].
+        sampling: "strided" takes every `frame_stride`-th frame from the middle of the video, starting over at its end;
+            "segments" takes one frame of each of as many equal parts as the clip has frames.
+        views, crops: clips in time, and crops along the longer side, over which the scores are averaged.
+        short_side: in pixels, after resizing.
+    """
+
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    sampling: Literal["strided", "segments"] = "strided"
+    frame_stride: int = 2
+    views: int = 1
+    crops: int = 1
+    short_side: int = 256
 
 
 @dataclass(frozen=True)
@@ -16,16 +90,46 @@ class PublishedResult:
     value: float
     dataset: str
     source: str
-    remark: str
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class PublishedCost:
+    """Size and cost of one input as the authors state them.
+
+    Attributes:
+        parameters: in millions.
+        multiply_adds: in 10^9; tables mostly call them FLOPs. None where nothing was stated.
+        counts: what their counter adds to convolutions and linear layers: "norms" (as fvcore counts them: 5 a value of
+            a LayerNorm, 2 of a BatchNorm) and "scan" (`scan_steps` multiply-adds for each token, channel and state).
+        remark: why ours is another figure, where it is.
+    """
+
+    parameters: float
+    multiply_adds: float | None
+    source: str
+    counts: tuple[Literal["norms", "scan"], ...] = ()
+    scan_steps: int = 0
+    remark: str = ""
 
 
 @dataclass(frozen=True)
 class PublishedWeights:
-    """Where the authors put a weights file, and under which licence."""
+    """Where the authors put a weights file, and under which licence.
 
-    repository: str
-    filename: str
+    Attributes:
+        repository, filename: on huggingface.co; empty where it is not there.
+        url: of the file itself, where no client is needed; empty if there is none.
+        page: where a person finds the file.
+        size: of the file in bytes, None where it is not known.
+    """
+
     licence: str
+    filename: str
+    repository: str = ""
+    url: str = ""
+    page: str = ""
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -33,33 +137,43 @@ class ModelInfo:
     """One entry of the model table.
 
     Attributes:
-        name: what a user types. title: one line for the table.
-        system: the family of architectures. task: "segmentation".
-        window: the training crop (D, H, W) in voxels; other sizes work too. patch_size: what an input's size must be a
-            multiple of.
-        spacing: voxel size (x, y, z) in mm of the grid that it was made for.
+        name: what a user types. aliases: other spellings, such as the paper's. title: one line for the table.
+        system: the family of architectures.
+        input_size: of one input as published: the training crop (D, H, W) in voxels, an image (H, W) in pixels, or a
+            clip (T, H, W) in frames and pixels.
+        patch_size: what an input's size must be a multiple of.
+        input: what the values of an input are.
         in_channels, num_classes: as published.
         is_ours: it is no published model, but made for this project.
-        result, weights: None where nothing was published.
+        result, cost, weights: None where nothing was published.
         stem_entry: a weight whose second axis is the input's channels; head_entry: a bias with one value for each
-            class. The sizes of a weights file are read from these two.
-        build: the network, for (in_channels, num_classes, dropout_rate or None for the published one, features_only).
+            class. The sizes of a weights file are read from these two. Entries that begin like head_entry, up to its
+            last but one dot, are left out when the number of classes is another one.
+        build: the network.
         from_published: published entries to those of the network.
     """
 
     name: str
     title: str
     system: str
-    task: str
-    window: tuple[int, ...]
+    task: TaskName
+    input_size: tuple[int, ...]
     patch_size: tuple[int, ...]
-    spacing: tuple[float, float, float]
+    input: VolumeInput | ImageInput | ClipInput
     in_channels: int
     num_classes: int
-    is_ours: bool
-    result: PublishedResult | None
-    weights: PublishedWeights | None
     stem_entry: str
     head_entry: str
-    build: Callable[[int, int, float | None, bool], nn.Module]
-    from_published: Callable[[Mapping[str, Tensor]], StateDict]
+    build: Callable[[Options], nn.Module]
+    from_published: Callable[[Mapping[str, Tensor]], StateDict] = dict
+    is_ours: bool = False
+    result: PublishedResult | None = None
+    cost: PublishedCost | None = None
+    weights: PublishedWeights | None = None
+    aliases: tuple[str, ...] = ()
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size (x, y, z) in mm of the grid that a network for volumes was made for."""
+        assert isinstance(self.input, VolumeInput)
+        return self.input.spacing

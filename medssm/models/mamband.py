@@ -7,7 +7,7 @@ Images are (B, C, D, H, W), tokens (B, N, d_model) in canonical order, the last 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.errors import UsageError
-from medssm.models.info import ModelInfo, PublishedResult, PublishedWeights, StateDict
+from medssm.models.info import ModelInfo, Options, PublishedResult, PublishedWeights, StateDict, VolumeInput
 from medssm.models.mixer import MambaMixer, ScanOrder
 from medssm.models.recompute import Recomputing
 from medssm.models.unetr import UNETR
@@ -42,7 +42,7 @@ class Config:
     feature_size: int
     dropout_rate: float
     depth: int = 24
-    window: tuple[int, int, int] = (96, 96, 96)
+    window: tuple[int, ...] = (96, 96, 96)
     patch_size: tuple[int, int, int] = (16, 16, 16)
     taps: tuple[int, ...] = (6, 12, 18, 22)
     finest_stride: int = 1
@@ -92,7 +92,7 @@ class MambaND(Recomputing):
     Raises: UsageError on an image whose size is no multiple of the patch.
     """
 
-    def __init__(self, config: Config, in_channels: int, dropout_rate: float) -> None:
+    def __init__(self, config: Config, in_channels: int, dropout_rate: float, drop_path_rate: float) -> None:
         super().__init__()
         self.patch_size = config.patch_size
         self.grid = tuple(size // patch for size, patch in zip(config.window, config.patch_size, strict=True))
@@ -101,7 +101,7 @@ class MambaND(Recomputing):
         self.pos_embed = nn.Parameter(torch.zeros(1, math.prod(self.grid), config.d_model))
         self.patch_embed = PatchEmbedding(in_channels, config.d_model, config.patch_size)
         self.dropout = nn.Dropout(dropout_rate)
-        drop_path_rates = [dropout_rate * block / (config.depth - 1) for block in range(config.depth)]
+        drop_path_rates = [drop_path_rate * block / (config.depth - 1) for block in range(config.depth)]
         self.layers = nn.ModuleList(
             Block(config.d_model, scan_order(block), dropout_rate, rate) for block, rate in enumerate(drop_path_rates)
         )
@@ -140,18 +140,21 @@ def _by(size: tuple[int, ...]) -> str:
     return "x".join(map(str, size))
 
 
-def build(config: Config, in_channels: int, num_classes: int, dropout_rate: float | None, features_only: bool) -> UNETR:
+def build(config: Config, options: Options) -> UNETR:
     """The segmentation network of a variant."""
-    rate = config.dropout_rate if dropout_rate is None else dropout_rate
+    if options.input_size is not None:
+        config = replace(config, window=options.input_size)
+    rate = config.dropout_rate if options.dropout_rate is None else options.dropout_rate
+    drop_path_rate = rate if options.drop_path_rate is None else options.drop_path_rate
     return UNETR(
-        MambaND(config, in_channels, rate),
+        MambaND(config, options.in_channels, rate, drop_path_rate),
         d_model=config.d_model,
         patch=config.patch_size[0],
-        in_channels=in_channels,
-        num_classes=num_classes,
+        in_channels=options.in_channels,
+        num_classes=options.num_classes,
         feature_size=config.feature_size,
         finest_stride=config.finest_stride,
-        features_only=features_only,
+        features_only=options.features_only,
     )
 
 
@@ -175,7 +178,7 @@ _LICENCE = "none stated by the authors: the repository has no licence file"
 
 def _published(name: str, title: str, config: Config, dice: float, filename: str) -> ModelInfo:
     result = PublishedResult("Dice", dice, "BTCV validation", _SOURCE, _REMARK)
-    weights = PublishedWeights("jacklishufan/Mamba-ND", filename, _LICENCE)
+    weights = PublishedWeights(_LICENCE, filename, repository="jacklishufan/Mamba-ND")
     return _info(name, title, config, (1.5, 1.5, 2.0), result, weights)
 
 
@@ -192,9 +195,9 @@ def _info(
         title=title,
         system="Mamba-ND",
         task="segmentation",
-        window=config.window,
+        input_size=config.window,
         patch_size=config.patch_size,
-        spacing=spacing,
+        input=VolumeInput(spacing),
         in_channels=1,
         num_classes=14,
         is_ours=weights is None,

@@ -1,15 +1,18 @@
 """Every model by name."""
 
 import difflib
+from collections.abc import Sequence
 
 import torch
 from torch import nn
 
 from medssm.errors import UsageError
 from medssm.models import mamband
-from medssm.models.info import ModelInfo
+from medssm.models.info import ModelInfo, Options
 
-_MODELS = {info.name: info for info in mamband.MODELS}
+_SYSTEMS = (mamband,)
+_MODELS: dict[str, ModelInfo] = {info.name: info for system in _SYSTEMS for info in system.MODELS}
+_ALIASES = {alias: info.name for info in _MODELS.values() for alias in info.aliases}
 
 
 def list_models() -> list[str]:
@@ -18,10 +21,11 @@ def list_models() -> list[str]:
 
 
 def model_info(name: str) -> ModelInfo:
-    """What is known of a model.
+    """What is known of a model, by its name or the one that its paper uses.
 
     Raises: UsageError on an unknown name.
     """
+    name = _ALIASES.get(name, name)
     if name not in _MODELS:
         nearest = difflib.get_close_matches(name, _MODELS, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else "`medssm models` lists them"
@@ -35,13 +39,18 @@ def create_model(
     num_classes: int | None = None,
     in_channels: int | None = None,
     dropout_rate: float | None = None,
+    drop_path_rate: float | None = None,
+    input_size: int | Sequence[int] | None = None,
     features_only: bool = False,
 ) -> nn.Module:
     """A freshly initialised network, in training mode.
 
     Args:
-        name: one of `list_models()`.
-        num_classes, in_channels, dropout_rate: None for the published value.
+        name: one of `list_models()`, or the paper's spelling.
+        num_classes, in_channels, dropout_rate, drop_path_rate: None for the published value.
+        input_size: (D, H, W), (H, W) or (T, H, W), or one number for a square image: what windows or learned positions
+            are laid out for; None for the published size. Inputs of other sizes still work where the architecture
+            allows them.
         features_only: the network gives its pyramid of feature maps, from the finest to the coarsest, in place of
             logits; `channels` and `strides` describe it.
 
@@ -52,9 +61,23 @@ def create_model(
     num_classes = info.num_classes if num_classes is None else num_classes
     if in_channels < 1 or num_classes < 1:
         raise UsageError(f"{name}: {in_channels} input channels and {num_classes} classes; both must be 1 or more")
-    if dropout_rate is not None and not 0 <= dropout_rate < 1:
-        raise UsageError(f"{name}: dropout_rate is {dropout_rate}; it must be at least 0 and below 1")
-    return info.build(in_channels, num_classes, dropout_rate, features_only)
+    for option, rate in (("dropout_rate", dropout_rate), ("drop_path_rate", drop_path_rate)):
+        if rate is not None and not 0 <= rate < 1:
+            raise UsageError(f"{name}: {option} is {rate}; it must be at least 0 and below 1")
+    size = _checked_size(info, input_size)
+    return info.build(Options(in_channels, num_classes, dropout_rate, drop_path_rate, size, features_only))
+
+
+def _checked_size(info: ModelInfo, size: int | Sequence[int] | None) -> tuple[int, ...] | None:
+    if size is None:
+        return None
+    sizes = (size, size) if isinstance(size, int) else tuple(size)
+    if len(sizes) != len(info.input_size) or min(sizes) < 1:
+        raise UsageError(
+            f"{info.name}: input_size is {size}; it takes {len(info.input_size)} sizes of 1 or more, "
+            f"such as {info.input_size}"
+        )
+    return sizes
 
 
 def count_parameters(name: str) -> int:

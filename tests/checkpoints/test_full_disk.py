@@ -11,7 +11,7 @@ from medssm.checkpoints import WeightsMetadata, save_weights
 
 
 def test_weights_that_do_not_fit_leave_the_earlier_ones_and_say_so(tmp_path: Path) -> None:
-    metadata = WeightsMetadata(model="mamband-xs", num_classes=2, in_channels=1, window=(8, 8, 8))
+    metadata = WeightsMetadata(model="mamband-xs", num_classes=2, in_channels=1, input_size=(8, 8, 8))
     path = tmp_path / "best.safetensors"
     save_weights(path, {"a": torch.zeros(10)}, metadata)
     before = path.read_bytes()

@@ -56,7 +56,7 @@ def test_a_published_file_loads_without_its_unused_entries_and_says_what_is_know
     assert metadata.model == "mamband-s"
     assert metadata.class_names[6] == "liver"
     assert metadata.preprocessing["spacing"] == [1.5, 1.5, 2.0]
-    assert metadata.window == (96, 96, 96)
+    assert metadata.input_size == (96, 96, 96)
     assert "no licence file" in metadata.licence
     assert not any(parameter.is_meta for parameter in model.parameters())
 

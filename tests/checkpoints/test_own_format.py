@@ -16,7 +16,7 @@ METADATA = WeightsMetadata(
     in_channels=1,
     class_names={1: "spleen", 13: "left adrenal gland"},
     preprocessing={"spacing": [3.0, 3.0, 3.0]},
-    window=(48, 48, 48),
+    input_size=(48, 48, 48),
     licence="CC-BY-4.0",
     source="a test",
 )
@@ -115,11 +115,21 @@ def test_a_header_length_beyond_the_file_is_refused(length, path):
         load_weights(path)
 
 
+def test_a_file_of_the_first_release_calls_the_input_size_window(path):
+    def rename(header):
+        metadata = json.loads(header["__metadata__"]["medssm"])
+        metadata["window"] = metadata.pop("input_size")
+        header["__metadata__"]["medssm"] = json.dumps(metadata)
+
+    with_header(path, rename)
+    assert load_weights(path)[1].input_size == (48, 48, 48)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"num_classes": 0}, "num_classes: Input should be greater"),
-        ({"window": "x"}, "window: "),
+        ({"input_size": "x"}, "input_size: "),
         ({"model": "mamband-xxl"}, "weights of 'mamband-xxl', which is no model here"),
         ({"model": "mamband-s"}, "expected the 300 entries of mamband-s, found .* missing"),
         ({"num_classes": 5}, r"found 2 entries of another shape \(out.conv.weight, out.conv.bias\)"),

@@ -34,7 +34,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
         in_channels=1,
         class_names={0: "background", **NAMES},
         preprocessing=Preprocessing(spacing=(6.0, 6.0, 6.0)).model_dump(),  # few windows
-        window=(24, 24, 24),
+        input_size=(24, 24, 24),
         flips={"z": "as-published"},
     )
     save_weights(path, create_model("mamband-xs", num_classes=3), metadata)

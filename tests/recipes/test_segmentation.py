@@ -48,7 +48,7 @@ def test_the_best_weights_say_what_prediction_needs(trained: Path) -> None:
     model, metadata = load_model(trained)
     assert metadata.model == "mamband-xs"
     assert metadata.class_names == {1: "bright", 2: "brighter"}
-    assert metadata.window == (16, 16, 16)
+    assert metadata.input_size == (16, 16, 16)
     assert metadata.preprocessing["spacing"] in ([3.0, 3.0, 3.0], (3.0, 3.0, 3.0))
     assert model(torch.zeros(1, 1, 16, 16, 16)).shape == (1, 3, 16, 16, 16)
 
