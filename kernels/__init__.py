@@ -18,6 +18,8 @@ else:
     from medssm.kernels.errors import BackendError, ShapeError
     from medssm.kernels.instance_norm import instance_norm
     from medssm.kernels.selective_scan import nd_selective_scan, selective_scan
+    from medssm.kernels.state_fusion import state_fusion
+    from medssm.kernels.state_scan import state_scan
 
     __all__ = [
         "BackendError",
@@ -30,5 +32,7 @@ else:
         "nd_selective_scan",
         "operators",
         "selective_scan",
+        "state_fusion",
+        "state_scan",
         "use_backend",
     ]

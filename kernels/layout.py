@@ -15,6 +15,12 @@ def empty_states(like: Tensor) -> Tensor:
     return like.new_empty(batch, groups, length, state).transpose(2, 3)
 
 
+def empty_state_path(like: Tensor, state: int) -> Tensor:
+    """Unwritten (batch, dim, state, length), as (batch, length, state, dim) in memory: states after every token."""
+    batch, dim, length = like.shape
+    return like.new_empty(batch, length, state, dim).permute(0, 3, 2, 1)
+
+
 def laid_out(tensor: Tensor) -> Tensor:
     """`tensor` in its layout above (by its number of axes); a copy only if it lies otherwise."""
     empty = {3: empty_tokens, 4: empty_states}.get(tensor.ndim)

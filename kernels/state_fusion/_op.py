@@ -1,0 +1,60 @@
+"""State fusion as one torch operator of h and scaled kernels: dispatch, fake and autograd."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from medssm.kernels.dispatch import Operator
+from medssm.kernels.layout import empty_tokens
+
+OPERATOR = Operator(
+    "state_fusion",
+    {
+        "reference": "medssm.kernels.state_fusion._reference",
+    },
+)
+
+
+@torch.library.custom_op("medssm::state_fusion", mutates_args=())
+def fuse(h: Tensor, weights: Tensor, shape: Sequence[int], dilations: Sequence[int], backend: str) -> Tensor:
+    """(batch, dim, length), channels-last in memory.
+
+    Args:
+        h, shape, dilations, backend: as for `state_fusion`, checked; an empty `backend` chooses.
+        weights: (dilations, dim, 3, 3), the kernels times alpha.
+    """
+    return OPERATOR.choose(backend, h.device, h, weights).forward(h, weights, tuple(shape), tuple(dilations))
+
+
+@fuse.register_fake
+def _fuse_fake(h: Tensor, *settings: Any) -> Tensor:
+    return empty_tokens(h)
+
+
+@torch.library.custom_op("medssm::state_fusion_backward", mutates_args=())
+def fuse_backward(
+    grad: Tensor, h: Tensor, weights: Tensor, shape: Sequence[int], dilations: Sequence[int], backend: str
+) -> tuple[Tensor, Tensor]:
+    """Gradients of h and weights."""
+    chosen = OPERATOR.choose(backend, h.device, h, weights)
+    return chosen.backward(grad, h, weights, tuple(shape), tuple(dilations))
+
+
+@fuse_backward.register_fake
+def _fuse_backward_fake(grad: Tensor, h: Tensor, weights: Tensor, *settings: Any) -> tuple[Tensor, Tensor]:
+    return empty_tokens(h), weights.new_empty(weights.shape)
+
+
+def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    h, weights, *ctx.settings = inputs
+    ctx.save_for_backward(h, weights)
+
+
+def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
+    h, weights = ctx.saved_tensors
+    return (*fuse_backward(grad, h, weights, *ctx.settings), *[None] * len(ctx.settings))
+
+
+fuse.register_autograd(_backward, setup_context=_setup_context)

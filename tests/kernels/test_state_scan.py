@@ -1,0 +1,192 @@
+"""The scan of states over every backend: forward and all gradients against autograd of the float64 equation."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from medssm.kernels import ShapeError, operators, selective_scan, state_scan
+from medssm.kernels.state_scan._reference import scan
+
+OPERATOR = operators()["state_scan"]
+CPU = torch.device("cpu")
+# Largest error, relative to the largest entry of what is compared.
+TOLERANCE = {torch.float64: 1e-10, torch.float32: 2e-5, torch.bfloat16: 3e-2}
+
+
+@pytest.fixture(params=list(OPERATOR.modules))
+def backend(request: pytest.FixtureRequest) -> str:
+    if reason := OPERATOR.backend(request.param).unavailable(CPU):
+        pytest.skip(reason)
+    return request.param
+
+
+def make_inputs(
+    batch: int = 2,
+    dim: int = 24,
+    state: int = 1,
+    length: int = 67,
+    bias: bool = True,
+    dtype: torch.dtype = torch.float32,
+) -> dict[str, Tensor | None]:
+    """Arguments by name, rounded to `dtype` already, so that the float64 equation starts from the same numbers."""
+    generator = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(shape, generator=generator)
+
+    return {
+        "u": normal(batch, length, dim).transpose(1, 2).to(dtype),
+        "dt": (0.5 * normal(batch, length, dim)).transpose(1, 2).to(dtype),
+        "A": -torch.rand((dim, state), generator=generator) * 4 - 0.1,
+        "B": normal(batch, length, state).transpose(1, 2).to(dtype),
+        "dt_bias": normal(dim) - 1 if bias else None,
+    }
+
+
+def differentiable(inputs: dict[str, Tensor | None], dtype: torch.dtype | None = None) -> dict[str, Any]:
+    return {k: None if v is None else v.detach().to(dtype or v.dtype).requires_grad_() for k, v in inputs.items()}
+
+
+def gradients(h: Tensor, inputs: dict[str, Any], weight: Tensor) -> dict[str, Tensor]:
+    present = {k: v for k, v in inputs.items() if v is not None}
+    return dict(zip(present, torch.autograd.grad(h, list(present.values()), weight.to(h.dtype)), strict=True))
+
+
+def assert_close(actual: Tensor, expected: Tensor, tolerance: float, name: str) -> None:
+    assert actual.shape == expected.shape, name
+    error = ((actual.double() - expected).abs().max() / expected.abs().max().clamp(min=1e-6)).item()
+    assert error <= tolerance, f"{name}: relative error {error:.2e}"
+
+
+def check_against_equation(inputs: dict[str, Tensor | None], backend: str, dt_softplus: bool = True) -> None:
+    """States and every gradient of a backend beside autograd through the equation in float64."""
+    exact, given = differentiable(inputs, torch.float64), differentiable(inputs)
+    tolerance = TOLERANCE[given["u"].dtype]
+    h_exact = scan(**exact, dt_softplus=dt_softplus)
+    weight = torch.randn_like(h_exact).to(given["u"].dtype)
+    h = state_scan(**given, dt_softplus=dt_softplus, backend=backend)
+    assert h.dtype == given["u"].dtype
+    assert_close(h, h_exact, tolerance, "h")
+    expected = gradients(h_exact, exact, weight)
+    for name, gradient in gradients(h, given, weight).items():
+        assert_close(gradient, expected[name], tolerance, f"gradient of {name}")
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
+@pytest.mark.parametrize("state", [1, 3, 16])
+def test_states_agree_with_the_equation(backend: str, dtype: torch.dtype, state: int) -> None:
+    if dtype == torch.float64 and backend != "reference":
+        pytest.skip("only the reference computes in float64")
+    inputs = make_inputs(state=state, dtype=dtype)
+    if dtype == torch.float64:
+        inputs = {k: None if v is None else v.double() for k, v in inputs.items()}
+    check_against_equation(inputs, backend)
+
+
+@pytest.mark.parametrize(
+    "sizes",
+    [
+        {"length": 1},
+        {"length": 2, "batch": 1, "dim": 1},
+        {"length": 1, "dim": 17, "state": 3},
+        {"length": 64, "dim": 64},
+        {"length": 129, "dim": 37},
+        {"length": 197, "batch": 1, "dim": 150},
+        {"length": 19, "bias": False},
+        {"length": 35, "bias": False, "state": 16, "dim": 33},
+    ],
+    ids=str,
+)
+def test_odd_sizes_agree_with_the_equation(backend: str, sizes: dict[str, int]) -> None:
+    check_against_equation(make_inputs(**sizes), backend)  # type: ignore[arg-type]
+
+
+def test_steps_can_be_taken_as_they_are(backend: str) -> None:
+    inputs = make_inputs(length=33, bias=False)
+    check_against_equation(inputs | {"dt": inputs["dt"].abs()}, backend, dt_softplus=False)  # type: ignore[union-attr]
+
+
+def test_states_are_those_that_a_selective_scan_reads(backend: str) -> None:
+    """A second derivation: with C = 1 and one state, the scan's output is the state."""
+    inputs = make_inputs(length=70)
+    read = selective_scan(**inputs, C=torch.ones(2, 1, 70), dt_softplus=True, backend="reference")  # type: ignore[arg-type]
+    h = state_scan(**inputs, dt_softplus=True, backend=backend)  # type: ignore[arg-type]
+    torch.testing.assert_close(h[:, :, 0], read, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_memory_layout_of_the_inputs_does_not_matter(backend: str, dtype: torch.dtype) -> None:
+    inputs = make_inputs(length=70, dim=19, state=2, dtype=dtype)
+    contiguous = {k: None if v is None else v.contiguous() for k, v in inputs.items()}
+    wide = {
+        k: None if v is None else torch.stack([v, torch.full_like(v, float("nan"))], -1)[..., 0]
+        for k, v in inputs.items()
+    }
+    expected = state_scan(**inputs, dt_softplus=True, backend=backend)  # type: ignore[arg-type]
+    for other in (contiguous, wide):
+        torch.testing.assert_close(state_scan(**other, dt_softplus=True, backend=backend), expected)  # type: ignore[arg-type]
+        check_against_equation(other, backend)
+
+
+def test_gradients_of_any_memory_layout_are_taken(backend: str) -> None:
+    inputs = differentiable(make_inputs(length=41, dim=20, state=2))
+    h = state_scan(**inputs, dt_softplus=True, backend=backend)
+    weight = torch.randn(h.shape)
+    expected = gradients(h, inputs, torch.empty_like(h).copy_(weight))
+    assert weight.stride() != h.stride()
+    h = state_scan(**inputs, dt_softplus=True, backend=backend)
+    for name, gradient in gradients(h, inputs, weight).items():
+        torch.testing.assert_close(gradient, expected[name])
+
+
+def test_large_steps_stay_finite(backend: str) -> None:
+    inputs = make_inputs(length=40, dim=8)
+    check_against_equation(inputs | {"dt": inputs["dt"] * 100}, backend)  # type: ignore[operator]
+
+
+def test_runs_are_bitwise_equal(backend: str) -> None:
+    results = []
+    for _ in range(2):
+        inputs = differentiable(make_inputs(length=70, dim=40))
+        h = state_scan(**inputs, dt_softplus=True, backend=backend)
+        results.append([h, *gradients(h, inputs, torch.ones_like(h)).values()])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("bias", [True, False])
+def test_operator_is_registered_properly(backend: str, bias: bool) -> None:
+    inputs = differentiable(make_inputs(batch=2, length=66, dim=8, state=3, bias=bias))
+    torch.library.opcheck(
+        torch.ops.medssm.state_scan.default,
+        (*inputs.values(), True, backend),
+        test_utils=("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_static"),
+    )
+
+
+def test_compiled_function_gives_the_same(backend: str) -> None:
+    def function(**inputs: Any) -> Tensor:
+        return state_scan(**inputs, dt_softplus=True, backend=backend).square().sum()
+
+    plain, compiled = (differentiable(make_inputs(length=20, dim=8)) for _ in range(2))
+    function(**plain).backward()
+    torch.compile(function, backend="aot_eager", fullgraph=True)(**compiled).backward()
+    for name, x in plain.items():
+        torch.testing.assert_close(compiled[name].grad, x.grad)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"u": torch.zeros(2, 24)}, r"u has shape \(2, 24\); it must be \(batch, dim, length\)"),
+        ({"dt": torch.zeros(2, 24, 66)}, r"dt has shape \(2, 24, 66\)"),
+        ({"A": torch.zeros(23, 1)}, r"A has shape \(23, 1\); it must be \(24, state\)"),
+        ({"B": torch.zeros(2, 2, 67)}, r"B has shape \(2, 2, 67\); with u \(2, 24, 67\) it must be \(2, 1, 67\)"),
+        ({"dt_bias": torch.zeros(1)}, r"dt_bias has shape \(1,\)"),
+        ({"B": torch.zeros(2, 1, 67, dtype=torch.bfloat16)}, "B is torch.bfloat16 but u is torch.float32"),
+    ],
+)
+def test_wrong_arguments_are_named(change: dict[str, Tensor], message: str) -> None:
+    with pytest.raises(ShapeError, match=message):
+        state_scan(**make_inputs() | change)  # type: ignore[arg-type]
