@@ -48,16 +48,7 @@ class MambaMixer(nn.Module):
         self.x_proj = nn.Linear(d_inner, self.dt_rank + 2 * D_STATE, bias=False)
         self.dt_proj = nn.Linear(self.dt_rank, d_inner)
         self.out_proj = nn.Linear(d_inner, d_model, bias=False)
-        self._initialise_dt()
-
-    def _initialise_dt(self) -> None:
-        """Step sizes start log-uniform in [DT_MIN, DT_MAX]; the bias is their inverse softplus."""
-        bound = self.dt_rank**-0.5
-        nn.init.uniform_(self.dt_proj.weight, -bound, bound)
-        log_dt = torch.empty_like(self.dt_proj.bias).uniform_(math.log(DT_MIN), math.log(DT_MAX))
-        dt = log_dt.exp().clamp(min=DT_FLOOR)
-        with torch.no_grad():
-            self.dt_proj.bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+        initialise_dt(self.dt_proj.weight, self.dt_proj.bias)
 
     def forward(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
         """Mixed tokens, (batch, length, d_model), for tokens on a grid of `shape`.
@@ -66,16 +57,31 @@ class MambaMixer(nn.Module):
         dt bias and the recurrence are float32 under any autocast; float16, whose range the states exceed, is widened.
         """
         visit: dict[str, Any] = {"shape": shape, "axes": self.order.axes, "reverse": self.order.reverse}
-        u, z = _widened(self.in_proj(x)).transpose(1, 2).chunk(2, dim=1)  # (batch, d_inner, length)
+        u, z = widened(self.in_proj(x)).transpose(1, 2).chunk(2, dim=1)  # (batch, d_inner, length)
         u = causal_conv1d(u, self.conv1d.weight.squeeze(1), self.conv1d.bias, activation="silu", **visit)
         parameters = self.x_proj(u.transpose(1, 2))
         low_rank, B, C = parameters.split([self.dt_rank, D_STATE, D_STATE], dim=-1)
         dt = functional.linear(low_rank, self.dt_proj.weight)
-        dt, B, C = (_widened(t).transpose(1, 2) for t in (dt, B, C))
+        dt, B, C = (widened(t).transpose(1, 2) for t in (dt, B, C))
         A = -self.A_log.float().exp()
         y = nd_selective_scan(u, dt, A, B, C, self.D, z, self.dt_proj.bias, dt_softplus=True, **visit)
         return self.out_proj(y.transpose(1, 2))
 
 
-def _widened(x: Tensor) -> Tensor:
+def initialise_dt(weight: Tensor, bias: Tensor) -> None:
+    """Starts the projection of step sizes: log-uniform in [DT_MIN, DT_MAX]; the bias is their inverse softplus.
+
+    Args:
+        weight: (..., dt_rank). bias: of any shape.
+    """
+    bound = weight.shape[-1] ** -0.5
+    nn.init.uniform_(weight, -bound, bound)
+    log_dt = torch.empty_like(bias).uniform_(math.log(DT_MIN), math.log(DT_MAX))
+    dt = log_dt.exp().clamp(min=DT_FLOOR)
+    with torch.no_grad():
+        bias.copy_(dt + torch.log(-torch.expm1(-dt)))
+
+
+def widened(x: Tensor) -> Tensor:
+    """Activations as the kernels take them: float16, whose range the states exceed, in float32, others as they are."""
     return x.float() if x.dtype == torch.float16 else x
