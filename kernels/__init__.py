@@ -20,6 +20,7 @@ else:
     from medssm.kernels.selective_scan import nd_selective_scan, selective_scan
     from medssm.kernels.state_fusion import state_fusion
     from medssm.kernels.state_scan import state_scan
+    from medssm.kernels.wavefront_scan import wavefront_scan
 
     __all__ = [
         "BackendError",
@@ -35,4 +36,5 @@ else:
         "state_fusion",
         "state_scan",
         "use_backend",
+        "wavefront_scan",
     ]

@@ -1,0 +1,94 @@
+"""The selective recurrence over a two-dimensional grid, each cell fed by the one above and the one to the left."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from medssm.kernels.errors import ShapeError
+from medssm.kernels.grid import make_grid
+from medssm.kernels.wavefront_scan._inputs import Inputs
+from medssm.kernels.wavefront_scan._op import scan
+
+
+def wavefront_scan(
+    x: Tensor,
+    dt_top: Tensor,
+    dt_left: Tensor,
+    A_top: Tensor,
+    A_left: Tensor,
+    B_top: Tensor,
+    B_left: Tensor,
+    C: Tensor,
+    D: Tensor | None = None,
+    dt_bias_top: Tensor | None = None,
+    dt_bias_left: Tensor | None = None,
+    dt_softplus: bool = False,
+    *,
+    shape: Sequence[int],
+    reverse: bool = False,
+    backend: str | None = None,
+) -> Tensor:
+    """Output of the selective state-space recurrence over a grid of cells (i, j), with two neighbours.
+
+    top  = exp(dt_top * A_top) * h[i-1, j] + dt_top * B_top * x,    left = exp(dt_left * A_left) * h[i, j-1] +
+    dt_left * B_left * x,    h[i, j] = (top + left) / 2,    y = C . h + D * x
+
+    In the top row h is `left` alone and in the left column `top` alone, without the half; in the corner, `left` of a
+    zero state. So a grid of one row is a line with the parameters of `left`.
+
+    Args:
+        x, dt_top, dt_left: (batch, dim, length), of one dtype; the cells of the grid, row after row. dt is the step
+            size. Any strides: fastest when `dim` is contiguous in memory.
+        A_top, A_left: (dim, state), real and negative.
+        B_top, B_left, C: (batch, state, length). Both B may be one tensor.
+        D: (dim,), the skip. dt_bias_top, dt_bias_left: (dim,), added to dt. None leaves a term out.
+        dt_softplus: dt becomes softplus(dt + dt_bias).
+        shape: (height, width) of the grid.
+        reverse: the recurrence runs from the bottom right corner, each cell fed by the one below and the one to the
+            right; cells keep their places.
+        backend: a backend by name; None for the one of `use_backend`.
+
+    Returns: y, (batch, dim, length), of the dtype of x. The states are float32 (float64 for float64 inputs).
+    Raises: ShapeError if sizes or dtypes disagree; BackendError if the backend cannot run here.
+    Source: Baty et al. 2024, arXiv:2412.16146 (Mamba2D), equations 4 to 6.
+    """
+    inputs = Inputs(x, dt_top, dt_left, A_top, A_left, B_top, B_left, C, D, dt_bias_top, dt_bias_left)
+    _check(inputs)
+    if len(shape) != 2:
+        raise ShapeError(f"shape {tuple(shape)} has {len(shape)} axes; it must be (height, width)")
+    grid = make_grid(x.shape[2], shape, None, reverse)
+    save_states = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
+    y, _ = scan(*_parameters_in_float(inputs), dt_softplus, list(grid.shape), reverse, save_states, backend or "")
+    return y
+
+
+def _parameters_in_float(inputs: Inputs) -> Inputs:
+    """A, D and dt_bias in the dtype of the recurrence."""
+    dtype = torch.float64 if inputs.x.dtype == torch.float64 else torch.float32
+    names = ("A_top", "A_left", "D", "dt_bias_top", "dt_bias_left")
+    parameters = {name: getattr(inputs, name) for name in names}
+    return inputs._replace(**{name: None if t is None else t.to(dtype) for name, t in parameters.items()})
+
+
+def _check(inputs: Inputs) -> None:
+    x = inputs.x
+    if x.ndim != 3 or 0 in x.shape:
+        raise ShapeError(f"x has shape {tuple(x.shape)}; it must be (batch, dim, length), none of them 0")
+    batch, dim, length = x.shape
+    if inputs.A_top.ndim != 2 or inputs.A_top.shape[0] != dim or inputs.A_top.shape[1] == 0:
+        raise ShapeError(f"A_top has shape {tuple(inputs.A_top.shape)}; it must be ({dim}, state)")
+    state = inputs.A_top.shape[1]
+    tokens, states = ("x", "dt_top", "dt_left"), ("B_top", "B_left", "C")
+    expected = dict.fromkeys(tokens, (batch, dim, length)) | dict.fromkeys(states, (batch, state, length))
+    expected |= {"A_left": (dim, state)} | dict.fromkeys(("D", "dt_bias_top", "dt_bias_left"), (dim,))
+    for name, shape in expected.items():
+        tensor = getattr(inputs, name)
+        if tensor is not None and tensor.shape != shape:
+            raise ShapeError(
+                f"{name} has shape {tuple(tensor.shape)}; with x {tuple(x.shape)} and {state} states "
+                f"it must be {tuple(shape)}"
+            )
+    for name in (*tokens, *states):
+        if (dtype := getattr(inputs, name).dtype) != x.dtype:
+            raise ShapeError(f"{name} is {dtype} but x is {x.dtype}; give them one dtype")

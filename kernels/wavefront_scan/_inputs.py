@@ -1,0 +1,40 @@
+"""The tensors of one scan, handed from the operator to a backend together; their gradients come back in the same."""
+
+from typing import NamedTuple
+
+from torch import Tensor
+
+
+class Inputs(NamedTuple):
+    """The tensors of `wavefront_scan`, checked; the parameters A, D and dt_bias in the dtype of the recurrence.
+
+    The axes: `top` follows the columns, from the cell above, `left` the rows, from the cell to the left.
+    """
+
+    x: Tensor
+    dt_top: Tensor
+    dt_left: Tensor
+    A_top: Tensor
+    A_left: Tensor
+    B_top: Tensor
+    B_left: Tensor
+    C: Tensor
+    D: Tensor | None
+    dt_bias_top: Tensor | None
+    dt_bias_left: Tensor | None
+
+
+class Gradients(NamedTuple):
+    """The gradients of `Inputs`; None where the input is absent."""
+
+    x: Tensor
+    dt_top: Tensor
+    dt_left: Tensor
+    A_top: Tensor
+    A_left: Tensor
+    B_top: Tensor
+    B_left: Tensor
+    C: Tensor
+    D: Tensor | None
+    dt_bias_top: Tensor | None
+    dt_bias_left: Tensor | None
