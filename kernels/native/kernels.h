@@ -9,6 +9,8 @@
     KERNEL(merge_sums)               \
     KERNEL(selective_scan_forward)   \
     KERNEL(selective_scan_backward)  \
+    KERNEL(state_scan_forward)       \
+    KERNEL(state_scan_backward)      \
     KERNEL(causal_conv1d_forward)    \
     KERNEL(causal_conv1d_backward)   \
     KERNEL(pack_matrix)              \

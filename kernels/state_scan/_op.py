@@ -11,6 +11,7 @@ from medssm.kernels.layout import empty_state_path, empty_tokens
 OPERATOR = Operator(
     "state_scan",
     {
+        "native": "medssm.kernels.state_scan._native",
         "reference": "medssm.kernels.state_scan._reference",
     },
 )
