@@ -1,10 +1,15 @@
-"""Files that are written whole or not at all."""
+"""Files and folders that are written whole or not at all."""
 
 import os
+import shutil
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+_UNFINISHED = ".writing-"
+_ABANDONED_AFTER = 86400  # seconds
 
 
 @contextmanager
@@ -19,7 +24,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(path.suffixes[-2:])
-    handle, name = tempfile.mkstemp(prefix=".writing-", suffix=suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -30,6 +35,33 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """A temporary folder beside `folder` that takes its name when the block ends well, and vanishes otherwise.
+
+    If another process has put a full folder there meanwhile, that one stays.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
+    try:
+        yield temporary
+        temporary.chmod(0o755)
+        try:
+            os.replace(temporary, folder)
+        except OSError:
+            if not folder.is_dir() or not any(folder.iterdir()):
+                raise
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_abandoned(parent: Path) -> None:
+    """Deletes what killed processes left half-written in this folder of ours, once it is a day old."""
+    for left in parent.glob(f"{_UNFINISHED}*"):
+        if left.is_dir() and left.stat().st_mtime < time.time() - _ABANDONED_AFTER:
+            shutil.rmtree(left, ignore_errors=True)
 
 
 def _flush_to_disk(path: Path) -> None:

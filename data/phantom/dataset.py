@@ -2,12 +2,7 @@
 
 import json
 import os
-import shutil
-import tempfile
-import time
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +12,7 @@ from medssm.data.organs import BTCV_ORGANS
 from medssm.data.phantom.case import phantom_scan
 from medssm.data.progress import tracked
 from medssm.errors import UsageError
-from medssm.files import cache_folder
+from medssm.files import atomic_folder, cache_folder, remove_abandoned
 
 # Raise this whenever the same seed would give other scans, so that no older ones are taken from the cache.
 VERSION = 1
@@ -26,7 +21,6 @@ SPACING = (2.0, 3.0)
 # The dataset behind `--data phantom`: 16 cases train, 6 validate.
 DEFAULT_CASES = 22
 _VALIDATION_SHARE = 6 / 22
-_UNFINISHED = ".writing-"
 
 
 def write_phantom(folder: str | Path, cases: int = 16, seed: int = 0, spacing: tuple[float, float] = SPACING) -> None:
@@ -50,7 +44,7 @@ def write_phantom(folder: str | Path, cases: int = 16, seed: int = 0, spacing: t
         )
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"{folder}: is not an empty folder; name another one, nothing is overwritten")
-    with _folder_in_one_piece(folder) as temporary:
+    with atomic_folder(folder) as temporary:
         _write_dataset(temporary, cases, seed, spacing)
 
 
@@ -62,37 +56,10 @@ def cached_phantom(cases: int = DEFAULT_CASES, seed: int = 0, spacing: tuple[flo
     name = f"v{VERSION}-{cases}-cases-seed-{seed}-{spacing[0]:g}-{spacing[1]:g}-mm"
     folder = cache_folder() / "phantom" / name
     if not folder.is_dir():
-        _remove_abandoned(folder.parent)
-        with _folder_in_one_piece(folder) as temporary:
+        remove_abandoned(folder.parent)
+        with atomic_folder(folder) as temporary:
             _write_dataset(temporary, cases, seed, spacing)
     return folder
-
-
-def _remove_abandoned(parent: Path) -> None:
-    """Deletes what a killed process left half-written, once it is a day old."""
-    for left in parent.glob(f"{_UNFINISHED}*"):
-        if left.stat().st_mtime < time.time() - 86400:
-            shutil.rmtree(left, ignore_errors=True)
-
-
-@contextmanager
-def _folder_in_one_piece(folder: Path) -> Iterator[Path]:
-    """A temporary folder beside `folder` that takes its name when the block ends well, and vanishes otherwise.
-
-    If another process has put a full folder there meanwhile, that one stays.
-    """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        try:
-            os.replace(temporary, folder)
-        except OSError:
-            if not folder.is_dir() or not any(folder.iterdir()):
-                raise
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _write_dataset(folder: Path, cases: int, seed: int, spacing: tuple[float, float]) -> None:
