@@ -10,11 +10,13 @@ Magnitude = Annotated[float, Field(ge=0)]
 FlipMode = Literal["off", "as-published", "swap"]
 
 
-class _Settings(BaseModel):
+class Settings(BaseModel):
+    """Checked once, unchangeable, and without unknown keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class CropSettings(_Settings):
+class CropSettings(Settings):
     """Random windows cut from a preprocessed volume.
 
     Attributes:
@@ -36,7 +38,7 @@ class CropSettings(_Settings):
     padding: Literal["edge", "zero"] = "zero"
 
 
-class FlipSettings(_Settings):
+class FlipSettings(Settings):
     """Mirror images along the axes of the RAS grid, drawn independently.
 
     Attributes:
@@ -57,13 +59,13 @@ class FlipSettings(_Settings):
         return {axis: mode for axis, mode in modes.items() if mode != "off"}
 
 
-class QuarterTurnSettings(_Settings):
+class QuarterTurnSettings(Settings):
     """Rotation by 90, 180 or 270 degrees about the z axis."""
 
     probability: Probability = 0.2
 
 
-class AffineSettings(_Settings):
+class AffineSettings(Settings):
     """Small rotation about each axis and scaling; off by default, the published pipeline has none.
 
     Attributes:
@@ -76,7 +78,7 @@ class AffineSettings(_Settings):
     scale: Annotated[float, Field(ge=0, lt=1)] = 0.1
 
 
-class IntensitySettings(_Settings):
+class IntensitySettings(Settings):
     """Changes of an image whose intensities lie in [0, 1].
 
     Attributes:
@@ -90,7 +92,7 @@ class IntensitySettings(_Settings):
     shift_probability: Probability = 0.1
 
 
-class ThinSettings(_Settings):
+class ThinSettings(Settings):
     """Crops that look like a scan of few slices, padded with its edge as at prediction; off by default.
 
     Attributes:
@@ -101,7 +103,7 @@ class ThinSettings(_Settings):
     slices: Positive = 8
 
 
-class AugmentationSettings(_Settings):
+class AugmentationSettings(Settings):
     """All random steps of training, in the order in which they are applied.
 
     Source: Mamba-ND's BTCV pipeline, after UNETR (arXiv:2103.10504, section 4.2).
