@@ -66,9 +66,13 @@ def wavefront_scan(
 def _parameters_in_float(inputs: Inputs) -> Inputs:
     """A, D and dt_bias in the dtype of the recurrence."""
     dtype = torch.float64 if inputs.x.dtype == torch.float64 else torch.float32
-    names = ("A_top", "A_left", "D", "dt_bias_top", "dt_bias_left")
-    parameters = {name: getattr(inputs, name) for name in names}
-    return inputs._replace(**{name: None if t is None else t.to(dtype) for name, t in parameters.items()})
+    return inputs._replace(
+        A_top=inputs.A_top.to(dtype),
+        A_left=inputs.A_left.to(dtype),
+        D=None if inputs.D is None else inputs.D.to(dtype),
+        dt_bias_top=None if inputs.dt_bias_top is None else inputs.dt_bias_top.to(dtype),
+        dt_bias_left=None if inputs.dt_bias_left is None else inputs.dt_bias_left.to(dtype),
+    )
 
 
 def _check(inputs: Inputs) -> None:
@@ -80,14 +84,14 @@ def _check(inputs: Inputs) -> None:
         raise ShapeError(f"A_top has shape {tuple(inputs.A_top.shape)}; it must be ({dim}, state)")
     state = inputs.A_top.shape[1]
     tokens, states = ("x", "dt_top", "dt_left"), ("B_top", "B_left", "C")
-    expected = dict.fromkeys(tokens, (batch, dim, length)) | dict.fromkeys(states, (batch, state, length))
-    expected |= {"A_left": (dim, state)} | dict.fromkeys(("D", "dt_bias_top", "dt_bias_left"), (dim,))
+    expected: dict[str, tuple[int, ...]] = dict.fromkeys(tokens, (batch, dim, length))
+    expected |= dict.fromkeys(states, (batch, state, length)) | {"A_left": (dim, state)}
+    expected |= dict.fromkeys(("D", "dt_bias_top", "dt_bias_left"), (dim,))
     for name, shape in expected.items():
         tensor = getattr(inputs, name)
         if tensor is not None and tensor.shape != shape:
             raise ShapeError(
-                f"{name} has shape {tuple(tensor.shape)}; with x {tuple(x.shape)} and {state} states "
-                f"it must be {tuple(shape)}"
+                f"{name} has shape {tuple(tensor.shape)}; with x {tuple(x.shape)} and {state} states it must be {shape}"
             )
     for name in (*tokens, *states):
         if (dtype := getattr(inputs, name).dtype) != x.dtype:

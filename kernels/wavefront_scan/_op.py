@@ -14,7 +14,10 @@ from medssm.kernels.wavefront_scan._reference import CHUNK_ROWS
 
 OPERATOR = Operator(
     "wavefront_scan",
-    {"reference": "medssm.kernels.wavefront_scan._reference"},
+    {
+        "native": "medssm.kernels.wavefront_scan._native",
+        "reference": "medssm.kernels.wavefront_scan._reference",
+    },
 )
 
 
