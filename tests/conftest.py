@@ -5,7 +5,8 @@ And the scans that several parts need: real ones, and a small dataset of cubes.
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 
 import nibabel as nib
@@ -63,3 +64,40 @@ def _write_cubes(folder: Path, number: int, random: np.random.Generator) -> dict
         (folder / name).parent.mkdir(exist_ok=True)
         nib.save(nib.Nifti1Image(array, np.diag([3.0, 3.0, 3.0, 1.0])), folder / name)
     return names
+
+
+@pytest.fixture(scope="session")
+def write_video() -> Callable[..., Path]:
+    """A function that writes a video whose frames show their numbers, as bits in black and white from top to bottom."""
+    return _write_video
+
+
+def _write_video(
+    path: Path,
+    count: int,
+    codec: str = "libx264",
+    size: tuple[int, int] = (64, 64),
+    times: Sequence[int] | None = None,
+    degrees: int = 0,
+    **options: str,
+) -> Path:
+    """Frames 0, 1, ... count - 1 of `size` (H, W), shown at `times` in ms; `options` are the encoder's."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25, options=options)
+        stream.height, stream.width = size
+        stream.pix_fmt = {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")
+        if times is not None:
+            stream.time_base = stream.codec_context.time_base = Fraction(1, 1000)
+        if degrees:
+            stream.set_display_rotation(degrees)
+        for number in range(count):
+            bits = [255 * (number >> bit & 1) for bit in range(8)]
+            picture = np.repeat(np.array(bits, np.uint8), size[0] // 8)[:, None, None]
+            frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(np.broadcast_to(picture, (*size, 3))), "rgb24")
+            if times is not None:
+                frame.pts, frame.time_base = times[number], Fraction(1, 1000)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
