@@ -19,7 +19,7 @@ from medssm.recipes.dice import dice_per_class, organ_mean
 from medssm.recipes.losses import inverse_root_weights, segmentation_losses
 from medssm.recipes.pictures import comparison
 from medssm.recipes.schema import DataSettings, Recipe, ValidationSettings
-from medssm.training import Task
+from medssm.training import Moment, Task
 
 
 class CaseResult(NamedTuple):
@@ -84,11 +84,11 @@ class Segmentation(Task):
         """Crops of one case: images (count, 1, D, H, W) and labels (count, D, H, W)."""
         return self.augment(self.training[index], random.integers(2**32, size=4).tolist())
 
-    def collate(self, samples: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    def collate(self, samples: list[tuple[Tensor, Tensor]], random: np.random.Generator) -> tuple[Tensor, Tensor]:
         images, labels = zip(*samples, strict=True)
         return torch.cat(images), torch.cat(labels)
 
-    def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor]) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor], moment: Moment) -> dict[str, Tensor]:
         images, labels = batch
         return segmentation_losses(model(images), labels, self.recipe.loss, self.class_weights)
 
@@ -96,12 +96,12 @@ class Segmentation(Task):
     def validation_size(self) -> int:
         return len(self.validation)
 
-    def validate(self, model: nn.Module, index: int) -> CaseResult:
-        case = self.validation[index]
+    def validate(self, model: nn.Module, item: int) -> CaseResult:
+        case = self.validation[item]
         assert case.label is not None  # prepare() has seen to it
         labels = segment_on_grid(model, case.image, self.recipe.augmentation.crops.size, self.recipe.validation)
         dice = dice_per_class(labels, case.label, self.recipe.model.num_classes)
-        return CaseResult(dice, comparison(case.image, case.label, labels) if index == 0 else None)
+        return CaseResult(dice, comparison(case.image, case.label, labels) if item == 0 else None)
 
     def summarise(self, results: list[CaseResult]) -> dict[str, float]:
         """The mean over cases of each case's organ mean, and each organ's mean over the cases that hold it."""

@@ -4,6 +4,6 @@ from medssm.training.loop import Outcome, fit
 from medssm.training.run_folder import RunFolder
 from medssm.training.section import Section
 from medssm.training.settings import TrainingSettings
-from medssm.training.task import Task
+from medssm.training.task import Moment, Source, Task
 
-__all__ = ["Outcome", "RunFolder", "Section", "Task", "TrainingSettings", "fit"]
+__all__ = ["Moment", "Outcome", "RunFolder", "Section", "Source", "Task", "TrainingSettings", "fit"]

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from medssm.errors import UsageError
-from medssm.training.schedules import OneCycle, WarmupCosine
+from medssm.training.schedules import OneCycle
 from medssm.training.settings import TrainingSettings
 
 
@@ -19,9 +19,7 @@ def length_of_run(
     Raises: UsageError if there is no bound, or the length of a one-cycle schedule would change on the way.
     """
     run, schedule = settings.run, settings.schedule
-    bounds = [run.max_steps or 0, (run.max_epochs or 0) * steps_per_epoch]
-    if isinstance(schedule, WarmupCosine):
-        bounds.append(schedule.epochs * steps_per_epoch)
+    bounds = [run.max_steps or 0, (run.max_epochs or 0) * steps_per_epoch, schedule.length(steps_per_epoch)]
     if run.max_minutes:
         bounds.append(fixed or max(1, int(60 * run.max_minutes / seconds_per_step())))
     if not any(bounds):

@@ -32,8 +32,13 @@ class Progress:
     seconds: float = 0.0
 
 
-def save_checkpoint(path: Path, model: nn.Module, optimizer: Any, precision: Any, progress: Progress) -> None:
+def save_checkpoint(
+    path: Path, model: nn.Module, optimizer: Any, precision: Any, progress: Progress, average: nn.Module | None = None
+) -> None:
     """Writes the state of a run whole or not at all, so that a full disk leaves the previous one.
+
+    Args:
+        average: the moving average of the network, where there is one.
 
     Raises: MedssmError if the weights are no longer finite; OSError of the file system.
     """
@@ -44,12 +49,15 @@ def save_checkpoint(path: Path, model: nn.Module, optimizer: Any, precision: Any
         "optimizer": optimizer.state_dict(),
         "precision": precision.state_dict(),
         "progress": asdict(progress),
+        "average": average.state_dict() if average else None,
     }
     with atomic_path(path) as temporary, open(temporary, "wb") as file:
         torch.save(state, file)
 
 
-def load_checkpoint(path: Path, model: nn.Module, optimizer: Any, precision: Any) -> Progress:
+def load_checkpoint(
+    path: Path, model: nn.Module, optimizer: Any, precision: Any, average: nn.Module | None = None
+) -> Progress:
     """Puts a saved state back and says how far it had come.
 
     Raises: CheckpointError if the file is damaged or of another network.
@@ -59,8 +67,10 @@ def load_checkpoint(path: Path, model: nn.Module, optimizer: Any, precision: Any
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
         precision.load_state_dict(state["precision"])
+        if average:
+            average.load_state_dict(state["average"])
         return Progress(**state["progress"])
-    except (RuntimeError, KeyError, ValueError, TypeError, EOFError) as error:
+    except (RuntimeError, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
         reason = str(error).strip().splitlines()[0]
         raise CheckpointError(
             f"{path}: not a checkpoint of this run ({reason}); train again into a new folder"

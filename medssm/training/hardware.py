@@ -24,8 +24,9 @@ def launch(settings: RunSettings) -> Fabric:
         devices=devices,
         num_nodes=nodes,
         precision=resolve_precision(settings.precision, settings.accelerator),
-        # A static graph may have weights without a gradient; Mamba-ND's last block feeds nothing.
-        strategy=DDPStrategy(static_graph=True) if devices * nodes > 1 else "auto",
+        # A static graph may have weights without a gradient; Mamba-ND's last block feeds nothing. Statistics of
+        # BatchNorm are shared by `share_statistics`.
+        strategy=DDPStrategy(static_graph=True, broadcast_buffers=False) if devices * nodes > 1 else "auto",
     )
     fabric.launch()
     return fabric

@@ -18,14 +18,12 @@ class Journal:
     Rows of steps that a resumed run goes through again are taken back first, so that each step stands once.
     """
 
-    def __init__(
-        self, folder: RunFolder, columns: Sequence[str], step: int, total: int, is_silent: bool = False
-    ) -> None:
+    def __init__(self, folder: RunFolder, columns: Sequence[str], step: int, bar: TrainingBar, is_silent: bool) -> None:
         self.folder = folder
         self.columns = ("step", *columns)
         self.is_silent = is_silent
         self.step = step
-        self.bar = TrainingBar(step, total, is_silent)
+        self.bar = bar
 
     def __enter__(self) -> "Journal":
         if not self.is_silent:
@@ -57,8 +55,13 @@ class Journal:
             return
         with open(self.folder.metrics, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow({"step": step, **{k: repr(v) for k, v in values.items()}})
-        for name, value in values.items():
-            self._board.add_scalar(name, value, step)
+        self.chart(step, values)
+
+    def chart(self, step: int, values: dict[str, float]) -> None:
+        """Figures for TensorBoard alone: those that another run of the same seed would not repeat."""
+        if not self.is_silent:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
 
     def show(self, step: int, pictures: dict[str, np.ndarray]) -> None:
         """Pictures (H, W, 3) uint8 for TensorBoard."""

@@ -1,6 +1,7 @@
 """The training loop that every recipe is run by."""
 
 import errno
+import math
 import statistics
 import time
 from collections.abc import Iterator
@@ -15,17 +16,22 @@ import torch.distributed
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from medssm.errors import DataError, MedssmError, UsageError
+from medssm.errors import DataError, MedssmError
+from medssm.training.averaging import Average, share_statistics
 from medssm.training.budget import length_of_run
 from medssm.training.checkpoint import Progress, divergence, load_checkpoint, save_checkpoint
 from medssm.training.hardware import deterministic, launch, part
 from medssm.training.journal import Journal
-from medssm.training.loader import Loader
+from medssm.training.loader import Loader, shared_loader
+from medssm.training.optimizers import build_optimizer, evaluation_weights
+from medssm.training.progress import TrainingBar
 from medssm.training.randomness import Purpose, seed_torch
 from medssm.training.run_folder import RunFolder
 from medssm.training.settings import TrainingSettings
 from medssm.training.stopping import StopRequest
-from medssm.training.task import Task
+from medssm.training.task import Moment, Task
+from medssm.training.throughput import Throughput
+from medssm.training.validation import AVERAGE, chosen, validated, validation_results
 
 # Errors of a file system that has no room left: full, over quota, over the process's limit.
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -67,7 +73,7 @@ def fit(task: Task, settings: TrainingSettings, folder: Path, recipe: str = "", 
     fabric = launch(settings.run)
     with fabric.rank_zero_first(local=True):
         task.prepare()
-    loader = _loader(fabric, task, settings)
+    loader = shared_loader(task.source, settings.run, fabric.global_rank, fabric.world_size)
     run = RunFolder(Path(fabric.broadcast(str(folder))))
     if fabric.is_global_zero:
         if not resume:
@@ -96,11 +102,17 @@ class _Loop:
         self.loader = loader
         seed_torch(settings.run.seed, Purpose.MODEL)
         model = task.build_model()
-        optimizer = _optimizer(task, model, settings)
+        optimizer = build_optimizer(model, settings.optimizer)
+        self.average = Average(model, settings.averaging) if settings.averaging else None
+        averaged = self.average.module if self.average else None
         self.progress = Progress()
         if folder.last.exists():
-            self.progress = load_checkpoint(folder.last, model, optimizer, fabric.strategy.precision)
+            self.progress = load_checkpoint(folder.last, model, optimizer, fabric.strategy.precision, averaged)
         self.model, self.optimizer = fabric.setup(model, optimizer)
+        fabric.to_device(averaged)
+        self.networks: dict[str, Any] = {"": self.model.module, AVERAGE: averaged}
+        self.losses: dict[str, float] = {}
+        self.throughput = Throughput()
         self.saved_at = time.monotonic()
 
     def run(self) -> Outcome:
@@ -109,10 +121,11 @@ class _Loop:
         progress.total_steps = length_of_run(
             self.settings, self.loader.steps_per_epoch, progress.total_steps, self.seconds_per_step
         )
-        columns = ("epoch", "learning_rate", *self.task.loss_names, *self.task.score_names)
         is_silent = not self.fabric.is_global_zero
+        samples, unit = self.loader.samples_per_step, self.task.unit
+        bar = TrainingBar(progress.step, progress.total_steps, is_silent, samples, unit)
         try:
-            with Journal(self.folder, columns, progress.step, progress.total_steps, is_silent) as self.journal:
+            with Journal(self.folder, self.columns(), progress.step, bar, is_silent) as self.journal:
                 return self.train()
         except OSError as error:
             if error.errno not in NO_ROOM:
@@ -122,6 +135,11 @@ class _Loop:
                 "some space and continue with --resume"
             ) from error
 
+    def columns(self) -> tuple[str, ...]:
+        """Of the metrics file, beside the step."""
+        scores = (name + score for name in validated(self.settings.averaging) for score in self.task.score_names)
+        return ("epoch", "learning_rate", *self.task.loss_names, *scores)
+
     def train(self) -> Outcome:
         """The loop itself."""
         progress = self.progress
@@ -130,57 +148,88 @@ class _Loop:
             self.save()
         reason = self.pause()
         if reason is None:
-            for step, batch in self.batches():
-                self.train_step(step, batch)
-                if reason := self.pause():
-                    break
+            self.throughput.resume()
+            for step, number, batch in self.batches():
+                if self.train_pass(step, number, batch):
+                    if reason := self.pause():
+                        break
+                    self.throughput.resume()
         self.save()
         signal = self.stop_signal()
         self.journal.say(f"{reason or 'finished'} at step {progress.step}; {self.outlook(signal)}")
         return Outcome(self.folder.path, progress.step, signal, progress.best_score)
 
-    def batches(self) -> Iterator[tuple[int, Any]]:
-        """(step, batch) of all that is left; the state is saved before an unreadable sample ends the run."""
+    def batches(self) -> Iterator[tuple[int, int, Any]]:
+        """(step, number of the pass, batch) of all that is left.
+
+        The state is saved before an unreadable sample ends the run, unless a step has been begun.
+        """
+        number = self.loader.passes - 1
         try:
-            yield from self.loader.batches(self.progress.step, self.progress.total_steps)
+            for step, number, batch in self.loader.batches(self.progress.step, self.progress.total_steps):
+                yield step, number, batch
         except DataError:
-            self.save()
+            if number == self.loader.passes - 1:
+                self.save()
             raise
 
-    def train_step(self, step: int, batch: Any) -> None:
-        """One update of the weights, and its record."""
+    def train_pass(self, step: int, number: int, batch: Any) -> bool:
+        """Adds the gradients of a batch, and updates the weights after a step's last one; True if it was that."""
         began = time.monotonic()
-        rate = self.set_learning_rate(step)
-        losses = self.backward(step, batch)
-        self.clip_gradient()
-        self.optimizer.step()
-        self.progress.step = step + 1
+        losses = self.backward(step, number, batch)
+        before = self.losses if number else dict.fromkeys(losses, 0.0)
+        self.losses = {name: before[name] + value / self.loader.passes for name, value in losses.items()}
+        is_last = number == self.loader.passes - 1
+        if is_last:
+            self.update(step)
         self.progress.seconds += time.monotonic() - began
-        self.journal.bar.update(step + 1, loss=losses["loss"])
+        if is_last:
+            self.report(step)
+        return is_last
+
+    def update(self, step: int) -> None:
+        """One step of the optimiser and of all that follows it."""
+        self.clip_gradient()
+        self.rate = self.set_learning_rate(step)
+        self.optimizer.step()
+        share_statistics(self.model.module, self.settings.run.batch_statistics)
+        if self.average:
+            self.average.update(self.model.module, step)
+        self.progress.step = step + 1
+
+    def report(self, step: int) -> None:
+        """The record of a step."""
+        self.throughput.count(self.loader.samples_per_step)
+        self.journal.bar.update(step + 1, loss=self.losses["loss"])
         if (step + 1) % self.settings.run.log_every_steps == 0:
             epoch = step // self.loader.steps_per_epoch
-            self.journal.record(step + 1, {"epoch": epoch, "learning_rate": rate, **losses})
+            self.journal.record(step + 1, {"epoch": epoch, "learning_rate": self.rate, **self.losses})
 
     def set_learning_rate(self, step: int) -> float:
         """Sets the rate of every group for a step and gives the full one."""
-        factor = self.settings.schedule.factor(step, self.loader.steps_per_epoch, self.progress.total_steps)
-        rate = self.settings.optimizer.learning_rate * factor
+        full, schedule = self.settings.optimizer.learning_rate, self.settings.schedule
+        place = (step, self.loader.steps_per_epoch, self.progress.total_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = rate * group["rate"]
-        return rate
+            group["lr"] = schedule.rate(full * group["rate"], *place)
+        return schedule.rate(full, *place)
 
-    def backward(self, step: int, batch: Any) -> dict[str, float]:
-        """Fills the gradients of one step and gives its losses.
+    def backward(self, step: int, number: int, batch: Any) -> dict[str, float]:
+        """Adds to the gradients those of one pass, and gives its losses.
 
         Raises: MedssmError if the loss is not finite.
         """
-        seed_torch(self.settings.run.seed, Purpose.FORWARD, step, self.fabric.global_rank)
+        seed_torch(self.settings.run.seed, Purpose.FORWARD, step, self.loader.share(number))
         self.model.train()
-        self.optimizer.zero_grad()
-        losses: dict[str, Tensor] = self.task.losses(self.model, self.fabric.to_device(batch))
-        if not torch.isfinite(losses["loss"]):
-            raise MedssmError(divergence(step + 1))
-        self.fabric.backward(losses["loss"])
+        if number == 0:
+            self.optimizer.zero_grad()
+        average = self.average.module if self.average else None
+        moment = Moment(step // self.loader.steps_per_epoch, average, self.fabric.autocast())
+        is_last = number == self.loader.passes - 1
+        with self.fabric.no_backward_sync(self.model, enabled=not is_last):
+            losses: dict[str, Tensor] = self.task.losses(self.model, self.fabric.to_device(batch), moment)
+            if not torch.isfinite(losses["loss"]):
+                raise MedssmError(divergence(step + 1))
+            self.fabric.backward(losses["loss"] / self.loader.passes)
         return {name: value.item() for name, value in losses.items()}
 
     def clip_gradient(self) -> None:
@@ -215,48 +264,52 @@ class _Loop:
 
     def validate(self) -> None:
         """Scores the weights and keeps them if they are the best; given up, to be taken again, if a stop comes."""
-        results = self.validation_results()
-        if self.stop_signal():
-            return
-        scores = self.task.summarise(results)
-        self.progress.validated = self.progress.step
-        score = scores[self.task.score]
-        self.journal.record(self.progress.step, scores)
-        self.journal.show(self.progress.step, self.task.pictures(results))
-        self.journal.bar.update(self.progress.step, **{self.task.score: score})
-        is_best = self.progress.best_score is None or score > self.progress.best_score
+        with evaluation_weights(self.optimizer.optimizer):
+            networks = {name: self.networks[name] for name in validated(self.settings.averaging)}
+            stop, bar = self.stop, self.journal.bar
+            results = validation_results(
+                self.fabric, self.task, self.loader, networks, lambda: bool(stop.signal), bar.describe
+            )
+            if self.stop_signal():
+                return
+            sentence = self.judge(results)
+        if self.progress.best_step == self.progress.step:
+            self.save()
+        self.journal.say(sentence)
+
+    def judge(self, results: dict[str, list[Any]]) -> str:
+        """Records the scores of a validation, writes the weights if they are the best so far, and gives the news."""
+        progress, task = self.progress, self.task
+        scores = {name: task.summarise(items) for name, items in results.items()}
+        flat = {name + key: value for name, values in scores.items() for key, value in values.items()}
+        best = chosen(flat, task.score, self.settings.averaging)
+        score = scores[best][task.score]
+        progress.validated = progress.step
+        self.journal.record(progress.step, flat)
+        self.journal.show(progress.step, task.pictures(results[best]))
+        self.journal.bar.update(progress.step, **{task.score: score})
+        is_best = progress.best_score is None or score > progress.best_score
+        progress.stale = 0 if is_best else progress.stale + 1
         if is_best:
-            self.keep_best(scores)
-        else:
-            self.progress.stale += 1
-        self.journal.say(f"step {self.progress.step}: {self.task.score} {score:.4f}{' (best so far)' * is_best}")
+            progress.best_score, progress.best_step = score, progress.step
+            if self.fabric.is_global_zero:
+                task.save_weights(self.networks[best], self.folder.best, scores[best])
+        figures = ", ".join(f"{name}{task.score} {values[task.score]:.4f}" for name, values in scores.items())
+        return f"step {progress.step}: {figures}{' (best so far)' * is_best}{self.speed()}"
 
-    def validation_results(self) -> list[Any]:
-        """The results of all items in order, each process taking its share; incomplete if a stop came."""
-        model = self.model.module.eval()
-        mine: dict[int, Any] = {}
-        with torch.no_grad(), self.fabric.autocast():
-            for index in range(self.fabric.global_rank, self.task.validation_size, self.fabric.world_size):
-                if self.stop.signal:
-                    break
-                self.journal.bar.describe(f"validating {index + 1}/{self.task.validation_size}")
-                mine[index] = self.task.validate(model, index)
-        self.journal.bar.describe("training")
-        return [result for _, result in sorted(_gathered(mine).items())]
-
-    def keep_best(self, scores: dict[str, float]) -> None:
-        """Writes the weights as the best ones, and the state of the run that made them."""
-        progress = self.progress
-        progress.best_score, progress.best_step, progress.stale = scores[self.task.score], progress.step, 0
-        if self.fabric.is_global_zero:
-            self.task.save_weights(self.model.module, self.folder.best, scores)
-        self.save()
+    def speed(self) -> str:
+        """The samples per second since the last time, in words, and for TensorBoard."""
+        rate, unit = self.throughput.take(), self.task.unit
+        if unit is None or math.isnan(rate):
+            return ""
+        self.journal.chart(self.progress.step, {f"{unit}_per_second": rate})
+        return f", {rate:.1f} {unit}/s"
 
     def save(self) -> None:
         """Writes last.ckpt."""
         if self.fabric.is_global_zero:
             model, precision = self.model.module, self.fabric.strategy.precision
-            save_checkpoint(self.folder.last, model, self.optimizer, precision, self.progress)
+            save_checkpoint(self.folder.last, model, self.optimizer, precision, self.progress, self.networks[AVERAGE])
         self.saved_at = time.monotonic()
 
     def stop_signal(self) -> Signals | None:
@@ -270,9 +323,10 @@ class _Loop:
         """The time of a step on this machine, from a few that leave the weights and buffers as they were."""
         before = {name: value.clone() for name, value in self.model.module.state_dict().items()}
         ends = []
-        for step, batch in self.loader.batches(0, WARM_STEPS + TIMED_STEPS):
-            self.backward(step, batch)
-            ends.append(time.monotonic())
+        for step, number, batch in self.loader.batches(0, WARM_STEPS + TIMED_STEPS):
+            self.backward(step, number, batch)
+            if number == self.loader.passes - 1:
+                ends.append(time.monotonic())
         self.model.module.load_state_dict(before)
         seconds = [end - begin for begin, end in pairwise(ends[WARM_STEPS - 1 :])]
         return self.fabric.broadcast(statistics.median(seconds))
@@ -292,30 +346,3 @@ class _Loop:
             return f"continue with --resume --out {self.folder.path}"
         best = self.progress
         return f"best {self.task.score} {best.best_score:.4f} at step {best.best_step}, weights in {self.folder.best}"
-
-
-def _loader(fabric: Fabric, task: Task, settings: TrainingSettings) -> Loader:
-    run = settings.run
-    loader = Loader(task, run.seed, run.batch_size, fabric.global_rank, fabric.world_size, run.loader_threads)
-    if loader.steps_per_epoch == 0:
-        raise UsageError(
-            f"run.batch_size: {run.batch_size} samples on {fabric.world_size} devices are more than the "
-            f"{task.training_size} training samples; lower it"
-        )
-    return loader
-
-
-def _optimizer(task: Task, model: torch.nn.Module, settings: TrainingSettings) -> torch.optim.AdamW:
-    optimizer = settings.optimizer
-    groups = [{"rate": 1.0, **group} for group in task.parameter_groups(model)]
-    return torch.optim.AdamW(
-        groups, lr=optimizer.learning_rate, betas=optimizer.betas, weight_decay=optimizer.weight_decay
-    )
-
-
-def _gathered(mine: dict[int, Any]) -> dict[int, Any]:
-    if not torch.distributed.is_initialized():
-        return mine
-    shares: list[dict[int, Any]] = [{}] * torch.distributed.get_world_size()
-    torch.distributed.all_gather_object(shares, mine)
-    return {index: result for share in shares for index, result in share.items()}

@@ -7,9 +7,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 
 class TrainingBar:
-    """Steps done with loss, score, rate and time left."""
+    """Steps done with loss, score, rate and time left.
 
-    def __init__(self, step: int, total: int, is_silent: bool = False) -> None:
+    Args:
+        samples: of a step, and unit: what they are called; None shows the rate of steps alone.
+    """
+
+    def __init__(
+        self, step: int, total: int, is_silent: bool = False, samples: int = 1, unit: str | None = None
+    ) -> None:
         self._console = Console(quiet=is_silent)
         self._progress = Progress(
             TextColumn("{task.description}"),
@@ -22,6 +28,7 @@ class TrainingBar:
             transient=True,
         )
         self._figures: dict[str, str] = {}
+        self._samples, self._unit = samples, unit
         self._task = self._progress.add_task("training", total=total, completed=step, figures="")
 
     def __enter__(self) -> "TrainingBar":
@@ -38,6 +45,8 @@ class TrainingBar:
         self._figures |= {name: f"{name} {value:.3f}" for name, value in figures.items()}
         speed = self._progress.tasks[0].speed
         rate = [f"{speed:.2f} steps/s"] if speed else []
+        if speed and self._unit:
+            rate.append(f"{speed * self._samples:.0f} {self._unit}/s")
         self._progress.update(self._task, completed=step, figures="  ".join([*self._figures.values(), *rate]))
 
     def describe(self, doing: str) -> None:

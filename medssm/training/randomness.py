@@ -1,6 +1,7 @@
 """Every random number of a run is a function of (seed, purpose, step), so resuming needs no generator state."""
 
 from enum import IntEnum
+from functools import lru_cache
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ class Purpose(IntEnum):
     ORDER = 1
     SAMPLE = 2
     FORWARD = 3
+    BATCH = 4
 
 
 def generator(seed: int, purpose: Purpose, *place: int) -> np.random.Generator:
@@ -28,8 +30,13 @@ def seed_torch(seed: int, purpose: Purpose, *place: int) -> None:
 def samples_of_step(seed: int, step: int, size: int, batch: int) -> np.ndarray:
     """Indices (batch,) of the samples of a step: each epoch is one permutation of range(size), its rest left out."""
     epoch, position = divmod(step, size // batch)
-    order = generator(seed, Purpose.ORDER, epoch).permutation(size)
-    return order[position * batch : (position + 1) * batch]
+    return _order(seed, epoch, size)[position * batch : (position + 1) * batch]
+
+
+@lru_cache(maxsize=2)
+def _order(seed: int, epoch: int, size: int) -> np.ndarray:
+    """The permutation of an epoch, kept as that of a million images takes as long as reading one of them."""
+    return generator(seed, Purpose.ORDER, epoch).permutation(size)
 
 
 def _sequence(seed: int, purpose: Purpose, *place: int) -> np.random.SeedSequence:

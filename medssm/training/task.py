@@ -1,6 +1,8 @@
 """What a recipe hands to the loop: a model, samples, losses and scores. The loop knows nothing else of the subject."""
 
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,25 +11,8 @@ from torch import Tensor, nn
 from torch.utils.data import default_collate
 
 
-class Task(ABC):
-    """One training problem.
-
-    Attributes:
-        score: the key of `summarise` by which the best weights are chosen; higher is better.
-        loss_names: the keys of `losses`, "loss" among them; the columns of the metrics file.
-        score_names: the keys of `summarise`, likewise.
-    """
-
-    score: str
-    loss_names: tuple[str, ...] = ("loss",)
-    score_names: tuple[str, ...]
-
-    def prepare(self) -> None:  # noqa: B027 (having nothing to prepare is fine)
-        """What is done once before anything else, such as filling a cache; on each machine one process goes first."""
-
-    @abstractmethod
-    def build_model(self) -> nn.Module:
-        """The untrained network; called once, with torch's generator seeded."""
+class Source(ABC):
+    """Where samples come from. The loader's threads or processes call it; for processes it must be picklable."""
 
     @property
     @abstractmethod
@@ -36,19 +21,70 @@ class Task(ABC):
 
     @abstractmethod
     def sample(self, index: int, random: np.random.Generator) -> Any:
-        """One training sample; everything random in it comes from `random`. Called from threads."""
+        """One training sample; everything random in it comes from `random`."""
 
-    @abstractmethod
-    def losses(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
-        """The scalars of one step; "loss" is the one that is minimised."""
+    def collate(self, samples: list[Any], random: np.random.Generator) -> Any:
+        """A batch from samples; everything random in it comes from `random`."""
+        return default_collate(samples)
 
     @property
     @abstractmethod
     def validation_size(self) -> int:
         """The number of items that a validation goes through."""
 
+    def validation_item(self, index: int) -> Any:
+        """What `Task.validate` takes of an item; its index by default."""
+        return index
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Where in the run a loss is taken.
+
+    Attributes:
+        epoch: from 0.
+        average: the moving average of the network in evaluation mode, None where the recipe keeps none.
+        autocast: the run's precision, for networks other than the one that is trained.
+    """
+
+    epoch: int = 0
+    average: nn.Module | None = None
+    autocast: AbstractContextManager[Any] = field(default_factory=nullcontext)
+
+
+class Task(Source):
+    """One training problem.
+
+    Attributes:
+        score: the key of `summarise` by which the best weights are chosen; higher is better.
+        loss_names: the keys of `losses`, "loss" among them; the columns of the metrics file.
+        score_names: the keys of `summarise`, likewise.
+        unit: what the samples are called where their rate is shown; None shows steps alone.
+    """
+
+    score: str
+    loss_names: tuple[str, ...] = ("loss",)
+    score_names: tuple[str, ...]
+    unit: str | None = None
+
+    @property
+    def source(self) -> Source:
+        """The part of the task that the loader needs."""
+        return self
+
+    def prepare(self) -> None:
+        """What is done once before anything else, such as filling a cache; on each machine one process goes first."""
+
     @abstractmethod
-    def validate(self, model: nn.Module, index: int) -> Any:
+    def build_model(self) -> nn.Module:
+        """The untrained network; called once, with torch's generator seeded."""
+
+    @abstractmethod
+    def losses(self, model: nn.Module, batch: Any, moment: Moment) -> dict[str, Tensor]:
+        """The scalars of one pass; "loss" is the one that is minimised."""
+
+    @abstractmethod
+    def validate(self, model: nn.Module, item: Any) -> Any:
         """The picklable result of one validation item; the model is in evaluation mode, without gradients."""
 
     @abstractmethod
@@ -58,14 +94,6 @@ class Task(ABC):
     @abstractmethod
     def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
         """Writes the weights with all that is needed to use them later."""
-
-    def collate(self, samples: list[Any]) -> Any:
-        """A batch from samples."""
-        return default_collate(samples)
-
-    def parameter_groups(self, model: nn.Module) -> list[dict[str, Any]]:
-        """The optimiser's groups; a group's `rate` scales its learning rate, other keys are AdamW's."""
-        return [{"params": [parameter for parameter in model.parameters() if parameter.requires_grad]}]
 
     def pictures(self, results: list[Any]) -> dict[str, np.ndarray]:
         """Pictures of a validation by name, (H, W, 3) uint8."""

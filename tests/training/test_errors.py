@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from medssm.errors import DataError, MedssmError, UsageError
+from medssm.training import Moment
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_run import Sine, train
@@ -25,9 +26,9 @@ class Diverging(Sine):
 
     calls = 0
 
-    def losses(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: Any, moment: Moment) -> dict[str, Tensor]:
         self.calls += 1
-        losses = super().losses(model, batch)
+        losses = super().losses(model, batch, moment)
         return losses if self.calls < 7 else {"loss": losses["loss"] * torch.nan, "absolute": losses["absolute"]}
 
 
@@ -72,10 +73,10 @@ def test_a_sample_that_cannot_be_read_ends_the_run_with_its_state_saved(tmp_path
 @pytest.mark.parametrize("name", ["metrics.csv", "train.log"])
 def test_a_full_disk_leaves_the_last_checkpoint_whole(name: str, tmp_path: Path) -> None:
     class Filling(Sine):
-        def validate(self, model: nn.Module, index: int) -> float:
+        def validate(self, model: nn.Module, item: int) -> float:
             (tmp_path / "run" / name).unlink(missing_ok=True)
             (tmp_path / "run" / name).symlink_to("/dev/full")
-            return super().validate(model, index)
+            return super().validate(model, item)
 
     with pytest.raises(MedssmError, match="the disk is full at step 15; the last checkpoint is whole"):
         train(tmp_path / "run", Filling())
@@ -89,9 +90,9 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_previous_one(tmp_
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     class NoRoom(Sine):
-        def validate(self, model: nn.Module, index: int) -> float:
+        def validate(self, model: nn.Module, item: int) -> float:
             resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
-            return super().validate(model, index)
+            return super().validate(model, item)
 
     try:
         with pytest.raises(MedssmError, match="the disk is full at step 15"):

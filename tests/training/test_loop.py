@@ -46,8 +46,8 @@ def test_processes_share_the_samples_of_a_step() -> None:
 def test_batches_come_in_order_however_many_threads_prepare_them(start: int, stop: int, threads: int) -> None:
     loader = Loader(Sine(), seed=0, batch_size=2, threads=threads)
     batches = list(loader.batches(start, stop))
-    assert [step for step, _ in batches] == list(range(start, stop))
-    assert all(torch.equal(x, loader.batch(step)[0]) for step, (x, _) in batches)
+    assert [step for step, _, _ in batches] == list(range(start, stop))
+    assert all(torch.equal(x, loader.batch(step)[0]) for step, _, (x, _) in batches)
 
 
 def test_two_processes_train_the_weights_of_one_with_the_doubled_batch(tmp_path: Path) -> None:

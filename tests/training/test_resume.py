@@ -72,9 +72,9 @@ def test_a_killed_and_resumed_run_is_the_same_bit_for_bit(number: int, uninterru
 
 def test_a_stop_during_validation_takes_that_validation_again(tmp_path: Path, uninterrupted: Path) -> None:
     class Stopped(Sine):
-        def validate(self, model: torch.nn.Module, index: int) -> float:
+        def validate(self, model: torch.nn.Module, item: int) -> float:
             signal.raise_signal(signal.SIGTERM)
-            return super().validate(model, index)
+            return super().validate(model, item)
 
     outcome = train(tmp_path / "run", Stopped(), steps=STEPS)
     assert outcome.signal is signal.SIGTERM
@@ -85,7 +85,7 @@ def test_a_stop_during_validation_takes_that_validation_again(tmp_path: Path, un
 
 def test_a_second_signal_is_not_held_back(tmp_path: Path) -> None:
     class Impatient(Sine):
-        def losses(self, model: torch.nn.Module, batch: object) -> dict[str, torch.Tensor]:
+        def losses(self, model: torch.nn.Module, batch: object, moment: object) -> dict[str, torch.Tensor]:
             signal.raise_signal(signal.SIGINT)
             signal.raise_signal(signal.SIGINT)
             raise AssertionError("the second Ctrl-C should have ended the run")

@@ -18,13 +18,11 @@ STEPS_PER_EPOCH = 24
 def test_the_published_schedule_has_the_published_rates(epoch: int, rate: float) -> None:
     schedule = WarmupCosine(warmup_epochs=50, epochs=5000)
     for step in (epoch * STEPS_PER_EPOCH, (epoch + 1) * STEPS_PER_EPOCH - 1):
-        assert 1e-4 * schedule.factor(step, STEPS_PER_EPOCH, 7) == pytest.approx(
-            rate, rel=1e-2 if epoch == 4999 else 1e-4
-        )
+        assert schedule.rate(1e-4, step, STEPS_PER_EPOCH, 7) == pytest.approx(rate, rel=1e-2 if epoch == 4999 else 1e-4)
 
 
 def test_one_cycle_rises_over_a_tenth_and_falls_to_zero() -> None:
-    factors = [OneCycle().factor(step, 1, 1000) for step in range(1000)]
+    factors = [OneCycle().rate(1.0, step, 1, 1000) for step in range(1000)]
     assert factors[:100] == pytest.approx([(step + 1) / 100 for step in range(100)])
     assert factors[100] == 1
     assert factors[550] == pytest.approx(0.5)
@@ -34,7 +32,7 @@ def test_one_cycle_rises_over_a_tenth_and_falls_to_zero() -> None:
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
 def test_one_cycle_is_defined_for_very_short_runs(steps: int) -> None:
-    assert all(0 < OneCycle().factor(step, 1, steps) <= 1 for step in range(steps))
+    assert all(0 < OneCycle().rate(1.0, step, 1, steps) <= 1 for step in range(steps))
 
 
 def settings(schedule: str, **run: float) -> TrainingSettings:

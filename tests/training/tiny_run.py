@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from medssm.training import Outcome, Task, TrainingSettings, fit
+from medssm.training import Moment, Outcome, Task, TrainingSettings, fit
 
 
 class Sine(Task):
@@ -31,13 +31,13 @@ class Sine(Task):
         x = torch.from_numpy(index + random.uniform(size=(4, 1))).float() / 2
         return x, x.sin()
 
-    def losses(self, model: nn.Module, batch: Any) -> dict[str, Tensor]:
+    def losses(self, model: nn.Module, batch: Any, moment: Moment) -> dict[str, Tensor]:
         x, y = batch
         error = model(x) - y
         return {"loss": error.square().mean(), "absolute": error.abs().mean().detach()}
 
-    def validate(self, model: nn.Module, index: int) -> float:
-        x = torch.linspace(index, index + 1, 10)[:, None]
+    def validate(self, model: nn.Module, item: int) -> float:
+        x = torch.linspace(item, item + 1, 10)[:, None]
         return float((model(x) - x.sin()).square().mean())
 
     def summarise(self, results: list[float]) -> dict[str, float]:
