@@ -1,0 +1,360 @@
+"""MambaVision: a hybrid Mamba-Transformer vision backbone.
+
+Hatamizadeh & Kautz, CVPR 2025, arXiv:2407.08083. Two convolutional stages, then two that mix tokens inside windows: the
+first half of their blocks by a selective scan beside a branch without one, the second half by attention.
+Weights: huggingface.co/nvidia (CC-BY-NC-SA-4.0, not for commercial use).
+Maps are (B, C, H, W), tokens (B, N, d_model), row by row.
+"""
+
+import math
+from dataclasses import dataclass, replace
+from functools import partial
+
+import torch
+from timm.layers import Attention, DropPath, LayerNorm2d, Mlp, trunc_normal_
+from timm.models.swin_transformer import window_partition, window_reverse
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medssm.kernels import causal_conv1d, selective_scan
+from medssm.models.info import ImageInput, ModelInfo, Options, PublishedCost, PublishedResult, PublishedWeights
+from medssm.models.mixer import widened
+from medssm.models.recompute import Recomputing
+
+D_STATE = 8
+D_CONV = 3
+MLP_RATIO = 4
+STEM_EPS = 1e-4  # of the stem's batch norms; all other norms have 1e-5
+STRIDES = (4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What differs between the variants.
+
+    Attributes:
+        dim: width of the first stage; it doubles from stage to stage. stem_width: channels inside the stem.
+        depths: blocks of the four stages. num_heads: of the attention in stages 3 and 4.
+        drop_path_rate: the largest rate of stochastic depth.
+        layer_scale: start of the learned factors on the branches of stages 3 and 4, None for none.
+        image_size: side of the images whose maps are one window in stages 3 and 4.
+    """
+
+    dim: int
+    stem_width: int
+    depths: tuple[int, int, int, int]
+    num_heads: tuple[int, int]
+    drop_path_rate: float
+    layer_scale: float | None = None
+    image_size: int = 224
+
+
+class Stem(nn.Module):
+    """Image to the map of stride 4."""
+
+    def __init__(self, in_channels: int, width: int, dim: int) -> None:
+        super().__init__()
+        self.conv_down = nn.Sequential(
+            nn.Conv2d(in_channels, width, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(width, eps=STEM_EPS),
+            nn.ReLU(),
+            nn.Conv2d(width, dim, 3, stride=2, padding=1, bias=False),
+            nn.BatchNorm2d(dim, eps=STEM_EPS),
+            nn.ReLU(),
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.conv_down(image)
+
+
+class Downsample(nn.Module):
+    """Half the size, rounded up, and twice the channels."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.reduction = nn.Sequential(nn.Conv2d(dim, 2 * dim, 3, stride=2, padding=1, bias=False))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.reduction(x)
+
+
+class ConvBlock(nn.Module):
+    """Residual block of two convolutions."""
+
+    def __init__(self, dim: int, drop_path_rate: float) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(dim, dim, 3, padding=1)
+        self.norm1 = nn.BatchNorm2d(dim)
+        self.conv2 = nn.Conv2d(dim, dim, 3, padding=1)
+        self.norm2 = nn.BatchNorm2d(dim)
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        branch = functional.gelu(self.norm1(self.conv1(x)), approximate="tanh")
+        return x + self.drop_path(self.norm2(self.conv2(branch)))
+
+
+class Mixer(nn.Module):
+    """Tokens mixed by two branches of half the width: a selective scan in one direction, and no scan at all."""
+
+    def __init__(self, d_model: int) -> None:
+        super().__init__()
+        d_inner = d_model // 2
+        self.dt_rank = math.ceil(d_model / 16)
+        self.A_log = nn.Parameter(torch.arange(1, D_STATE + 1).float().log().repeat(d_inner, 1))
+        self.D = nn.Parameter(torch.ones(d_inner))
+        self.in_proj = nn.Linear(d_model, d_model, bias=False)
+        self.x_proj = nn.Linear(d_inner, self.dt_rank + 2 * D_STATE, bias=False)
+        self.dt_proj = nn.Linear(self.dt_rank, d_inner)
+        self.out_proj = nn.Linear(d_model, d_model, bias=False)
+        self.conv1d_x = nn.Conv1d(d_inner, d_inner, D_CONV, groups=d_inner, bias=False)
+        self.conv1d_z = nn.Conv1d(d_inner, d_inner, D_CONV, groups=d_inner, bias=False)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """Mixed tokens, (B, N, d_model).
+
+        The kernels take (batch, dim, length); transposed views give them channels-last memory without a copy. float16,
+        whose range the states exceed, is widened.
+        """
+        x, z = self._convolved(widened(self.in_proj(tokens))).chunk(2, dim=1)  # (B, d_model / 2, N)
+        low_rank, B, C = self.x_proj(x.transpose(1, 2)).split([self.dt_rank, D_STATE, D_STATE], dim=-1)
+        dt = functional.linear(low_rank, self.dt_proj.weight)
+        dt, B, C = (widened(t).transpose(1, 2) for t in (dt, B, C))
+        # The original's dt_proj adds its bias, and its scan adds the bias again.
+        dt_bias = 2 * self.dt_proj.bias
+        y = selective_scan(x, dt, -self.A_log.float().exp(), B, C, self.D, dt_bias=dt_bias, dt_softplus=True)
+        return self.out_proj(torch.cat([y, z], dim=1).transpose(1, 2))
+
+    def _convolved(self, tokens: Tensor) -> Tensor:
+        """Both branches through their convolutions and SiLU, (B, d_model, N).
+
+        The taps lie around the token: a causal convolution of one token more, read one token late.
+        """
+        taps = torch.cat([self.conv1d_x.weight, self.conv1d_z.weight]).squeeze(1)
+        longer = functional.pad(tokens, (0, 0, 0, D_CONV // 2)).transpose(1, 2)
+        return causal_conv1d(longer, taps, activation="silu")[:, :, D_CONV // 2 :]
+
+
+class Block(nn.Module):
+    """Residual block of a token mixer and an MLP, each with its learned factors where the variant has them."""
+
+    gamma_1: nn.Parameter | None
+    gamma_2: nn.Parameter | None
+
+    def __init__(self, mixer: nn.Module, d_model: int, drop_path_rate: float, layer_scale: float | None) -> None:
+        super().__init__()
+        for name in ("gamma_1", "gamma_2"):
+            start = None if layer_scale is None else nn.Parameter(torch.full((d_model,), layer_scale))
+            self.register_parameter(name, start)
+        self.norm1 = nn.LayerNorm(d_model)
+        self.mixer = mixer
+        self.norm2 = nn.LayerNorm(d_model)
+        self.mlp = Mlp(d_model, MLP_RATIO * d_model)
+        self.drop_path = DropPath(drop_path_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(_scaled(self.mixer(self.norm1(x)), self.gamma_1))
+        return x + self.drop_path(_scaled(self.mlp(self.norm2(x)), self.gamma_2))
+
+
+def _scaled(x: Tensor, factors: Tensor | None) -> Tensor:
+    return x if factors is None else factors * x
+
+
+class Stage(Recomputing):
+    """Blocks on a map of one width: the map after them, and what the next stage takes."""
+
+    def __init__(self, blocks: list[nn.Module], downsample: nn.Module) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(blocks)
+        self.downsample = downsample
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        x = self.run_blocks(x)
+        return x, self.downsample(x)
+
+    def run_blocks(self, x: Tensor) -> Tensor:
+        for block in self.blocks:
+            x = self.run(block, x)
+        return x
+
+
+class WindowedStage(Stage):
+    """Blocks on the tokens of each window; the windows exchange nothing.
+
+    A map that is no multiple of the window is padded with zeros at its right and bottom. There is no mask: the blocks
+    treat padding as tokens like others, as the original does.
+    """
+
+    def __init__(self, blocks: list[nn.Module], downsample: nn.Module, window: int) -> None:
+        super().__init__(blocks, downsample)
+        self.window = window
+
+    def run_blocks(self, x: Tensor) -> Tensor:
+        height, width = x.shape[2:]
+        padding = (0, 0, 0, -width % self.window, 0, -height % self.window)
+        x = functional.pad(x.permute(0, 2, 3, 1), padding)
+        padded_height, padded_width = x.shape[1:3]
+        window = (self.window, self.window)
+        x = super().run_blocks(window_partition(x, window).flatten(1, 2))  # (B * windows, window^2, C)
+        x = window_reverse(x, window, padded_height, padded_width)
+        return x[:, :height, :width].permute(0, 3, 1, 2)
+
+
+class MambaVision(Recomputing):
+    """Image (B, C, H, W) of any size to logits, or to the pyramid that a detector or a segmenter takes.
+
+    The pyramid of `features_only` is the backbone's that the authors published for dense prediction: the map of every
+    stage through a norm of its own. Weights of a classifier have no such norms, they start afresh then; the maps
+    without them are those of `forward_features`, of either network.
+    """
+
+    strides = STRIDES
+
+    def __init__(
+        self,
+        config: Config,
+        in_channels: int,
+        num_classes: int,
+        dropout_rate: float,
+        drop_path_rate: float,
+        features_only: bool,
+    ) -> None:
+        super().__init__()
+        self.channels = tuple(config.dim * 2**stage for stage in range(4))
+        self.features_only = features_only
+        self.patch_embed = Stem(in_channels, config.stem_width, config.dim)
+        # Over all blocks of all stages; on the CPU even where the network is laid out without memory.
+        rates = torch.linspace(0, drop_path_rate, sum(config.depths), device="cpu").split(config.depths)
+        self.levels = nn.ModuleList(
+            _stage(config, stage, dim, rates[stage].tolist()) for stage, dim in enumerate(self.channels)
+        )
+        if features_only:
+            for stage, dim in enumerate(self.channels):
+                self.add_module(f"outnorm{stage}", LayerNorm2d(dim, eps=1e-5))
+        else:
+            self.norm = nn.BatchNorm2d(self.channels[-1])
+            self.dropout = nn.Dropout(dropout_rate)
+            self.head = nn.Linear(self.channels[-1], num_classes)
+        self.apply(_initialise)
+
+    def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        maps = self.forward_features(image)
+        if self.features_only:
+            return [self.get_submodule(f"outnorm{stage}")(x) for stage, x in enumerate(maps)]
+        pooled = self.norm(maps[-1]).mean((2, 3))
+        return self.head(self.dropout(pooled))
+
+    def forward_features(self, image: Tensor) -> list[Tensor]:
+        """The map of every stage before its downsampling, (B, C, ceil(H / stride), ceil(W / stride))."""
+        x = self.patch_embed(image)
+        maps = []
+        for level in self.levels:
+            feature_map, x = level(x)
+            maps.append(feature_map)
+        return maps
+
+
+def _stage(config: Config, stage: int, dim: int, drop_path_rates: list[float]) -> Stage:
+    downsample = Downsample(dim) if stage < 3 else nn.Identity()
+    if stage < 2:
+        return Stage([ConvBlock(dim, rate) for rate in drop_path_rates], downsample)
+    depth, num_heads = len(drop_path_rates), config.num_heads[stage - 2]
+    blocks: list[nn.Module] = []
+    for number, rate in enumerate(drop_path_rates):
+        scans = number < math.ceil(depth / 2)
+        mixer = Mixer(dim) if scans else Attention(dim, num_heads, qkv_bias=True)
+        blocks.append(Block(mixer, dim, rate, config.layer_scale))
+    return WindowedStage(blocks, downsample, window=math.ceil(config.image_size / STRIDES[stage]))
+
+
+def _initialise(module: nn.Module) -> None:
+    """The projection to the step sizes is drawn like every other one: the original's initialiser runs over it too."""
+    if isinstance(module, nn.Linear):
+        trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def build(config: Config, options: Options) -> MambaVision:
+    """The network of a variant."""
+    if options.input_size is not None:
+        config = replace(config, image_size=max(options.input_size))
+    rate = config.drop_path_rate if options.drop_path_rate is None else options.drop_path_rate
+    return MambaVision(
+        config, options.in_channels, options.num_classes, options.dropout_rate or 0.0, rate, options.features_only
+    )
+
+
+_PAPER = "Hatamizadeh & Kautz 2024, arXiv:2407.08083"
+_TABLE = "the authors' table at github.com/NVlabs/MambaVision, for arXiv:2407.08083"
+_COUNT = (
+    "by ptflops, without the scan and the products of attention; some of the table are cut where others are rounded"
+)
+_WHOLE = ImageInput(crop_pct=1.0)
+_SQUASHED = ImageInput(crop_pct=0.93, crop_mode="squash")
+
+
+def _info(
+    size: str,
+    config: Config,
+    accuracy: tuple[float, float],
+    cost: tuple[float, float],
+    file: str,
+    image: ImageInput = _WHOLE,
+) -> ModelInfo:
+    """The entry of a variant.
+
+    Args:
+        size: the end of its name on Hugging Face. Those from ImageNet-21K are in no paper.
+        accuracy: top-1 and top-5 in percent. cost: parameters in millions and multiply-adds in 10^9.
+        file: name of the weights.
+    """
+    from_21k = size.endswith("-21K")
+    source = _TABLE if from_21k else _PAPER
+    title = f"MambaVision-{size}"
+    hub_name = title if from_21k else f"{title}-1K"
+    package_name = f"mamba_vision_{size.replace('-21K', '_21k').replace('-', '_')}"
+    return ModelInfo(
+        name=f"mambavision-{size.lower()}",
+        title=title,
+        system="MambaVision",
+        task="classification",
+        input_size=(config.image_size, config.image_size),
+        patch_size=(1, 1),
+        input=image,
+        in_channels=3,
+        num_classes=1000,
+        stem_entry="patch_embed.conv_down.0.weight",
+        head_entry="head.bias",
+        build=partial(build, config),
+        result=PublishedResult("top-1", accuracy[0], "ImageNet-1K validation", source, f"top-5 {accuracy[1]}"),
+        cost=PublishedCost(*cost, source, remark=_COUNT),
+        weights=PublishedWeights("CC-BY-NC-SA-4.0", f"{file}.pth.tar", repository=f"nvidia/{hub_name}"),
+        aliases=(package_name, title) if from_21k else (package_name, title, hub_name),
+    )
+
+
+_T = Config(80, 32, (1, 3, 8, 4), (8, 16), 0.2)
+_T2 = Config(80, 32, (1, 3, 11, 4), (8, 16), 0.2)
+_S = Config(96, 64, (3, 3, 7, 5), (8, 16), 0.2)
+_B = Config(128, 64, (3, 3, 10, 5), (8, 16), 0.3, layer_scale=1e-5)
+_L = Config(196, 64, (3, 3, 10, 5), (16, 32), 0.3, layer_scale=1e-5)
+_L2 = Config(196, 64, (3, 3, 12, 5), (16, 32), 0.3, layer_scale=1e-5)
+_L2_512 = replace(_L2, image_size=512)
+_L3_256 = Config(256, 64, (3, 3, 20, 10), (16, 32), 0.5, layer_scale=1e-5, image_size=256)
+_L3_512 = replace(_L3_256, image_size=512)
+
+MODELS = (
+    _info("T", _T, (82.3, 96.2), (31.8, 4.4), "mambavision_tiny_1k"),
+    _info("T2", _T2, (82.7, 96.3), (35.1, 5.1), "mambavision_tiny2_1k", ImageInput(crop_pct=0.98)),
+    _info("S", _S, (83.3, 96.5), (50.1, 7.5), "mambavision_small_1k", ImageInput(crop_pct=0.93)),
+    _info("B", _B, (84.2, 96.9), (97.7, 15.0), "mambavision_base_1k"),
+    _info("L", _L, (85.0, 97.1), (227.9, 34.9), "mambavision_large_1k"),
+    _info("L2", _L2, (85.3, 97.2), (241.5, 37.5), "mambavision_large2_1k"),
+    _info("B-21K", _B, (84.9, 97.5), (97.7, 15.0), "mambavision_base_21k"),
+    _info("L-21K", _L, (86.1, 97.9), (227.9, 34.9), "mambavision_large_21k"),
+    _info("L2-512-21K", _L2_512, (87.3, 98.4), (241.5, 196.3), "mambavision_L2_21k_240m_512", _SQUASHED),
+    _info("L3-256-21K", _L3_256, (87.3, 98.3), (739.6, 122.3), "mambavision_L3_21k_740m_256"),
+    _info("L3-512-21K", _L3_512, (88.1, 98.6), (739.6, 489.1), "mambavision_L3_21k_740m_512", _SQUASHED),
+)
