@@ -41,10 +41,10 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
         "model",
         "what",
         "task",
-        "window",
-        caption="parameters and FLOPs (two a multiply-add) are counted for one window; `medssm models NAME` shows more",
+        "input",
+        caption="parameters and multiply-adds are counted for one input; `medssm models NAME` shows more",
     )
-    for column in ("parameters", "FLOPs", "published", "licence of the weights"):
+    for column in ("parameters", "multiply-adds", "published", "licence of the weights"):
         table.add_column(column, justify="left" if column.startswith("licence") else "right")
     for info in infos:
         table.add_row(
@@ -53,8 +53,8 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
             info.task,
             _by(info.input_size),
             f"{count_parameters(info.name) / 1e6:.2f} M",
-            f"{2 * model_cost(info.name).multiply_adds / 1e9:.2f} G",
-            f"{info.result.metric} {info.result.value}" if info.result else "ours, none",
+            f"{model_cost(info.name).multiply_adds / 1e9:.2f} G",
+            "ours, none" if info.is_ours else f"{info.result.metric} {info.result.value}" if info.result else "none",
             info.weights.licence if info.weights else "",
         )
     return table
@@ -69,36 +69,68 @@ def _model_table(info: "ModelInfo") -> "Table":
     table = Table(title=info.name, show_header=False)
     rows = {
         "what": f"{info.title} ({info.system}, {info.task})",
+        "also called": ", ".join(info.aliases),
         "made by": "this project; nothing was published for it" if info.is_ours else "the authors of the paper",
-        "input": f"{info.in_channels} channel, {_by(info.input_size)} voxels of {_by(info.spacing)} mm (x, y, z); "
-        f"other sizes in multiples of {_by(info.patch_size)}",
-        "output": f"{info.num_classes} classes with the background",
-        "parameters": f"{count_parameters(info.name):,}",
-        **_cost_rows(model_cost(info.name)),
+        "input": _input(info),
+        "output": f"{info.num_classes} classes" + (" with the background" if info.task == "segmentation" else ""),
+        "parameters": f"{count_parameters(info.name):,}" + _beside(info.cost and f"{info.cost.parameters:g} M"),
+        **_cost_rows(info, model_cost(info.name)),
         **_published_rows(info),
     }
-    for row in rows.items():
-        table.add_row(*row)
+    for name, text in rows.items():
+        if text:
+            table.add_row(name, text)
     return table
 
 
-def _cost_rows(cost: "Cost") -> dict[str, str]:
-    parts = ", ".join(f"{part} {multiply_adds / 1e9:.2f}" for part, multiply_adds in cost.parts.items())
-    return {
-        "FLOPs": f"{2 * cost.multiply_adds / 1e9:.2f} G for one window",
-        "multiply-adds": f"{cost.multiply_adds / 1e9:.2f} G ({parts})",
-        "state updates": f"{cost.state_updates / 1e9:.3f} G in the scans, not counted above",
+def _input(info: "ModelInfo") -> str:
+    from medssm.models.info import VolumeInput
+
+    size = _by(info.input_size)
+    if isinstance(info.input, VolumeInput):
+        return (
+            f"{info.in_channels} channel, {size} voxels of {_by(info.input.spacing)} mm (x, y, z); "
+            f"other sizes in multiples of {_by(info.patch_size)}"
+        )
+    colours = f"RGB with mean {_by(info.input.mean)} and standard deviation {_by(info.input.std)} taken off"
+    if info.task == "video":
+        return f"{size} (frames, pixels); {colours}"
+    return f"{size} pixels or another size; {colours}"
+
+
+def _cost_rows(info: "ModelInfo", cost: "Cost") -> dict[str, str]:
+    from medssm.models.flops import counted_as_published
+
+    parts = ", ".join(f"{part} {n / 1e9:.2f}" for part, n in cost.parts.items() if n)
+    rows = {
+        "multiply-adds": f"{cost.multiply_adds / 1e9:.2f} G for one input ({parts})",
+        "attention": f"{cost.attention / 1e9:.3f} G multiply-adds, not counted above" if cost.attention else "",
+        "state updates": f"{cost.state_updates / 1e9:.4f} G in the scans, not counted above",
+        "FLOPs": f"{2 * cost.multiply_adds / 1e9:.2f} G, two a multiply-add",
     }
+    counted = counted_as_published(info, cost)
+    if info.cost and counted:
+        added = f", with {' and '.join(info.cost.counts)}," if info.cost.counts else ""
+        rows["published"] = (
+            f"{info.cost.multiply_adds:g} G (called FLOPs) in {info.cost.source}; counted in the same way{added} "
+            f"{counted / 1e9:.2f} G"
+        )
+        rows["difference"] = info.cost.remark
+    return rows
+
+
+def _beside(published: str | None) -> str:
+    return f" (published {published})" if published else ""
 
 
 def _published_rows(info: "ModelInfo") -> dict[str, str]:
     rows = {}
     if info.result:
         result = info.result
-        rows["published"] = f"{result.metric} {result.value} on {result.dataset} ({result.source})"
+        rows["accuracy"] = f"{result.metric} {result.value} on {result.dataset} ({result.source})"
         rows["beware"] = result.remark
     if info.weights:
-        rows["weights"] = f"{info.weights.filename} in huggingface.co/{info.weights.repository}"
+        rows["weights"] = info.weights.whereabouts
         rows["licence of them"] = info.weights.licence
     return rows
 

@@ -1,11 +1,11 @@
 """What one input costs: multiply-adds by part of the network, counted on shapes alone.
 
-Convolutions and matrix products are counted, the recurrence of the scans apart. Norms, activations and sums are left
-out, as published tables have it.
+Convolutions and matrix products are counted; the products of attention, the recurrence of the scans and the norms
+apart. Activations and sums are left out, as published tables have it, which call multiply-adds FLOPs.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,7 @@ import torch
 from torch import Size, nn
 from torch.utils.flop_counter import FlopCounterMode
 
+from medssm.models.info import ModelInfo
 from medssm.models.registry import create_model, model_info
 
 
@@ -21,21 +22,25 @@ class Cost:
     """What one input costs.
 
     Attributes:
-        parts: multiply-adds of each top-level part of the network, by its name.
+        parts: multiply-adds of each top-level part of the network, by its name: convolutions and linear layers.
+        attention: multiply-adds of the products of queries, keys and values.
         state_updates: of the scans: one for each token, channel and state.
+        norms: operations as fvcore counts them: 5 for each value that a LayerNorm gives, 2 for a BatchNorm's.
     """
 
     parts: dict[str, int]
+    attention: int
     state_updates: int
+    norms: int
 
     @property
     def multiply_adds(self) -> int:
-        """Of the whole network."""
+        """Of the whole network's convolutions and linear layers."""
         return sum(self.parts.values())
 
 
 def model_cost(name: str, size: Sequence[int] | None = None) -> Cost:
-    """The cost of one input of `size` (D, H, W) voxels, by default the training window; blocks that never run are free.
+    """The cost of one input of `size`, by default the published one; blocks that never run are free.
 
     Raises: UsageError on an unknown name or a size that does not divide into patches.
     """
@@ -43,27 +48,86 @@ def model_cost(name: str, size: Sequence[int] | None = None) -> Cost:
     with torch.device("meta"):
         model = create_model(name).eval()
         image = torch.empty(1, info.in_channels, *(size or info.input_size))
-    return _cost(model, image)
+    return network_cost(model, image)
 
 
-def _cost(model: nn.Module, image: torch.Tensor) -> Cost:
-    scan = torch.ops.medssm.selective_scan
-    formulas = {torch.ops.medssm.causal_conv1d: _causal_conv1d_flops, scan: _state_updates}
-    counter = FlopCounterMode(display=False, custom_mapping=formulas)
+def network_cost(model: nn.Module, image: torch.Tensor) -> Cost:
+    """The cost of any network for one input, both without memory (on the device "meta") or with."""
+    counter = FlopCounterMode(display=False, custom_mapping={**_PRODUCTS, **_SCANS, **_NORMS})
     with torch.no_grad(), counter:
         model(image)
     # The counter names modules by their path from the class of the network, and counts two operations a multiply-add.
     by_module = counter.get_flop_counts()
+    apart = {torch.ops.aten.bmm, *_SCANS, *_NORMS}
     parts = {
-        name: sum(flops for operator, flops in by_module[f"{type(model).__name__}.{name}"].items() if operator != scan)
+        name: sum(
+            operations
+            for operator_counts in _counts_of(by_module, f"{type(model).__name__}.{name}")
+            for operator, operations in operator_counts.items()
+            if operator not in apart
+        )
         for name, _ in model.named_children()
     }
-    return Cost({name: flops // 2 for name, flops in parts.items()}, by_module["Global"][scan])
+    total = by_module["Global"]
+    return Cost(
+        parts={name: operations // 2 for name, operations in parts.items()},
+        attention=total.get(torch.ops.aten.bmm, 0) // 2,
+        state_updates=sum(total.get(scan, 0) for scan in _SCANS),
+        norms=sum(total.get(norm, 0) for norm in _NORMS),
+    )
 
 
-def _causal_conv1d_flops(x: Size, weight: Size, *_: Any, **__: Any) -> int:
+def _counts_of(by_module: Mapping[str, dict[Any, int]], path: str) -> list[dict[Any, int]]:
+    """The counts of a module; of a mere container, which is never called, those of the modules in it."""
+    if path in by_module:
+        return [by_module[path]]
+    return [counts for name, counts in by_module.items() if name.rpartition(".")[0] == path]
+
+
+def counted_as_published(info: ModelInfo, cost: Cost) -> int | None:
+    """Multiply-adds by the rule of the model's authors; None where they state none."""
+    if info.cost is None or info.cost.multiply_adds is None:
+        return None
+    added = {"attention": cost.attention, "norms": cost.norms, "scan": info.cost.scan_steps * cost.state_updates}
+    return cost.multiply_adds + sum(added[what] for what in info.cost.counts)
+
+
+def _causal_conv1d(x: Size, weight: Size, *_: Any, **__: Any) -> int:
     return 2 * math.prod(x) * weight[1]
 
 
-def _state_updates(u: Size, dt: Size, A: Size, *_: Any, **__: Any) -> int:
+def _state_fusion(h: Size, kernels: Size, *_: Any, **__: Any) -> int:
+    return 2 * math.prod(h) * kernels[0] * kernels[2] * kernels[3]
+
+
+def _scan(u: Size, dt: Size, A: Size, *_: Any, **__: Any) -> int:
     return math.prod(u) * A[1]
+
+
+def _wavefront_scan(x: Size, dt_top: Size, dt_left: Size, A_top: Size, *_: Any, **__: Any) -> int:
+    return math.prod(x) * A_top[1]
+
+
+def _layer_norm(x: Size, *_: Any, **__: Any) -> int:
+    return 5 * math.prod(x)
+
+
+def _batch_norm(x: Size, *_: Any, **__: Any) -> int:
+    return 2 * math.prod(x)
+
+
+Formulas = Mapping[Any, Callable[..., int]]
+_PRODUCTS: Formulas = {
+    torch.ops.medssm.causal_conv1d: _causal_conv1d,
+    torch.ops.medssm.state_fusion: _state_fusion,
+}
+_SCANS: Formulas = {
+    torch.ops.medssm.selective_scan: _scan,
+    torch.ops.medssm.state_scan: _scan,
+    torch.ops.medssm.wavefront_scan: _wavefront_scan,
+}
+_NORMS: Formulas = {
+    torch.ops.aten.native_layer_norm: _layer_norm,
+    torch.ops.aten.native_batch_norm: _batch_norm,
+    torch.ops.aten._native_batch_norm_legit_no_training: _batch_norm,
+}

@@ -100,15 +100,16 @@ class PublishedCost:
     Attributes:
         parameters: in millions.
         multiply_adds: in 10^9; tables mostly call them FLOPs. None where nothing was stated.
-        counts: what their counter adds to convolutions and linear layers: "norms" (as fvcore counts them: 5 a value of
-            a LayerNorm, 2 of a BatchNorm) and "scan" (`scan_steps` multiply-adds for each token, channel and state).
+        counts: what their counter adds to convolutions and linear layers: "attention" (its two products), "norms" (as
+            fvcore counts them: 5 a value of a LayerNorm, 2 of a BatchNorm) and "scan" (`scan_steps` multiply-adds for
+            each token, channel and state).
         remark: why ours is another figure, where it is.
     """
 
     parameters: float
     multiply_adds: float | None
     source: str
-    counts: tuple[Literal["norms", "scan"], ...] = ()
+    counts: tuple[Literal["attention", "norms", "scan"], ...] = ()
     scan_steps: int = 0
     remark: str = ""
 
@@ -131,6 +132,13 @@ class PublishedWeights:
     page: str = ""
     size: int | None = None
 
+    @property
+    def whereabouts(self) -> str:
+        """Where to get the file, in words."""
+        if self.repository:
+            return f"{self.filename} in huggingface.co/{self.repository}"
+        return self.url or f"{self.filename} at {self.page}".removeprefix(" at ")
+
 
 @dataclass(frozen=True)
 class ModelInfo:
@@ -151,6 +159,7 @@ class ModelInfo:
             last but one dot, are left out when the number of classes is another one.
         build: the network.
         from_published: published entries to those of the network.
+        inflate: of a network for clips: entries of the network for images that it starts from to a part of its own.
     """
 
     name: str
@@ -166,6 +175,7 @@ class ModelInfo:
     head_entry: str
     build: Callable[[Options], nn.Module]
     from_published: Callable[[Mapping[str, Tensor]], StateDict] = dict
+    inflate: Callable[[Mapping[str, Tensor]], StateDict] | None = None
     is_ours: bool = False
     result: PublishedResult | None = None
     cost: PublishedCost | None = None

@@ -7,17 +7,17 @@ import torch
 from torch import nn
 
 from medssm.errors import UsageError
-from medssm.models import mamband
-from medssm.models.info import ModelInfo, Options
+from medssm.models import group_mamba, mamba2d, mamba_vision, mamband_classification, mamband_segmentation
+from medssm.models.info import ModelInfo, Options, TaskName
 
-_SYSTEMS = (mamband,)
+_SYSTEMS = (mamband_segmentation, mamband_classification, mamba2d, group_mamba, mamba_vision)
 _MODELS: dict[str, ModelInfo] = {info.name: info for system in _SYSTEMS for info in system.MODELS}
 _ALIASES = {alias: info.name for info in _MODELS.values() for alias in info.aliases}
 
 
-def list_models() -> list[str]:
-    """The names that `create_model` takes."""
-    return list(_MODELS)
+def list_models(task: TaskName | None = None) -> list[str]:
+    """The names that `create_model` takes, of one task or of all."""
+    return [info.name for info in _MODELS.values() if task in (None, info.task)]
 
 
 def model_info(name: str) -> ModelInfo:

@@ -25,6 +25,12 @@ def test_the_list_shows_every_model_with_its_published_dice_and_whose_it_is():
     assert "36.09 M" in shown
 
 
+def test_an_image_network_shows_its_cost_beside_the_published_one():
+    shown = run("models", "groupmamba_tiny").stdout
+    for figure in ("groupmamba-t", "23,361,917", "4.65 G", "4.6 G (called FLOPs)", "top-1 83.3", "2407.13772"):
+        assert figure in shown
+
+
 def test_one_model_shows_parameters_cost_input_source_and_licence():
     shown = run("models", "mamband-s").stdout
     for figure in ("36,090,574", "215.82 G", "431.64 G", "96 x 96 x 96", "Dice 83.1", "2402.05892", "no licence file"):

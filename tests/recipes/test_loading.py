@@ -44,7 +44,7 @@ def test_a_section_of_another_kind_takes_the_place_of_the_common_one() -> None:
     assert recipe.data.preprocessing.intensity == (-175, 250)
 
 
-@pytest.mark.parametrize("model", [None, *list_models()])
+@pytest.mark.parametrize("model", [None, *list_models("segmentation")])
 @pytest.mark.parametrize("name", list_recipes())
 def test_every_recipe_is_complete_and_survives_being_written(name: str, model: str | None, tmp_path: Path) -> None:
     recipe = load_recipe(name, model)

@@ -1,0 +1,287 @@
+"""Mamba-ND for images and clips: the encoder of mamband.py under the published classifiers' heads.
+
+Li, Singh & Grover, ECCV 2024, arXiv:2402.05892. Weights: huggingface.co/jacklishufan/Mamba-ND (without a licence file).
+Images are (B, C, H, W), clips (B, C, T, H, W).
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import partial
+from math import isqrt
+
+from torch import Tensor, nn
+
+from medssm.errors import CheckpointError
+from medssm.models.info import (
+    ClipInput,
+    ImageInput,
+    ModelInfo,
+    Options,
+    PublishedResult,
+    PublishedWeights,
+    StateDict,
+)
+from medssm.models.mamband import Config, MambaND, resized_positions
+from medssm.models.recompute import Recomputing
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """What differs between the variants.
+
+    Attributes:
+        drop_path_rate: the largest rate of stochastic depth. head_dropout_rate: of the pooled tokens of a clip.
+    """
+
+    encoder: Config
+    drop_path_rate: float
+    head_dropout_rate: float = 0.0
+
+
+class Classifier(Recomputing):
+    """An encoder whose final tokens are pooled to logits (B, num_classes); the head is the subclass's.
+
+    Args:
+        options: `features_only` leaves the head out and gives the encoder's maps, (B, d_model, *grid).
+
+    Attributes:
+        channels, strides: of the maps, from the finest to the coarsest; strides are those of height and width.
+    """
+
+    def __init__(self, config: ClassifierConfig, options: Options) -> None:
+        super().__init__()
+        encoder = replace(config.encoder, input_size=options.input_size or config.encoder.input_size)
+        if options.dropout_rate is not None:
+            encoder = replace(encoder, dropout_rate=options.dropout_rate)
+        rate = config.drop_path_rate if options.drop_path_rate is None else options.drop_path_rate
+        self.backbone = MambaND(encoder, options.in_channels, rate)
+        self.channels = (encoder.d_model,) * len(encoder.taps)
+        self.strides = tuple(encoder.patch_size[-1] << level for level in range(len(encoder.taps)))
+        self.features_only = options.features_only
+
+    def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        maps = self.forward_features(image)
+        return maps if self.features_only else self.classify(maps[-1].flatten(2).transpose(1, 2))
+
+    def forward_features(self, image: Tensor) -> list[Tensor]:
+        """The maps at `strides`."""
+        return self.backbone(image)
+
+    def classify(self, x: Tensor) -> Tensor:
+        """Logits from the final tokens (B, N, d_model)."""
+        raise NotImplementedError
+
+
+class ImageClassifier(Classifier):
+    """Norm, mean over the tokens and another norm, both with eps 1e-6; the norms count as the backbone's."""
+
+    def __init__(self, config: ClassifierConfig, options: Options) -> None:
+        super().__init__(config, options)
+        if options.features_only:
+            return
+        d_model = config.encoder.d_model
+        self.backbone.add_module("ln1", nn.LayerNorm(d_model, eps=1e-6))
+        self.backbone.add_module("ln2", nn.LayerNorm(d_model, eps=1e-6))
+        linear = nn.Linear(d_model, options.num_classes)
+        nn.init.trunc_normal_(linear.weight, std=2e-5)
+        nn.init.zeros_(linear.bias)
+        self.head = nn.ModuleDict({"fc": linear})
+
+    def classify(self, x: Tensor) -> Tensor:
+        ln1, ln2 = self.backbone.get_submodule("ln1"), self.backbone.get_submodule("ln2")
+        return self.head["fc"](ln2(ln1(x).mean(1)))
+
+
+class ClipClassifier(Classifier):
+    """Mean over all positions, dropout and a linear layer, without a norm."""
+
+    def __init__(self, config: ClassifierConfig, options: Options) -> None:
+        super().__init__(config, options)
+        if options.features_only:
+            return
+        rate = config.head_dropout_rate if options.dropout_rate is None else options.dropout_rate
+        self.dropout = nn.Dropout(rate)
+        linear = nn.Linear(config.encoder.d_model, options.num_classes)
+        nn.init.normal_(linear.weight, std=0.01)
+        nn.init.zeros_(linear.bias)
+        self.cls_head = nn.ModuleDict({"fc_cls": linear})
+
+    def classify(self, x: Tensor) -> Tensor:
+        return self.cls_head["fc_cls"](self.dropout(x.mean(1)))
+
+
+class KineticsClassifier(Classifier):
+    """Mean over all positions, norm and a linear layer."""
+
+    def __init__(self, config: ClassifierConfig, options: Options) -> None:
+        super().__init__(config, options)
+        if options.features_only:
+            return
+        linear = nn.Linear(config.encoder.d_model, options.num_classes)
+        nn.init.trunc_normal_(linear.weight, std=0.02)
+        nn.init.zeros_(linear.bias)
+        self.head = nn.Sequential(nn.LayerNorm(config.encoder.d_model), linear)
+
+    def classify(self, x: Tensor) -> Tensor:
+        return self.head(x.mean(1))
+
+
+def from_published_image(config: Config, state: Mapping[str, Tensor]) -> StateDict:
+    """Published entries, the positions without the token of a class and resized to the published grid.
+
+    As the original's loader does: bicubic, from a square grid.
+    """
+    name = "backbone.pos_embed"
+    kept = dict(state)
+    positions = kept.get(name)
+    if positions is None or positions.ndim != 3:
+        return kept
+    side = isqrt(positions.shape[1])
+    if positions.shape[1] == side * side + 1:
+        positions = positions[:, 1:]
+    if positions.shape[1] == side * side:
+        positions = resized_positions(positions, (side, side), config.grid)
+    return {**kept, name: positions}
+
+
+def from_published_kinetics(state: Mapping[str, Tensor]) -> StateDict:
+    """Published entries, whose encoder has no prefix."""
+    return {name if name.startswith(("head.", "backbone.")) else f"backbone.{name}": t for name, t in state.items()}
+
+
+def inflate(config: Config, state: Mapping[str, Tensor]) -> StateDict:
+    """Entries of a clip's encoder from those of an image's: patches of 16, no merging, positions of one frame.
+
+    Six blocks of the clip's encoder have two pairs that scan within frames; those take the image's blocks in turn. The
+    third pair scans along time: its entries, and the head, are not among those given.
+
+    Raises: CheckpointError if the state dict is of another network.
+    Source: the released code's initialisation; the paper's table calls it training from scratch.
+    """
+    state = {name.removeprefix("backbone."): tensor for name, tensor in state.items()}
+    frames, *grid = config.grid
+    positions, patches = state.get("pos_embed"), state.get("patch_embed.projection.weight")
+    expected = (1, grid[0] * grid[1], config.d_model)
+    time, *sides = config.patch_size
+    if positions is None or patches is None or positions.shape != expected or list(patches.shape[2:]) != sides:
+        raise CheckpointError(
+            f"inflation takes a Mamba-ND image network with patches of {sides[0]}x{sides[1]} and positions {expected}; "
+            f"found {_shape(patches)} and {_shape(positions)}"
+        )
+    inflated = {
+        "backbone.pos_embed": positions.repeat(1, frames, 1),
+        "backbone.patch_embed.projection.weight": patches[:, :, None].repeat(1, 1, time, 1, 1) / time,
+        "backbone.patch_embed.projection.bias": state["patch_embed.projection.bias"],
+    }
+    for name, tensor in state.items():
+        if name.startswith("layers.") and "down_sample_layer" not in name:
+            _, block, entry = name.split(".", 2)
+            inflated[f"backbone.layers.{6 * (int(block) // 4) + int(block) % 4}.{entry}"] = tensor
+    return inflated
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "none" if tensor is None else f"a shape of {tuple(tensor.shape)}"
+
+
+_SOURCE = "Li, Singh & Grover 2024, arXiv:2402.05892"
+_LICENCE = "none stated by the authors: the repository has no licence file"
+_HUB = "jacklishufan/Mamba-ND"
+
+
+def _image(name: str, title: str, config: Config, filename: str, top_1: float | None) -> ModelInfo:
+    return ModelInfo(
+        name=name,
+        title=title,
+        system="Mamba-ND",
+        task="classification",
+        input_size=config.input_size,
+        patch_size=(1, 1),
+        input=ImageInput(),
+        in_channels=3,
+        num_classes=1000,
+        stem_entry="backbone.patch_embed.projection.weight",
+        head_entry="head.fc.bias",
+        build=partial(ImageClassifier, ClassifierConfig(config, drop_path_rate=0.1)),
+        from_published=partial(from_published_image, config),
+        result=None if top_1 is None else PublishedResult("top-1", top_1, "ImageNet-1k validation", _SOURCE),
+        weights=PublishedWeights(_LICENCE, filename, repository=_HUB),
+    )
+
+
+def _clip(
+    name: str, title: str, config: ClassifierConfig, classes: int, clip: ClipInput, weights: PublishedWeights
+) -> ModelInfo:
+    is_kinetics = name.endswith("k400")
+    return ModelInfo(
+        name=name,
+        title=title,
+        system="Mamba-ND",
+        task="video",
+        input_size=config.encoder.input_size,
+        patch_size=config.encoder.patch_size,
+        input=clip,
+        in_channels=3,
+        num_classes=classes,
+        stem_entry="backbone.patch_embed.projection.weight",
+        head_entry="head.1.bias" if is_kinetics else "cls_head.fc_cls.bias",
+        build=partial(KineticsClassifier if is_kinetics else ClipClassifier, config),
+        from_published=from_published_kinetics if is_kinetics else dict,
+        inflate=partial(inflate, config.encoder),
+        result=_VIDEO_RESULTS[name],
+        weights=weights,
+    )
+
+
+# Sections 3.2 and 4 of the paper. Blocks build a dropout that they never call.
+_S8 = Config(
+    d_model=384,
+    depth=24,
+    input_size=(224, 224),
+    patch_size=(8, 8),
+    taps=(9, 23),
+    dropout_rate=0.1,
+    block_dropout_rate=0.0,
+    merging=9,
+    pads=True,
+    position_std=0.02,
+)
+_B8 = replace(_S8, d_model=768)
+# A published file without a configuration: what the video models start from, and no more is known of it than that.
+_S16 = replace(_S8, patch_size=(16, 16), taps=(23,), merging=None)
+_VIDEO = Config(
+    d_model=384,
+    depth=36,
+    input_size=(32, 224, 224),
+    patch_size=(2, 16, 16),
+    taps=(35,),
+    dropout_rate=0.1,
+    position_std=0.02,
+)
+_UCF101 = ClassifierConfig(_VIDEO, drop_path_rate=0.1, head_dropout_rate=0.5)
+_HMDB51 = ClassifierConfig(_VIDEO, drop_path_rate=0.1, head_dropout_rate=0.4)
+_K400 = ClassifierConfig(
+    replace(_VIDEO, input_size=(16, 224, 224), patch_size=(1, 16, 16), dropout_rate=0.0), drop_path_rate=0.35
+)
+
+_TEST_SPLIT = "video, split 1; the official table says from scratch, the released code starts from ImageNet"
+_VIDEO_RESULTS = {
+    "mamband-video-ucf101": PublishedResult("top-1", 89.6, "UCF-101", _SOURCE, _TEST_SPLIT),
+    "mamband-video-hmdb51": PublishedResult("top-1", 60.9, "HMDB-51", _SOURCE, _TEST_SPLIT),
+    "mamband-video-k400": PublishedResult("top-1", 81.9, "Kinetics-400", _SOURCE, "12 views a video"),
+}
+_UCF101_FILE = PublishedWeights(_LICENCE, "video/ucf101/ucf101.pth", repository=_HUB)
+_HMDB51_FILE = PublishedWeights(_LICENCE, "video/hmdb51/hmdb51.pth", repository=_HUB)
+_K400_FILE = PublishedWeights(_LICENCE, "", page=f"huggingface.co/{_HUB}/tree/main/k400")
+_GREY = ClipInput(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
+_SEGMENTS = ClipInput(sampling="segments", views=4, crops=3, short_side=224)
+
+# The published heads of UCF-101 and HMDB-51 have more outputs than the data sets have classes; the others never occur.
+MODELS = (
+    _image("mamband2d-s", "Mamba-ND 2-D S, patches of 8", _S8, "in1k/mamba2d_s.pth", 81.7),
+    _image("mamband2d-b", "Mamba-ND 2-D B, patches of 8", _B8, "in1k/mamba2d_b.pth", 83.0),
+    _image("mamband2d-s-16", "Mamba-ND 2-D S, patches of 16", _S16, "video/mamba_2d_s_16_pretrained.pth", None),
+    _clip("mamband-video-ucf101", "Mamba-ND video, UCF-101", _UCF101, 400, ClipInput(), _UCF101_FILE),
+    _clip("mamband-video-hmdb51", "Mamba-ND video, HMDB-51", _HMDB51, 60, _GREY, _HMDB51_FILE),
+    _clip("mamband-video-k400", "Mamba-ND video, Kinetics-400", _K400, 400, _SEGMENTS, _K400_FILE),
+)
