@@ -1,4 +1,4 @@
-"""`medssm data`: what is wrong with a dataset, and a synthetic one."""
+"""`medssm data`: what is wrong with a dataset, and synthetic ones."""
 
 import json as json_format
 from pathlib import Path
@@ -13,18 +13,25 @@ if TYPE_CHECKING:
 
 
 def register(app: typer.Typer) -> None:
-    group = typer.Typer(help="Check a dataset, or write the phantom dataset.", no_args_is_help=True)
+    group = typer.Typer(help="Check a dataset, or write a synthetic one.", no_args_is_help=True)
     group.command()(check)
     group.command()(phantom)
+    group.command()(shapes)
     app.add_typer(group, name="data")
 
 
 def check(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="A dataset: BTCV, Decathlon or nnU-Net layout.")],
+    folder: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DIR",
+            help="Scans (BTCV, Decathlon, nnU-Net) or images to classify (ImageNet, or train/CLASS and val/CLASS).",
+        ),
+    ],
     fold: Annotated[int, typer.Option(min=0, help="Which dataset_<fold>.json or fold of splits_final.json.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Read every case and list every fault at once; exit code 1 if there is any."""
+    """Read every scan or image and list every fault at once; exit code 1 if there is any."""
     from medssm.cli.terminal import case_progress, console
     from medssm.data.checks import check_dataset
 
@@ -51,6 +58,19 @@ def phantom(
 
     write_phantom(folder, cases=cases, seed=seed)
     typer.echo(f"{cases} cases written to {folder}")
+
+
+def shapes(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must be empty or absent.")],
+    training: Annotated[int, typer.Option(min=1, help="Training images per class.")] = 100,
+    validation: Annotated[int, typer.Option(min=1, help="Validation images per class.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
+) -> None:
+    """Write a synthetic dataset to classify: small images of ten patterns, in ImageNet's layout."""
+    from medssm.data.shapes import write_shapes
+
+    write_shapes(folder, training, validation, seed)
+    typer.echo(f"{training} training and {validation} validation images of each class written to {folder}")
 
 
 def _table(report: "Report") -> "Table":

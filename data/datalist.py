@@ -103,7 +103,7 @@ def read_datalist(folder: str | Path, fold: int = 0) -> Dataset:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such dataset folder. {WHERE_BTCV_IS}")
-    for path in (folder / f"dataset_{fold}.json", folder / "dataset.json"):
+    for path in _lists(folder, fold):
         if path.is_file():
             content = _read_json(path)
             if not isinstance(content, dict):
@@ -111,6 +111,15 @@ def read_datalist(folder: str | Path, fold: int = 0) -> Dataset:
             is_nnunet = "training" not in content and ("channel_names" in content or "file_ending" in content)
             return _nnunet(path, content, fold) if is_nnunet else _decathlon(path, content)
     return _unlisted(folder)
+
+
+def is_scan_folder(folder: Path, fold: int = 0) -> bool:
+    """Whether the folder has a list of cases, or BTCV's folders."""
+    return any(path.is_file() for path in _lists(folder, fold)) or image_and_label_folders(folder) is not None
+
+
+def _lists(folder: Path, fold: int) -> tuple[Path, Path]:
+    return folder / f"dataset_{fold}.json", folder / "dataset.json"
 
 
 def image_and_label_folders(folder: Path) -> tuple[Path, Path] | None:

@@ -2,5 +2,6 @@
 
 from medssm.data.checks.dataset import check_dataset
 from medssm.data.checks.findings import Finding, Report
+from medssm.data.checks.image_folders import check_image_dataset
 
-__all__ = ["Finding", "Report", "check_dataset"]
+__all__ = ["Finding", "Report", "check_dataset", "check_image_dataset"]

@@ -4,23 +4,34 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from medssm.data.checks.findings import Finding, Report
+from medssm.data.checks.image_folders import check_image_dataset
 from medssm.data.checks.images import check_image, read_checked, voxel_statistics
 from medssm.data.checks.labels import check_label, check_pair
 from medssm.data.checks.lists import check_list
-from medssm.data.datalist import Case, Dataset, read_datalist
+from medssm.data.datalist import WHERE_BTCV_IS, Case, Dataset, is_scan_folder, read_datalist
+from medssm.data.imagenet.layout import find_layout
+from medssm.errors import DataError
 
 
 def check_dataset(
     folder: str | Path, fold: int = 0, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Report:
-    """Everything that is wrong with the dataset in `folder`, each file once read.
+    """Everything that is wrong with the dataset in `folder`, scans or folders of images, each file once read.
 
     Args:
-        fold: as for `load_dataset`.
-        progress: called with the number of cases done and their total.
+        fold: as for `load_dataset`; images have none.
+        progress: called with the number of cases or images done and their total.
 
     Raises: DataError if there is no dataset in `folder` or its list cannot be understood.
     """
+    folder = Path(folder)
+    if folder.is_dir() and not is_scan_folder(folder, fold):
+        if find_layout(folder):
+            return check_image_dataset(folder, progress)
+        raise DataError(
+            f"{folder}: no dataset here, neither scans (dataset.json, or imagesTr with labelsTr) nor images of classes "
+            f"(train/CLASS/*.jpg, val/CLASS/*.jpg). {WHERE_BTCV_IS}"
+        )
     dataset = read_datalist(folder, fold)
     counts = {part: len(getattr(dataset, part)) for part in ("training", "validation", "test")}
     findings = (*check_list(dataset), *_check_cases(dataset, progress))

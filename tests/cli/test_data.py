@@ -57,3 +57,21 @@ def test_phantom_does_not_write_into_a_full_folder(tmp_path: Path) -> None:
     assert result.exception is not None
     assert explain(result.exception) is not None
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_shapes_are_written_and_pass_the_check_as_images(tmp_path: Path) -> None:
+    written = medssm("data", "shapes", tmp_path / "shapes", "--training", "2", "--validation", "1")
+    assert "2 training and 1 validation images of each class written" in written.output
+    result = medssm("data", "check", tmp_path / "shapes")
+    assert result.exit_code == 0
+    assert "shapes: 20 training, 10 validation; no faults" in result.output
+
+
+def test_fault_of_an_image_fails_the_command(tmp_path: Path) -> None:
+    medssm("data", "shapes", tmp_path / "shapes", "--training", "2", "--validation", "1")
+    cut = tmp_path / "shapes/train/dots/dots_0002.jpg"
+    cut.write_bytes(cut.read_bytes()[:900])
+    table, report = medssm("data", "check", tmp_path / "shapes"), medssm("data", "check", tmp_path / "shapes", "--json")
+    assert (table.exit_code, report.exit_code) == (1, 1)
+    assert "train/dots/dots_0002.jpg" in table.output
+    assert [fault["kind"] for fault in json.loads(report.stdout)["faults"]] == ["unreadable"]
