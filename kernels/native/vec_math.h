@@ -23,10 +23,9 @@ inline Vec exp2(Vec x) {
     return scale(p, n);
 }
 
-// log(1 + e^x) within 4e-7 relative: max(x, 0) + log1p(e) with e = e^-|x| in (0, 1], log1p(e) / e as a polynomial
+// log(1 + e^x) within 4e-7 relative, from e = e^-|x| in (0, 1]: max(x, 0) + log1p(e), log1p(e) / e as a polynomial
 // (minimax of the relative error, 3.3e-8). No logarithm and no division.
-inline Vec softplus(Vec x) {
-    const Vec e = exp2(abs(x) * broadcast(-log2_e));
+inline Vec softplus(Vec x, Vec e) {
     Vec p = fma(e, broadcast(5.36483234e-3f), broadcast(-3.00657923e-2f));
     p = fma(e, p, broadcast(7.92045356e-2f));
     p = fma(e, p, broadcast(-0.137538023f));
@@ -37,11 +36,23 @@ inline Vec softplus(Vec x) {
     p = fma(e, p, broadcast(1.0f));
     return fma(e, p, max(zeros(), x));
 }
+inline Vec softplus(Vec x) { return softplus(x, exp2(abs(x) * broadcast(-log2_e))); }
 
 // 1 / (1 + e^-x). The clamp keeps the sum finite, where reciprocal is defined.
 inline Vec sigmoid(Vec x) {
     const Vec e = exp2(min(broadcast(118.0f), x * broadcast(-log2_e)));
     return reciprocal(broadcast(1.0f) + e);
+}
+
+// softplus and its derivative, the sigmoid, from one exponential: 1 / (1 + e) for positive x, e / (1 + e) for negative.
+// The product with 1e38 is 1 or above for every positive x that is not itself so small that e is 1.
+struct Softplus {
+    Vec value, slope;
+};
+inline Softplus softplus_and_slope(Vec x) {
+    const Vec e = exp2(abs(x) * broadcast(-log2_e)), one = broadcast(1.0f);
+    const Vec numerator = max(e, min(one, x * broadcast(1e38f)));
+    return {softplus(x, e), numerator * reciprocal(one + e)};
 }
 
 }  // namespace MEDSSM_ISA

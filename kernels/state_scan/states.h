@@ -1,7 +1,8 @@
 // What the forward and backward scans of states share: the arguments and the blocks of channels.
 //
 // Lanes are channels, as in the selective scan. Loops: batch, chunk of tokens, group of Q blocks of channels, state,
-// tokens; the blocks of a group are neighbours in memory and their recurrences run beside each other.
+// tokens. Blocks go in groups for the sake of memory, which then gives more of a row at a time. The recurrence needs no
+// such help: only a multiply-add of each token waits for the token before, and exponentials of the next ones go on.
 #pragma once
 
 #include "arena.h"
