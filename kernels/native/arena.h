@@ -21,6 +21,9 @@ public:
         return array;
     }
     int32_t* integers(int64_t count) { return reinterpret_cast<int32_t*>(floats(count)); }
+    const float** pointers(int64_t count) {
+        return reinterpret_cast<const float**>(floats(count * sizeof(float*) / sizeof(float)));
+    }
 
     size_t bytes() const { return used_ * sizeof(float); }
 

@@ -11,6 +11,8 @@
     KERNEL(selective_scan_backward)  \
     KERNEL(state_scan_forward)       \
     KERNEL(state_scan_backward)      \
+    KERNEL(state_fusion_forward)     \
+    KERNEL(state_fusion_backward)    \
     KERNEL(wavefront_scan_forward)   \
     KERNEL(wavefront_scan_backward)  \
     KERNEL(causal_conv1d_forward)    \

@@ -12,6 +12,7 @@ from medssm.kernels.layout import empty_tokens
 OPERATOR = Operator(
     "state_fusion",
     {
+        "native": "medssm.kernels.state_fusion._native",
         "reference": "medssm.kernels.state_fusion._reference",
     },
 )
