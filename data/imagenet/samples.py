@@ -30,7 +30,8 @@ class ImageSamples(Sequence[ImageSample]):
 
     def __init__(self, groups: Iterable[tuple[Path, Sequence[str], Sequence[int]]] = ()) -> None:
         self._folders: list[Path] = []
-        encoded, counts, labels = [], [], []
+        encoded: list[bytes] = []
+        counts, labels = [], []
         for folder, names, own_labels in groups:
             self._folders.append(folder)
             encoded += map(os.fsencode, names)

@@ -1,12 +1,12 @@
 """How images become the input of a classifier, in training and in evaluation, built of timm's transforms."""
 
 from collections.abc import Callable
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from PIL import Image
 from pydantic import Field, field_validator
-from timm.data.auto_augment import rand_augment_transform
+from timm.data.auto_augment import RandAugment, posterize, rand_augment_transform
 from timm.data.transforms_factory import transforms_imagenet_eval, transforms_imagenet_train
 from torch import Tensor
 
@@ -87,7 +87,7 @@ def training_transform(augmentation: ImageAugmentation, size: Size, mean: Colour
         scale=augmentation.area,
         ratio=augmentation.aspect,
         hflip=augmentation.flip,
-        color_jitter=augmentation.colour_jitter or None,
+        color_jitter=augmentation.colour_jitter,
         force_color_jitter=augmentation.jitter_beside_rand_augment,
         auto_augment=augmentation.rand_augment,
         interpolation=augmentation.interpolation,
@@ -97,12 +97,29 @@ def training_transform(augmentation: ImageAugmentation, size: Size, mean: Colour
         re_mode=augmentation.erasing_mode,
         re_count=augmentation.erasing_count,
     )
+    for step in transform.transforms:
+        if isinstance(step, RandAugment):
+            _let_posterize_keep_no_bits(step)
 
     def view(image: Image.Image, generator: np.random.Generator) -> Tensor:
         with global_draws_from(generator):
             return transform(image)
 
     return view
+
+
+def _let_posterize_keep_no_bits(rand_augment: RandAugment) -> None:
+    """At magnitude 10, to which 2 % of N(9, 0.5) are clipped, no bit is kept.
+
+    The published runs had a black image there; Pillow 13 raises ValueError for 0 bits.
+    """
+    for operation in rand_augment.ops:
+        if operation.aug_fn is posterize:
+            operation.aug_fn = _posterized
+
+
+def _posterized(image: Image.Image, bits_to_keep: int, **settings: Any) -> Image.Image:
+    return posterize(image, bits_to_keep, **settings) if bits_to_keep else Image.new("RGB", image.size)
 
 
 def evaluation_transform(
