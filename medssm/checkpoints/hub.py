@@ -1,35 +1,88 @@
-"""Published weights, fetched once and kept in the cache of huggingface_hub."""
+"""Published weights, fetched once and kept in a cache: huggingface_hub's, or ours for plain addresses."""
 
 import socket
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import getproxies
+from urllib.request import getproxies, urlopen
 
 from huggingface_hub import constants, hf_hub_download
 from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
+from rich.progress import Progress
 
 from medssm.errors import CheckpointError, UsageError
+from medssm.files import atomic_path, cache_folder
 from medssm.models import model_info
+from medssm.models.info import PublishedWeights
+
+BLOCK = 1 << 20  # bytes read at a time
+PATIENCE = 30  # seconds without an answer
 
 
 def fetch_published(name: str) -> Path:
     """The path of a model's published weights on this machine, downloaded on first use with a progress bar.
 
-    Raises: UsageError if nothing was published for the model; CheckpointError if the hub cannot be reached.
+    Their licence is printed to the standard error.
+
+    Raises: UsageError if nothing was published for the model, or only where a person can fetch it; CheckpointError if
+        the file cannot be reached or has another size.
     """
     weights = model_info(name).weights
     if weights is None:
         raise UsageError(f"{name}: nothing was published for it; train it, or give weights with --weights or --run")
+    if not weights.repository and not weights.url:
+        raise UsageError(
+            f"{name}: its weights are published where only a browser can fetch them ({weights.whereabouts}); "
+            "download them and give the file with --weights"
+        )
     try:
-        return Path(_cached_or_downloaded(weights.repository, weights.filename))
+        path = _fetch(weights)
     except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        reason = getattr(error, "strerror", None) or type(error).__name__
+        reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
         raise CheckpointError(
             f"{name}: its weights are not in the cache and could not be fetched ({reason}); download "
-            f"{weights.filename} from huggingface.co/{weights.repository} elsewhere and give it with --weights"
+            f"{_from_where(weights)} elsewhere and give it with --weights"
         ) from error
+    print(f"{name}: licence of the weights: {weights.licence}", file=sys.stderr)
+    return path
+
+
+def fetch_url(url: str, size: int | None = None) -> Path:
+    """The path of a file on this machine, downloaded on first use with a progress bar on a terminal.
+
+    Args:
+        size: in bytes, which the file must have; None for whatever the server announces.
+
+    Raises: OSError if it cannot be reached; CheckpointError if it has another size.
+    """
+    address = urlsplit(url)
+    path = cache_folder() / "weights" / address.netloc / address.path.lstrip("/")
+    if path.is_file():
+        return path
+    with urlopen(url, timeout=PATIENCE) as answer, atomic_path(path) as temporary:
+        announced = int(answer.headers.get("Content-Length") or 0) or size
+        with Progress(disable=not sys.stderr.isatty(), transient=True) as progress, open(temporary, "wb") as file:
+            bar = progress.add_task(path.name, total=announced)
+            while block := answer.read(BLOCK):
+                file.write(block)
+                progress.advance(bar, len(block))
+        found = temporary.stat().st_size
+        if found != (size or announced or found):
+            raise CheckpointError(f"{url}: {found} bytes came instead of {size or announced}; try again")
+    return path
+
+
+def _fetch(weights: PublishedWeights) -> Path:
+    if not weights.repository:
+        return fetch_url(weights.url, weights.size)
+    return Path(_cached_or_downloaded(weights.repository, weights.filename))
+
+
+def _from_where(weights: PublishedWeights) -> str:
+    if weights.repository:
+        return f"{weights.filename} from huggingface.co/{weights.repository}"
+    return weights.url
 
 
 def _cached_or_downloaded(repository: str, filename: str) -> str:

@@ -15,8 +15,9 @@ from medssm.checkpoints.unpickling import load_torch_file
 from medssm.errors import CheckpointError
 from medssm.models.info import StateDict
 
-# Where training programs put the state dict, in the order of looking.
-STATE_KEYS = ("state_dict", "model", "module")
+# Where training programs put the state dict, in the order of looking. `model_ema` holds averaged weights, for which
+# published accuracies stand where there are both.
+STATE_KEYS = ("state_dict", "model_ema", "model", "module")
 # Wrappers of data-parallel training and of torch.compile.
 WRAPPERS = ("module.", "_orig_mod.")
 

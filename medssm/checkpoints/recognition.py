@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from medssm.models import create_model, list_models, model_info
 from medssm.models.info import StateDict
 
 Shapes = dict[str, tuple[int, ...]]
+Network = tuple[str, int, int, tuple[int, ...] | None]
 
 # Left over from a larger network that the weights were part of; tried in this order.
 PREFIXES = ("", "backbone.", "model.", "encoder.")
@@ -22,6 +24,7 @@ class Fit:
 
     Attributes:
         model: its name. in_channels, num_classes: as read from the tensors.
+        input_size: what learned positions are laid out for; None for the published size.
         state: the entries under the model's names; dropped: names that the model's published files may have too many.
         missing, extra, reshaped: names that keep the state dict from fitting.
     """
@@ -29,6 +32,7 @@ class Fit:
     model: str
     in_channels: int
     num_classes: int
+    input_size: tuple[int, ...] | None
     state: StateDict
     dropped: tuple[str, ...]
     missing: tuple[str, ...]
@@ -36,48 +40,73 @@ class Fit:
     reshaped: tuple[str, ...]
 
     @property
-    def network(self) -> tuple[str, int, int]:
-        """Model, input channels and classes: the arguments of `expected_shapes`."""
-        return self.model, self.in_channels, self.num_classes
+    def network(self) -> Network:
+        """The arguments of `expected_shapes`."""
+        return self.model, self.in_channels, self.num_classes, self.input_size
 
     @property
     def faults(self) -> int:
         return len(self.missing) + len(self.extra) + len(self.reshaped)
 
 
-def expected_shapes(model: str, in_channels: int, num_classes: int) -> Shapes:
+def expected_shapes(
+    model: str, in_channels: int, num_classes: int, input_size: tuple[int, ...] | None = None
+) -> Shapes:
     """Name and shape of every entry of a model, in order, without taking memory for them."""
-    return dict(_expected(model, in_channels, num_classes))
+    return dict(_expected(model, in_channels, num_classes, input_size))
 
 
 @lru_cache(maxsize=64)
-def _expected(model: str, in_channels: int, num_classes: int) -> tuple[tuple[str, tuple[int, ...]], ...]:
+def _expected(*network: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
+    model, in_channels, num_classes, input_size = network
     with torch.device("meta"):
-        network = create_model(model, in_channels=in_channels, num_classes=num_classes)
-    return tuple((name, tuple(tensor.shape)) for name, tensor in network.state_dict().items())
+        module = create_model(model, in_channels=in_channels, num_classes=num_classes, input_size=input_size)
+    return tuple((name, tuple(tensor.shape)) for name, tensor in module.state_dict().items())
 
 
-def recognise(state: Mapping[str, Tensor]) -> Fit | None:
-    """The model with the fewest entries that do not fit; None if fewer than half of its entries are there."""
-    fits = [fit_to(name, candidate) for candidate in _without_prefixes(state) for name in list_models()]
-    best = min(fits, key=lambda fit: fit.faults)
+def recognise(state: Mapping[str, Tensor], preferred: str | None = None) -> Fit | None:
+    """The model with the fewest entries that do not fit; None if fewer than half of its entries are there.
+
+    Of models with the same entries it is the preferred one, else one that was published with as many classes, else the
+    first.
+    """
+    candidates = _with_entry("stem_entry", state) or _with_entry("head_entry", state)
+    if not candidates:
+        return None
+    fits = [fit_to(name, entries) for name, entries in candidates]
+    best = min(fits, key=lambda fit: (fit.faults, fit.model != preferred, not _has_published_classes(fit)))
     expected = len(expected_shapes(*best.network))
     return best if len(best.missing) + len(best.reshaped) <= expected / 2 else None
 
 
+def _has_published_classes(fit: Fit) -> bool:
+    return fit.num_classes == model_info(fit.model).num_classes
+
+
+def _with_entry(kind: Literal["stem_entry", "head_entry"], state: Mapping[str, Tensor]) -> list[tuple[str, StateDict]]:
+    """The models whose first or last layer is in a state dict, each with the entries under its names."""
+    pairs = [(model_info(name), entries) for entries in _without_prefixes(state) for name in list_models()]
+    return [(info.name, entries) for info, entries in pairs if getattr(info, kind) in info.from_published(entries)]
+
+
 def fit_to(
-    model: str, state: Mapping[str, Tensor], in_channels: int | None = None, num_classes: int | None = None
+    model: str,
+    state: Mapping[str, Tensor],
+    in_channels: int | None = None,
+    num_classes: int | None = None,
+    input_size: tuple[int, ...] | None = None,
 ) -> Fit:
     """A state dict beside the entries of one model; sizes that are not given are read from the tensors."""
     info = model_info(model)
     kept = info.from_published(state)
     in_channels = in_channels or _size(kept, info.stem_entry, 1, info.in_channels)
     num_classes = num_classes or _size(kept, info.head_entry, 0, info.num_classes)
-    expected = expected_shapes(model, in_channels, num_classes)
+    expected = expected_shapes(model, in_channels, num_classes, input_size)
     return Fit(
         model=model,
         in_channels=in_channels,
         num_classes=num_classes,
+        input_size=input_size,
         state=kept,
         dropped=tuple(name for name in state if name not in kept),
         missing=tuple(name for name in expected if name not in kept),

@@ -1,9 +1,14 @@
-"""Fetching without a connection; the hub itself is not asked."""
+"""Fetching without a connection to the outside; the hub itself is not asked."""
+
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
 
 import pytest
 from huggingface_hub import constants
 
 from medssm.checkpoints import fetch_published
+from medssm.checkpoints.hub import fetch_url
 from medssm.errors import CheckpointError, UsageError
 
 
@@ -13,6 +18,47 @@ def _offline(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
 
 
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """The address of a web server on this machine, and the folder that it serves."""
+    monkeypatch.setenv("MEDSSM_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "served"
+    folder.mkdir()
+    httpd = ThreadingHTTPServer(("127.0.0.1", 0), partial(SimpleHTTPRequestHandler, directory=str(folder)))
+    Thread(target=httpd.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{httpd.server_address[1]}", folder
+    httpd.shutdown()
+    httpd.server_close()
+
+
+def test_a_file_is_downloaded_once(server):
+    address, folder = server
+    (folder / "w.pth").write_bytes(b"weights")
+    path = fetch_url(f"{address}/w.pth", size=7)
+    assert path.read_bytes() == b"weights"
+    (folder / "w.pth").unlink()
+    assert fetch_url(f"{address}/w.pth") == path
+
+
+def test_a_file_of_another_size_is_refused_and_not_kept(server):
+    address, folder = server
+    (folder / "w.pth").write_bytes(b"half")
+    with pytest.raises(CheckpointError, match="4 bytes came instead of 7"):
+        fetch_url(f"{address}/w.pth", size=7)
+    (folder / "w.pth").write_bytes(b"weights")
+    assert fetch_url(f"{address}/w.pth", size=7).read_bytes() == b"weights"
+
+
+def test_an_absent_file_is_an_error_of_the_network(server):
+    with pytest.raises(OSError, match="404"):
+        fetch_url(f"{server[0]}/none.pth")
+
+
+def test_weights_behind_a_browser_name_the_page():
+    with pytest.raises(UsageError, match=r"mamband-video-k400: .*huggingface\.co/jacklishufan.*--weights"):
+        fetch_published("mamband-video-k400")
+
+
 def test_offline_the_sentence_says_what_to_download_and_give():
     with pytest.raises(
         CheckpointError, match=r"mamband-s: .*btcv/mamband-s\.pt from .*jacklishufan/Mamba-ND.*--weights"
@@ -20,7 +66,7 @@ def test_offline_the_sentence_says_what_to_download_and_give():
         fetch_published("mamband-s")
 
 
-def test_a_file_in_the_cache_is_used_without_a_connection(tmp_path):
+def test_a_file_in_the_cache_is_used_without_a_connection_and_its_licence_printed(tmp_path, capsys):
     snapshot = tmp_path / "models--jacklishufan--Mamba-ND" / "snapshots" / ("0" * 40)
     reference = tmp_path / "models--jacklishufan--Mamba-ND" / "refs" / "main"
     (snapshot / "btcv").mkdir(parents=True)
@@ -28,6 +74,7 @@ def test_a_file_in_the_cache_is_used_without_a_connection(tmp_path):
     reference.write_text("0" * 40)
     (snapshot / "btcv" / "mamband-b-64.pt").write_bytes(b"weights")
     assert fetch_published("mamband-b-64").read_bytes() == b"weights"
+    assert "mamband-b-64: licence of the weights: none stated" in capsys.readouterr().err
 
 
 def test_our_own_model_has_no_published_weights():
