@@ -4,7 +4,8 @@ Baty, Hernandez Diaz, Davidson, Bridges & Hadfield, arXiv:2412.16146. In the fir
 recurrence over the grid, fed from above and from the left, in the last two by attention. Two releases are different
 networks: the first, of April 2025, has one size, the second, of March 2026, three.
 Weights: github.com/cocoalex00/Mamba2D/releases (without a licence file).
-Inside, tokens are (B, H, W, C); images and feature maps are (B, C, H, W).
+Inside, tokens are (B, H, W, C); images and feature maps are (B, C, H, W). The variables B and C are the state-space
+model's.
 """
 
 import math

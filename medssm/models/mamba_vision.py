@@ -3,7 +3,7 @@
 Hatamizadeh & Kautz, CVPR 2025, arXiv:2407.08083. Two convolutional stages, then two that mix tokens inside windows: the
 first half of their blocks by a selective scan beside a branch without one, the second half by attention.
 Weights: huggingface.co/nvidia (CC-BY-NC-SA-4.0, not for commercial use).
-Maps are (B, C, H, W), tokens (B, N, d_model), row by row.
+Maps are (B, C, H, W), tokens (B, N, d_model), row by row; the variables B and C are the state-space model's.
 """
 
 import math
