@@ -7,10 +7,17 @@ import torch
 from torch import nn
 
 from medssm.errors import UsageError
-from medssm.models import group_mamba, mamba2d, mamba_vision, mamband_classification, mamband_segmentation
+from medssm.models import (
+    group_mamba,
+    mamba2d,
+    mamba_vision,
+    mamband_classification,
+    mamband_segmentation,
+    spatial_mamba,
+)
 from medssm.models.info import ModelInfo, Options, TaskName
 
-_SYSTEMS = (mamband_segmentation, mamband_classification, mamba2d, group_mamba, mamba_vision)
+_SYSTEMS = (mamband_segmentation, mamband_classification, mamba2d, spatial_mamba, group_mamba, mamba_vision)
 _MODELS: dict[str, ModelInfo] = {info.name: info for system in _SYSTEMS for info in system.MODELS}
 _ALIASES = {alias: info.name for info in _MODELS.values() for alias in info.aliases}
 

@@ -1,0 +1,304 @@
+"""Spatial-Mamba: effective visual state space models via structure-aware state fusion.
+
+Xiao et al., ICLR 2025, arXiv:2410.15091. One scan with one state a channel, row by row; before the states are read out
+they are mixed as an image, by three dilated kernels. Weights: github.com/EdwardChasel/Spatial-Mamba, on Google Drive.
+Images are (B, C, H, W); inside, maps are (B, H, W, C), channels last in memory all the way.
+"""
+
+import math
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import torch
+from timm.layers import DropPath, Mlp, calculate_drop_path_rates, trunc_normal_
+from torch import Tensor, nn
+from torch.nn import functional
+
+from medssm.kernels import state_fusion, state_scan
+from medssm.models.info import ImageInput, ModelInfo, Options, PublishedCost, PublishedResult, PublishedWeights
+from medssm.models.mixer import initialise_dt, widened
+from medssm.models.recompute import Recomputing
+
+STRIDES = (4, 8, 16, 32)
+EXPAND = 2
+MLP_RATIO = 4
+DILATIONS = (1, 3, 5)
+
+
+@dataclass(frozen=True)
+class Config:
+    """What differs between the variants.
+
+    Attributes:
+        width: channels of the first stage; each later one has twice as many. depths: blocks of the stages.
+        drop_path_rate: the largest rate of stochastic depth.
+    """
+
+    width: int
+    depths: tuple[int, int, int, int]
+    drop_path_rate: float
+
+
+class StateFusion(nn.Module):
+    """Structure-aware state fusion: states (B, dim, H * W) with those of their neighbours at three distances."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.kernel_3 = nn.Parameter(torch.ones(dim, 1, 3, 3))
+        self.kernel_3_1 = nn.Parameter(torch.ones(dim, 1, 3, 3))
+        self.kernel_3_2 = nn.Parameter(torch.ones(dim, 1, 3, 3))
+        self.alpha = nn.Parameter(torch.ones(len(DILATIONS)))
+
+    def forward(self, h: Tensor, grid: tuple[int, int]) -> Tensor:
+        kernels = torch.cat([self.kernel_3, self.kernel_3_1, self.kernel_3_2], dim=1).transpose(0, 1)
+        return state_fusion(h, kernels, self.alpha, shape=grid, dilations=DILATIONS)
+
+
+class Mixer(nn.Module):
+    """Gated selective state-space layer whose states are fused before they are read; maps (B, H, W, C) in and out."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        d_inner = EXPAND * channels
+        bound = d_inner**-0.5
+        self.dt_rank = math.ceil(channels / 16)
+        self.x_proj_weight = nn.Parameter(torch.empty(self.dt_rank + 2, d_inner).uniform_(-bound, bound))
+        self.dt_projs_weight = nn.Parameter(torch.empty(d_inner, self.dt_rank))
+        self.dt_projs_bias = nn.Parameter(torch.empty(d_inner))
+        initialise_dt(self.dt_projs_weight, self.dt_projs_bias)
+        self.A_logs = nn.Parameter(torch.zeros(d_inner, 1))
+        self.Ds = nn.Parameter(torch.ones(d_inner))
+        self.in_proj = nn.Linear(channels, 2 * d_inner, bias=False)
+        self.conv2d = nn.Conv2d(d_inner, d_inner, 3, padding=1, groups=d_inner)
+        self.act = nn.SiLU()
+        self.state_fusion = StateFusion(d_inner)
+        self.out_norm = nn.LayerNorm(d_inner)
+        self.out_proj = nn.Linear(d_inner, channels, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        grid = (x.shape[1], x.shape[2])
+        u, z = self.in_proj(x).chunk(2, dim=-1)
+        u = widened(self.act(_convolve(self.conv2d, u.contiguous()))).flatten(1, 2)
+        low_rank, B, C = functional.linear(u, self.x_proj_weight).split([self.dt_rank, 1, 1], dim=-1)
+        dt = functional.linear(low_rank, self.dt_projs_weight)
+        # From here to the norm (B, d_inner, H * W), the kernels' order: transposed views, without a copy.
+        u, dt, B, C = (widened(t).transpose(1, 2) for t in (u, dt, B, C))
+        A = -self.A_logs.float().exp()
+        h = state_scan(u, dt, A, B, self.dt_projs_bias, dt_softplus=True)[:, :, 0]
+        y = C * self.state_fusion(h, grid) + self.Ds[:, None] * u
+        y = self.out_norm(y.transpose(1, 2)).to(z.dtype).unflatten(1, grid)
+        return self.out_proj(y * functional.silu(z))
+
+
+class Block(nn.Module):
+    """Mixer and feed-forward layer, each after a depthwise convolution that tells the position."""
+
+    def __init__(self, channels: int, drop_path_rate: float) -> None:
+        super().__init__()
+        self.cpe1 = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.ln_1 = nn.LayerNorm(channels)
+        self.self_attention = Mixer(channels)
+        self.drop_path = DropPath(drop_path_rate)
+        self.cpe2 = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
+        self.ln_2 = nn.LayerNorm(channels)
+        self.mlp = Mlp(channels, MLP_RATIO * channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + _convolve(self.cpe1, x)
+        x = x + self.drop_path(self.self_attention(self.ln_1(x)))
+        x = x + _convolve(self.cpe2, x)
+        return x + self.drop_path(self.mlp(self.ln_2(x)))
+
+
+class ConvUnit(nn.Module):
+    """Convolution of an image (B, C, H, W), with a norm and an activation where asked for."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        channels: int,
+        kernel_size: int,
+        *,
+        stride: int = 1,
+        groups: int = 1,
+        bias: bool = False,
+        norm: bool = True,
+        act: bool = True,
+    ) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, channels, kernel_size, stride, kernel_size // 2, groups=groups, bias=bias)
+        self.norm = nn.BatchNorm2d(channels) if norm else nn.Identity()
+        self.act = nn.ReLU(inplace=True) if act else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(self.norm(self.conv(x)))
+
+
+class Stem(nn.Module):
+    """Image (B, C, H, W) to a map (B, H / 4, W / 4, channels)."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        half, inner = channels // 2, 4 * channels
+        self.conv1 = ConvUnit(in_channels, half, 3, stride=2)
+        self.conv2 = nn.Sequential(ConvUnit(half, half, 3), ConvUnit(half, half, 3, act=False))
+        self.conv3 = nn.Sequential(ConvUnit(half, inner, 3, stride=2), ConvUnit(inner, channels, 1, act=False))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.conv1(image.contiguous(memory_format=torch.channels_last))
+        return self.conv3(x + self.conv2(x)).permute(0, 2, 3, 1)
+
+
+class Downsampling(nn.Module):
+    """Map (B, H, W, channels) to (B, H / 2, W / 2, 2 * channels), by way of 8 * channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        inner = 8 * channels
+        self.conv = nn.Sequential(
+            ConvUnit(channels, inner, 1, bias=True, norm=False),
+            ConvUnit(inner, inner, 3, stride=2, groups=inner, bias=True, norm=False),
+            ConvUnit(inner, 2 * channels, 1, bias=True, act=False),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return _convolve(self.conv, x)
+
+
+class Stage(Recomputing):
+    """Blocks at one resolution: what they give, and the map that the next stage starts from."""
+
+    def __init__(self, channels: int, drop_path_rates: list[float], is_last: bool) -> None:
+        super().__init__()
+        self.blocks = nn.ModuleList(Block(channels, rate) for rate in drop_path_rates)
+        self.downsample = nn.Identity() if is_last else Downsampling(channels)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        for block in self.blocks:
+            x = self.run(block, x)
+        return x, self.downsample(x)
+
+
+class SpatialMamba(Recomputing):
+    """Image (B, in_channels, H, W) of any size to logits (B, num_classes), or to the pyramid with `features_only`.
+
+    The pyramid is what the stages give, through `outnorm0` to `outnorm3` in the network that gives nothing else, which
+    is the authors' dense backbone; the classifier has no such norms.
+
+    Attributes:
+        channels, strides: of the pyramid, from the finest level to the coarsest.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        in_channels: int,
+        num_classes: int,
+        dropout_rate: float,
+        drop_path_rate: float,
+        features_only: bool,
+    ) -> None:
+        super().__init__()
+        self.channels = tuple(config.width * 2**stage for stage in range(len(config.depths)))
+        self.strides = STRIDES
+        self.features_only = features_only
+        self.patch_embed = Stem(in_channels, config.width)
+        self.dropout = nn.Dropout(dropout_rate)  # where the original has its only one, at rate 0
+        rates: Any = calculate_drop_path_rates(drop_path_rate, list(config.depths), stagewise=True)
+        self.layers = nn.ModuleList(
+            Stage(channels, stage_rates, is_last=channels == self.channels[-1])
+            for channels, stage_rates in zip(self.channels, rates, strict=True)
+        )
+        if features_only:
+            for stage, channels in enumerate(self.channels):
+                self.add_module(f"outnorm{stage}", nn.LayerNorm(channels))
+        else:
+            self.norm = nn.LayerNorm(self.channels[-1])
+            self.head = nn.Linear(self.channels[-1], num_classes)
+        self.apply(_initialise)
+
+    def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        if self.features_only:
+            return self.forward_features(image)
+        x = self.norm(self._stages(image)[-1])
+        return self.head(x.mean(dim=(1, 2)))
+
+    def forward_features(self, image: Tensor) -> list[Tensor]:
+        """The pyramid, four maps (B, C, H, W) from the finest to the coarsest."""
+        maps = self._stages(image)
+        if self.features_only:
+            maps = [self.get_submodule(f"outnorm{stage}")(x) for stage, x in enumerate(maps)]
+        return [x.permute(0, 3, 1, 2) for x in maps]
+
+    def _stages(self, image: Tensor) -> list[Tensor]:
+        """Maps (B, H, W, C) after the last block of each stage."""
+        maps = []
+        x = self.dropout(self.patch_embed(image))
+        for stage in self.layers:
+            output, x = stage(x)
+            maps.append(output)
+        return maps
+
+
+def _convolve(convolution: nn.Module, x: Tensor) -> Tensor:
+    """A convolution of a map (B, H, W, C), by views of channels-last memory."""
+    return convolution(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)
+
+
+def build(config: Config, options: Options) -> SpatialMamba:
+    """The classifier of a variant, or its dense backbone."""
+    return SpatialMamba(
+        config,
+        in_channels=options.in_channels,
+        num_classes=options.num_classes,
+        dropout_rate=options.dropout_rate or 0.0,
+        drop_path_rate=config.drop_path_rate if options.drop_path_rate is None else options.drop_path_rate,
+        features_only=options.features_only,
+    )
+
+
+_SOURCE = "Xiao et al. 2024, arXiv:2410.15091"
+_REMARK = "not said whether of the plain or of the averaged weights"
+
+
+def _published(
+    letter: str, size: str, config: Config, top1: float, parameters: float, multiply_adds: float, drive: str
+) -> ModelInfo:
+    return ModelInfo(
+        name=f"spatialmamba-{letter.lower()}",
+        title=f"Spatial-Mamba {letter}",
+        system="Spatial-Mamba",
+        task="classification",
+        input_size=(224, 224),
+        patch_size=(1, 1),
+        input=ImageInput(),
+        in_channels=3,
+        num_classes=1000,
+        result=PublishedResult("top-1", top1, "ImageNet-1k validation", _SOURCE, _REMARK),
+        cost=PublishedCost(parameters, multiply_adds, _SOURCE, counts=("norms", "scan"), scan_steps=7),
+        weights=PublishedWeights("Apache-2.0", "", page=f"https://drive.google.com/file/d/{drive}/view"),
+        aliases=(f"Spatial-Mamba-{letter}", f"SpatialMamba-{letter}", f"spatialmamba_{size}", f"spatial_mamba_{size}"),
+        stem_entry="patch_embed.conv1.conv.weight",
+        head_entry="head.bias",
+        build=partial(build, config),
+    )
+
+
+_T = Config(width=64, depths=(2, 4, 8, 4), drop_path_rate=0.2)
+_S = Config(width=64, depths=(2, 4, 21, 5), drop_path_rate=0.3)
+_B = Config(width=96, depths=(2, 4, 21, 5), drop_path_rate=0.5)
+
+MODELS = (
+    _published("T", "tiny", _T, 83.5, 27, 4.5, drive="19kXoqGSTuKKs4AHbdUSrdKZTwTWenLIW"),
+    _published("S", "small", _S, 84.6, 43, 7.1, drive="1Wb3sYoWLpgmWrmHMYKwdgDwGPZaqM28O"),
+    _published("B", "base", _B, 85.3, 96, 15.8, drive="1k8dHp2QRCOqBSgAi36YkhZp_O8LqOPjM"),
+)
