@@ -10,7 +10,6 @@ import json
 import math
 import re
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +33,7 @@ PARAMETERS = {
     "small": ("groupmamba-s", 34_781_555, 31_143_298),
     "base": ("groupmamba-b", 57_150_838, 53_512_581),
 }
+FILLS = ("", "_scan", "_small")
 SHRUNK = re.compile(r"patch_embed\d\.norm\.|\.attn\.proj\.|\.mlp\.fc2\.|post_network\.0\.norm1\.")
 
 
@@ -60,17 +60,20 @@ def test_the_spellings_of_paper_and_code_are_known(name):
     assert model_info(name).name == "groupmamba-t"
 
 
-def scaled(suffix, name, value):
-    """The changes to the fixed values that a fill asks for."""
-    if suffix and name.endswith(("x_proj_weight", "dt_projs_weight")):
-        value = math.sqrt(value.shape[1]) * value
-    if suffix and name.endswith("dt_projs_bias"):
-        value = 0.25 * value
-    return 0.01 * value if suffix == "_small" and SHRUNK.search(name) else value
+def refill(model, suffix):
+    """From one fill to the next: the plain one, `_scan`, `_small`."""
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            if suffix == "_scan" and name.endswith(("x_proj_weight", "dt_projs_weight")):
+                parameter.mul_(math.sqrt(parameter.shape[1]))
+            if suffix == "_scan" and name.endswith("dt_projs_bias"):
+                parameter.mul_(0.25)
+            if suffix == "_small" and SHRUNK.search(name):
+                parameter.mul_(0.01)
 
 
 def watched(model):
-    """Fills a dictionary with the tensors at the golden's points, on every forward pass."""
+    """A dictionary that takes the tensors at the golden's points, on every forward pass."""
     points = {}
 
     def watch(path, point):
@@ -97,30 +100,30 @@ def watched(model):
     return points
 
 
-@pytest.fixture(
-    scope="module", params=[(v, s) for v in ("tiny", "small") for s in ("", "_scan", "_small")], ids="".join
-)
+@pytest.fixture(scope="module", params=["tiny", "small"])
 def compared(request, fill, sample):
-    """The golden, the suffix of its fill, and what our network gives at the same points."""
-    variant, suffix = request.param
-    golden = np.load(GOLDEN / f"group_mamba-{variant}.golden.npz")
-    model = fill(create_model(PARAMETERS[variant][0]), partial(scaled, suffix)).eval()
+    """The golden, and for each fill what our network gives at the same points."""
+    golden = np.load(GOLDEN / f"group_mamba-{request.param}.golden.npz")
+    image = sample(golden["input_shape"], int(golden["input_seed"]))
+    model = fill(create_model(PARAMETERS[request.param][0])).eval()
     points = watched(model)
-    with torch.no_grad():
-        points["output"] = model(sample(golden["input_shape"], int(golden["input_seed"])))
-    points["feature_post"] = torch.cat([points["feature_token"], points["feature_stage3"]], dim=1)
-    return golden, suffix, {name: value.numpy() for name, value in points.items()}
+    outcomes = {}
+    for suffix in FILLS:
+        points.clear()
+        refill(model, suffix)
+        with torch.no_grad():
+            points["output"] = model(image)
+        points["feature_post"] = torch.cat([points["feature_token"], points["feature_stage3"]], dim=1)
+        outcomes[suffix] = {name: value.numpy() for name, value in points.items()}
+    return golden, outcomes
 
 
-def test_logits_are_those_of_the_official_model(compared):
-    golden, suffix, points = compared
-    assert_close(points["output"], golden[f"output{suffix}"], "output")
-
-
-def test_every_depth_is_that_of_the_official_model(compared):
-    golden, suffix, points = compared
+@pytest.mark.parametrize("suffix", FILLS)
+def test_every_depth_and_the_logits_are_those_of_the_official_model(compared, suffix):
+    golden, outcomes = compared
+    points = outcomes[suffix]
     shapes = [key.removesuffix("_shape") for key in golden if key.endswith("_shape") and key != "input_shape"]
-    keys = [key for key in shapes if key.endswith(suffix) and (suffix or not key.endswith(("_scan", "_small")))]
+    keys = [key for key in shapes if key.endswith(suffix) and (suffix or not key.endswith(FILLS[1:]))]
     assert len(keys) == (15 if suffix else 15 + 35)
     for key in keys:
         value = points[key.removesuffix(suffix)].reshape(golden[f"{key}_shape"])
@@ -131,6 +134,7 @@ def test_every_depth_is_that_of_the_official_model(compared):
             assert_close(flat[places] if flat.size > 256 else flat, golden[f"{key}_strided"], key)
         expected = [golden[f"{key}_mean"], golden[f"{key}_std"]]
         assert_close(np.array([flat.mean(), flat.std()]), np.array(expected), key)
+    assert_close(points["output"], golden[f"output{suffix}"], "output")
 
 
 def assert_close(ours, official, key):
