@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from medssm.errors import UsageError
+
 _UNFINISHED = ".writing-"
 _ABANDONED_AFTER = 86400  # seconds
 
@@ -35,6 +37,12 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def refuse_full_folder(folder: Path) -> None:
+    """Raises UsageError unless `folder` is absent or empty."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder}: is not an empty folder; name another one, nothing is overwritten")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from medssm.data.organs import BTCV_ORGANS
 from medssm.data.phantom.case import phantom_scan
 from medssm.data.progress import tracked
 from medssm.errors import UsageError
-from medssm.files import atomic_folder, cache_folder, remove_abandoned
+from medssm.files import atomic_folder, cache_folder, refuse_full_folder, remove_abandoned
 
 # Raise this whenever the same seed would give other scans, so that no older ones are taken from the cache.
 VERSION = 1
@@ -42,8 +42,7 @@ def write_phantom(folder: str | Path, cases: int = 16, seed: int = 0, spacing: t
             f"a phantom needs at least one case and voxel sizes above 0 mm, smallest first; found {cases} cases of "
             f"{spacing[0]:g} to {spacing[1]:g} mm"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: is not an empty folder; name another one, nothing is overwritten")
+    refuse_full_folder(folder)
     with atomic_folder(folder) as temporary:
         _write_dataset(temporary, cases, seed, spacing)
 

@@ -10,7 +10,7 @@ import numpy as np
 from medssm.data.progress import tracked
 from medssm.data.shapes.patterns import PATTERNS, draw_pattern
 from medssm.errors import UsageError
-from medssm.files import atomic_folder, cache_folder, remove_abandoned
+from medssm.files import atomic_folder, cache_folder, refuse_full_folder, remove_abandoned
 
 # Raise this whenever the same seed would give other images, so that no older ones are taken from the cache.
 VERSION = 1
@@ -39,8 +39,7 @@ def write_shapes(
         raise UsageError(
             f"a class needs at least one image to train and one to validate, found {training} and {validation}"
         )
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise UsageError(f"{folder}: is not an empty folder; name another one, nothing is overwritten")
+    refuse_full_folder(folder)
     with atomic_folder(folder) as temporary:
         _write_dataset(temporary, (training, validation), seed)
 
