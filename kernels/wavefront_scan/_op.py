@@ -16,6 +16,7 @@ OPERATOR = Operator(
     "wavefront_scan",
     {
         "native": "medssm.kernels.wavefront_scan._native",
+        "triton": "medssm.kernels.wavefront_scan._triton",
         "reference": "medssm.kernels.wavefront_scan._reference",
     },
 )

@@ -19,12 +19,15 @@ from medssm.kernels.selective_scan import _triton as scan
 from medssm.kernels.selective_scan._triton_backward import scan_backward
 from medssm.kernels.selective_scan._triton_forward import scan_forward
 from medssm.kernels.selective_scan._triton_tiles import carry_states, span_states
+from medssm.kernels.wavefront_scan import _triton as wavefront
+from medssm.kernels.wavefront_scan._triton_kernels import wavefront_backward, wavefront_forward
 
 H100 = GPUTarget("cuda", 90, 32)
 ALIGNED = [["tt.divisibility", 16]]
 ACTIVATIONS = {"u", "dt", "z", "B", "C", "x", "y", "du", "ddt", "dz", "dx", "grad_y", "drive", "vector"}
+ACTIVATIONS |= {"dt_top", "dt_left", "B_top", "B_left", "ddt_top", "ddt_left"}
 INTEGERS = {"length", "dim", "group_dim", "blocks_per_group", "blocks", "spans", "span_length", "token_blocks"}
-INTEGERS |= {"channel_blocks", "unit", "A_stride_dim", "A_stride_state"}
+INTEGERS |= {"channel_blocks", "unit", "A_stride_dim", "A_stride_state", "height", "width", "state", "slots"}
 
 
 def source(kernel: Any, dtype: str, constants: dict[str, Any]) -> ASTSource:
@@ -37,7 +40,8 @@ def source(kernel: Any, dtype: str, constants: dict[str, Any]) -> ASTSource:
             signature[name] = "constexpr"
             values[(index,)] = constants[name]
         elif name.endswith("_strides"):
-            ones = 2 if name[0] in "BCv" else 1  # the state of B and C, the channel of the rest
+            # of (batch, groups, state, length) the state, of (batch, channel, length) the channel
+            ones = 2 if name[0] in "BCv" and "group_dim" in kernel.arg_names else 1
             rank = 2 + ones
             signature[name] = tuple("constexpr" if axis == ones else "i32" for axis in range(rank))
             values[(index, ones)] = 1
@@ -68,6 +72,7 @@ def main() -> None:
     backward = scan_sizes | {"J": 2, "W": 8, "UNROLL": scan.BACKWARD_UNROLL, "CHUNK": scan.CHUNK}
     spans = scan_sizes | {"J": 1, "W": 32, "UNROLL": scan.FORWARD_UNROLL}
     tile = {"WIDTH": 4, "SILU": True, "T": convolution.TOKENS, "W": convolution.CHANNELS}
+    strip = {"REVERSE": True, "SOFTPLUS": True, "R": wavefront.CHUNK_ROWS, "N": 16}
     cases = [
         ("scan_forward wide", scan_forward, "bf16", forward | {"W": 32}, 1),
         ("scan_forward narrow", scan_forward, "fp32", forward | {"W": 8, "entering": None, "visits": None}, 1),
@@ -76,6 +81,9 @@ def main() -> None:
         ("carry_states", carry_states, "fp32", {"STATE": 16, "BLOCK": 64, "UNROLL": 8, "REVERSE": False}, 2),
         ("conv_forward", conv_forward, "fp32", tile, 4),
         ("conv_backward", conv_backward, "bf16", tile, 4),
+        ("wavefront_forward", wavefront_forward, "fp32", strip | {"W": 16}, 4),
+        ("wavefront_backward", wavefront_backward, "bf16", strip | {"W": 8}, 4),
+        ("wavefront_backward narrow", wavefront_backward, "fp32", strip | {"W": 4, "D": None}, 2),
     ]
     report = {}
     for name, kernel, dtype, constants, num_warps in cases:

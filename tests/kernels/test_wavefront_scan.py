@@ -31,7 +31,7 @@ def backend(request: pytest.FixtureRequest) -> str:
 def make_inputs(
     shape: tuple[int, int] = (5, 7),
     batch: int = 2,
-    dim: int = 19,
+    dim: int = 6,
     state: int = 16,
     optional: bool = True,
     dtype: torch.dtype = torch.float32,
@@ -149,7 +149,7 @@ def test_a_grid_agrees_with_the_equation(backend: str, dtype: torch.dtype, rever
     check_against_equation(inputs, backend, (5, 7), reverse)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (2, 2), (11, 3), (3, 13), (17, 2), (8, 4), (9, 4), (1, 66)])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (3, 13), (8, 4), (9, 4), (17, 2)])
 def test_every_shape_of_grid_agrees_with_the_equation(backend: str, shape: tuple[int, int]) -> None:
     """Among them one row, one column, exactly the rows between two checkpoints, one more, and more than twice them."""
     check_against_equation(make_inputs(shape, batch=1, dim=5, state=3), backend, shape)
@@ -160,28 +160,27 @@ def test_every_shape_of_grid_agrees_with_the_equation(backend: str, shape: tuple
     [
         {"dim": 1, "state": 1},
         {"dim": 16, "state": 4},
-        {"dim": 33, "state": 5, "batch": 3},
+        {"dim": 33, "state": 5, "batch": 1},
         {"dim": 8, "state": 21},
         {"dim": 40, "optional": False},
     ],
     ids=str,
 )
-@pytest.mark.parametrize("reverse", [False, True])
-def test_odd_sizes_agree_with_the_equation(backend: str, sizes: dict[str, int], reverse: bool) -> None:
-    check_against_equation(make_inputs((3, 4), **sizes), backend, (3, 4), reverse)
+def test_odd_sizes_agree_with_the_equation(backend: str, sizes: dict[str, int]) -> None:
+    check_against_equation(make_inputs((2, 3), **sizes), backend, (2, 3))
 
 
 def test_steps_may_come_without_softplus(backend: str) -> None:
-    inputs = make_inputs()
+    inputs = make_inputs((2, 3))
     inputs |= {name: inputs[name].abs() for name in ("dt_top", "dt_left", "dt_bias_top", "dt_bias_left")}  # type: ignore[union-attr]
-    check_against_equation(inputs, backend, (5, 7), softplus=False)
+    check_against_equation(inputs, backend, (2, 3), softplus=False)
 
 
 def test_one_row_is_a_line_with_the_parameters_of_left_and_one_column_one_with_those_of_top(backend: str) -> None:
     """But for the first cell of a column, which takes the input of left: the two axes have the same step and B here."""
-    inputs = make_inputs((1, 23))
+    inputs = make_inputs((1, 13), batch=1)
     inputs |= {"B_top": inputs["B_left"], "dt_top": inputs["dt_left"], "dt_bias_top": inputs["dt_bias_left"]}
-    for shape, A in (((1, 23), "A_left"), ((23, 1), "A_top")):
+    for shape, A in (((1, 13), "A_left"), ((13, 1), "A_top")):
         names = {"u": "x", "dt": "dt_left", "A": A, "B": "B_left", "C": "C", "D": "D", "dt_bias": "dt_bias_left"}
         line = {name: inputs[ours] for name, ours in names.items()}
         expected = selective_scan(**line, dt_softplus=True, backend="reference")  # type: ignore[arg-type]
@@ -190,8 +189,8 @@ def test_one_row_is_a_line_with_the_parameters_of_left_and_one_column_one_with_t
 
 
 def test_memory_layout_of_the_inputs_does_not_matter(backend: str) -> None:
-    shape = (6, 11)
-    inputs = make_inputs(shape)
+    shape = (2, 18)
+    inputs = make_inputs(shape, batch=1)
     contiguous = {k: None if v is None else v.contiguous() for k, v in inputs.items()}
     wide = {
         k: None if v is None else torch.stack([v, torch.full_like(v, float("nan"))], -1)[..., 0]
@@ -208,34 +207,34 @@ def test_memory_layout_of_the_inputs_does_not_matter(backend: str) -> None:
 
 
 def test_one_B_for_both_axes_gets_both_gradients(backend: str) -> None:
-    exact = differentiable(make_inputs(), torch.float64)
+    exact = differentiable(make_inputs((2, 3)), torch.float64)
     exact["B_left"] = exact["B_top"]
-    given = differentiable(make_inputs())
+    given = differentiable(make_inputs((2, 3)))
     given["B_left"] = given["B_top"]
-    y = wavefront_scan(**given, dt_softplus=True, shape=(5, 7), backend=backend)  # type: ignore[arg-type]
+    y = wavefront_scan(**given, dt_softplus=True, shape=(2, 3), backend=backend)  # type: ignore[arg-type]
     (dB,) = torch.autograd.grad(y.sum(), [given["B_top"]])  # type: ignore[list-item]
-    (dB_exact,) = torch.autograd.grad(equation(exact, (5, 7), True).sum(), [exact["B_top"]])  # type: ignore[list-item]
+    (dB_exact,) = torch.autograd.grad(equation(exact, (2, 3), True).sum(), [exact["B_top"]])  # type: ignore[list-item]
     assert_close(dB, dB_exact, TOLERANCE[torch.float32], "gradient of B")
 
 
 def test_large_steps_and_inputs_stay_finite(backend: str) -> None:
-    inputs = make_inputs((6, 6), dim=8)
+    inputs = make_inputs((3, 4))
     inputs |= {name: inputs[name] * 100 for name in ("dt_top", "dt_left")}  # type: ignore[operator]
-    check_against_equation(inputs, backend, (6, 6))
+    check_against_equation(inputs, backend, (3, 4))
 
 
 def test_runs_are_bitwise_equal(backend: str) -> None:
-    shape = (10, 12)
+    shape = (9, 6)
     results = []
     for _ in range(2):
-        inputs = differentiable(make_inputs(shape))
+        inputs = differentiable(make_inputs(shape, batch=1))
         y = wavefront_scan(**inputs, dt_softplus=True, shape=shape, backend=backend)  # type: ignore[arg-type]
         results.append([y, *gradients(y, inputs, torch.ones_like(y)).values()])
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
 def test_operator_is_registered_properly(backend: str) -> None:
-    for shape, reverse in (([10, 3], False), ([3, 4], True)):
+    for shape, reverse in (([9, 2], False), ([2, 3], True)):
         inputs = differentiable(make_inputs((shape[0], shape[1]), batch=1, dim=8, state=4))
         arguments = (*inputs.values(), True, shape, reverse, True, backend)
         torch.library.opcheck(
@@ -247,9 +246,9 @@ def test_operator_is_registered_properly(backend: str) -> None:
 
 def test_compiled_function_gives_the_same(backend: str) -> None:
     def function(**inputs: Any) -> Tensor:
-        return wavefront_scan(**inputs, dt_softplus=True, shape=(4, 5), backend=backend).square().sum()
+        return wavefront_scan(**inputs, dt_softplus=True, shape=(2, 3), backend=backend).square().sum()
 
-    plain, compiled = (differentiable(make_inputs((4, 5), dim=8, state=4)) for _ in range(2))
+    plain, compiled = (differentiable(make_inputs((2, 3), dim=8, state=4)) for _ in range(2))
     function(**plain).backward()
     torch.compile(function, backend="aot_eager", fullgraph=True)(**compiled).backward()
     for name, x in plain.items():
@@ -257,8 +256,8 @@ def test_compiled_function_gives_the_same(backend: str) -> None:
 
 
 def test_no_states_are_kept_without_gradients(backend: str) -> None:
-    inputs = make_inputs((20, 3)).values()
-    _, checkpoints = torch.ops.medssm.wavefront_scan(*inputs, True, [20, 3], False, False, backend)
+    inputs = make_inputs((17, 2)).values()
+    _, checkpoints = torch.ops.medssm.wavefront_scan(*inputs, True, [17, 2], False, False, backend)
     assert checkpoints.numel() == 0
 
 
@@ -299,25 +298,29 @@ def test_published_operator_is_reproduced(backend: str, release: str) -> None:
 
 
 def test_published_recurrence_of_the_states_is_reproduced(backend: str) -> None:
-    """Gates a and inputs b given one by one: each as a batch element of one channel and state, where x = C = 1.
+    """Gates a and inputs b given one by one: each (channel, state) as a channel of one state, whose y is h.
 
-    The step is then -log(a) with A = -1, and B is b / step; y is h.
+    The step is -log(a) with A = -1. One x serves both axes, so h, which is linear in b, is the sum of two scans: for
+    each axis the one with x = b / step whose B is 1 on this axis and 0 on the other.
     """
     arrays = golden("states.")
     dtype = torch.float64 if backend == "reference" else torch.float32
 
     def apart(t: Tensor) -> Tensor:
-        return t.permute(0, 3, 4, 1, 2).reshape(-1, 1, 5 * 7)
+        return t.flatten(1, 2).flatten(2, 3).transpose(1, 2)  # (2, 6 * 4, 5 * 7)
 
     names = ("aT", "aL", "bT", "bL")
     aT, aL, bT, bL = leaves = [arrays[name].requires_grad_() for name in names]
     steps = [-torch.log(apart(a)) for a in (aT, aL)]
-    B_top, B_left = (apart(b) / step for b, step in zip((bT, bL), steps, strict=True))
-    ones, A = torch.ones_like(B_top), -torch.ones(1, 1)
-    inputs = Inputs(ones, *steps, A, A, B_top, B_left, ones, None, None, None)
-    h = wavefront_scan(*[None if t is None else t.to(dtype) for t in inputs], shape=(5, 7), backend=backend)  # type: ignore[arg-type]
+    ones, A = torch.ones(2, 1, 35), -torch.ones(24, 1)
+    h = torch.zeros(2, 24, 35)
+    for b, step, axis in zip((bT, bL), steps, torch.eye(2), strict=True):
+        B_top, B_left = (acts * ones for acts in axis)
+        inputs = Inputs(apart(b) / step, *steps, A, A, B_top, B_left, ones, None, None, None)
+        given = [None if t is None else t.to(dtype) for t in inputs]
+        h = h + wavefront_scan(*given, shape=(5, 7), backend=backend)  # type: ignore[arg-type]
     assert_close(h, apart(arrays["h"]), TOLERANCE[dtype], "h")
-    found = torch.autograd.grad(h, leaves, apart(arrays["grad_h"]).to(dtype))
+    found = torch.autograd.grad(h, leaves, apart(arrays["grad_h"]).to(h.dtype))
     for name, gradient in zip(names, found, strict=True):
         assert_close(gradient, arrays[f"grad_{name}"], TOLERANCE[dtype], f"gradient of {name}")
 
@@ -328,13 +331,13 @@ def test_published_recurrence_of_the_states_is_reproduced(backend: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"dt_left": torch.zeros(2, 19, 34)}, r"dt_left has shape \(2, 19, 34\); with x \(2, 19, 35\) and 16 states"),
-        ({"A_top": torch.zeros(18, 16)}, r"A_top has shape \(18, 16\); it must be \(19, state\)"),
-        ({"A_left": torch.zeros(19, 4)}, r"A_left has shape \(19, 4\); .* it must be \(19, 16\)"),
+        ({"dt_left": torch.zeros(2, 6, 34)}, r"dt_left has shape \(2, 6, 34\); with x \(2, 6, 35\) and 16 states"),
+        ({"A_top": torch.zeros(5, 16)}, r"A_top has shape \(5, 16\); it must be \(6, state\)"),
+        ({"A_left": torch.zeros(6, 4)}, r"A_left has shape \(6, 4\); .* it must be \(6, 16\)"),
         ({"B_top": torch.zeros(2, 4, 35)}, r"B_top has shape \(2, 4, 35\); .* it must be \(2, 16, 35\)"),
         ({"D": torch.zeros(1)}, r"D has shape \(1,\)"),
         ({"C": torch.zeros(2, 16, 35).bfloat16()}, "C is torch.bfloat16 but x is torch.float32"),
-        ({"x": torch.zeros(2, 19)}, r"x has shape \(2, 19\); it must be \(batch, dim, length\)"),
+        ({"x": torch.zeros(2, 6)}, r"x has shape \(2, 6\); it must be \(batch, dim, length\)"),
     ],
 )
 def test_wrong_arguments_are_named(change: dict[str, Tensor], message: str) -> None:

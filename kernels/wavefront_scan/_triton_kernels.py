@@ -1,0 +1,316 @@
+"""The scan over a grid in Triton, forward and backward.
+
+A program owns W neighbouring channels with all their N states and walks the grid in strips of R rows. In a strip it
+sweeps the anti-diagonals: step k takes the cells (i, k - i) of all rows i at once, as a tile (R, N, W). The state to
+the left of a cell is then the tile's own of the step before, the state above that of the row before. The last row of a
+strip reaches the next one through memory. A cell outside the grid has step 0 and input 0.
+
+Pointers to tensors are moved once to the program's channels and states, and at each step to the place of each cell.
+"""
+
+import triton
+import triton.language as tl
+
+from medssm.kernels.triton_math import LOG2_E, sigmoid, softplus
+
+
+@triton.jit
+def cells_at(k, strip, height, width, REVERSE: tl.constexpr, R: tl.constexpr):
+    """Step k of a strip: row and column of its cells, whether they exist, and where they lie; (R, 1, 1) each."""
+    r = tl.arange(0, R)[:, None, None]
+    i, j = strip * R + r, k - r
+    exist = (j >= 0) & (j < width) & (i < height)
+    place = tl.where(exist, i * width + j, 0)
+    if REVERSE:
+        place = height * width - 1 - place
+    return i, j, exist, place.to(tl.int64)
+
+
+@triton.jit
+def load_cells(x, mask):
+    """(R, 1, W) of tokens or (R, N, 1) of states, in float32; 0 outside the grid."""
+    return tl.load(x, mask=mask, other=0.0).to(tl.float32)
+
+
+@triton.jit
+def load_channels(x, c, known, W: tl.constexpr):
+    """A parameter (dim,) as (1, 1, W); zeros for None."""
+    return tl.zeros([1, 1, W], tl.float32) if x is None else tl.load(x + c, mask=known, other=0.0)
+
+
+@triton.jit
+def step_sizes(raw, exist, SOFTPLUS: tl.constexpr):
+    """The step of each cell, 0 outside the grid."""
+    if SOFTPLUS:
+        return tl.where(exist, softplus(raw), 0.0)
+    return tl.where(exist, raw, 0.0)
+
+
+@triton.jit
+def weights_of(i, j):
+    """What the two axes count: a half each where a cell has both neighbours, else all or nothing."""
+    share = tl.where((i > 0) & (j > 0), 0.5, 1.0)
+    return tl.where(i > 0, share, 0.0), tl.where((j > 0) | (i == 0), share, 0.0)
+
+
+@triton.jit
+def moved(tile, by: tl.constexpr, R: tl.constexpr):
+    """A tile (R, N, W) whose row r is the row r + by; 0 where there is none."""
+    r = tl.arange(0, R)[:, None, None] + by
+    inside = (r >= 0) & (r < R)
+    return tl.where(inside, tl.gather(tile, tl.broadcast_to(tl.where(inside, r, 0), tile.shape), 0), 0.0)
+
+
+@triton.jit
+def wavefront_forward(
+    y,  # (batch, length, dim): out
+    rows,  # (batch, slots, width, state, dim): out, the last row of each strip but the last, over and over
+    x,  # (batch, dim, length)
+    x_strides,
+    dt_top,  # (batch, dim, length)
+    dt_top_strides,
+    dt_left,  # (batch, dim, length)
+    dt_left_strides,
+    A_top,  # (dim, state)
+    A_left,  # (dim, state)
+    B_top,  # (batch, state, length)
+    B_top_strides,
+    B_left,  # (batch, state, length)
+    B_left_strides,
+    C,  # (batch, state, length)
+    C_strides,
+    D,  # (dim,) or None
+    dt_bias_top,  # (dim,) or None
+    dt_bias_left,  # (dim,) or None
+    height,
+    width,
+    dim,
+    state,
+    blocks,
+    slots,
+    REVERSE: tl.constexpr,
+    SOFTPLUS: tl.constexpr,
+    R: tl.constexpr,
+    N: tl.constexpr,
+    W: tl.constexpr,
+):
+    """h = w_top (exp(dt_top A_top) h_top + dt_top B_top x) + w_left (the same of left),  y = C . h + D x."""
+    batch = (tl.program_id(0) // blocks).to(tl.int64)
+    c = tl.program_id(0) % blocks * W + tl.arange(0, W)[None, None, :]
+    n = tl.arange(0, N)[None, :, None]
+    r = tl.arange(0, R)[:, None, None]
+    known_c, known_n = c < dim, n < state
+    known = known_c & known_n
+    row_size = (width * state * dim).to(tl.int64)
+    y += batch * height * width * dim + c
+    rows += batch * slots * row_size + n * dim + c
+    x += batch * x_strides[0] + c * x_strides[1]
+    dt_top += batch * dt_top_strides[0] + c * dt_top_strides[1]
+    dt_left += batch * dt_left_strides[0] + c * dt_left_strides[1]
+    B_top += batch * B_top_strides[0] + n * B_top_strides[1]
+    B_left += batch * B_left_strides[0] + n * B_left_strides[1]
+    C += batch * C_strides[0] + n * C_strides[1]
+    exponent_top = tl.load(A_top + c * state + n, mask=known, other=0.0) * LOG2_E
+    exponent_left = tl.load(A_left + c * state + n, mask=known, other=0.0) * LOG2_E
+    skip = load_channels(D, c, known_c, W)
+    bias_top = load_channels(dt_bias_top, c, known_c, W)
+    bias_left = load_channels(dt_bias_left, c, known_c, W)
+
+    for strip in range(tl.cdiv(height, R)):
+        above = rows + (strip + slots - 1) % slots * row_size
+        below = rows + strip % slots * row_size
+        known_above = known & (r == 0) & (strip * R + r > 0)
+        known_below = known & (r == R - 1) & (strip * R + r + 1 < height)
+        h = tl.zeros([R, N, W], tl.float32)
+        for k in range(width + R - 1):
+            i, j, exist, place = cells_at(k, strip, height, width, REVERSE, R)
+            exist_c, exist_n = exist & known_c, exist & known_n
+            xs = load_cells(x + place * x_strides[2], exist_c)
+            Bs_top = load_cells(B_top + place * B_top_strides[2], exist_n)
+            Bs_left = load_cells(B_left + place * B_left_strides[2], exist_n)
+            Cs = load_cells(C + place * C_strides[2], exist_n)
+            raw_top = load_cells(dt_top + place * dt_top_strides[2], exist_c) + bias_top
+            raw_left = load_cells(dt_left + place * dt_left_strides[2], exist_c) + bias_left
+            step_top, step_left = step_sizes(raw_top, exist, SOFTPLUS), step_sizes(raw_left, exist, SOFTPLUS)
+            w_top, w_left = weights_of(i, j)
+            column = j.to(tl.int64) * (state * dim)
+
+            h_top = moved(h, -1, R) + tl.load(above + column, mask=known_above & exist, other=0.0)
+            h_left = tl.where(j > 0, h, 0.0)
+            top = tl.exp2(step_top * exponent_top) * h_top + (step_top * xs) * Bs_top
+            left = tl.exp2(step_left * exponent_left) * h_left + (step_left * xs) * Bs_left
+            h = w_top * top + w_left * left
+            tl.store(y + place * dim, tl.sum(h * Cs, axis=1, keep_dims=True) + skip * xs, mask=exist_c)
+            tl.store(below + column, h, mask=known_below & exist)
+        tl.debug_barrier()
+
+
+@triton.jit
+def wavefront_backward(
+    dx,  # (batch, length, dim): out
+    ddt_top,  # (batch, length, dim): out
+    ddt_left,  # (batch, length, dim): out
+    dA_top,  # (batch, dim, state): out
+    dA_left,  # (batch, dim, state): out
+    dB_top,  # (batch, blocks, length, state): out
+    dB_left,  # (batch, blocks, length, state): out
+    dC,  # (batch, blocks, length, state): out
+    dD,  # (batch, dim): out
+    ddt_bias_top,  # (batch, dim): out
+    ddt_bias_left,  # (batch, dim): out
+    hs,  # (batch, blocks, steps, R, N, W): scratch, the states of a strip
+    carried,  # (batch, 2, width, state, dim): scratch, what each strip hands to the last row of the one above
+    grad_y,  # (batch, dim, length)
+    grad_y_strides,
+    rows,  # (batch, slots, width, state, dim), the last row of each strip but the last
+    x,  # (batch, dim, length)
+    x_strides,
+    dt_top,  # (batch, dim, length)
+    dt_top_strides,
+    dt_left,  # (batch, dim, length)
+    dt_left_strides,
+    A_top,  # (dim, state)
+    A_left,  # (dim, state)
+    B_top,  # (batch, state, length)
+    B_top_strides,
+    B_left,  # (batch, state, length)
+    B_left_strides,
+    C,  # (batch, state, length)
+    C_strides,
+    D,  # (dim,) or None
+    dt_bias_top,  # (dim,) or None
+    dt_bias_left,  # (dim,) or None
+    height,
+    width,
+    dim,
+    state,
+    blocks,
+    slots,
+    REVERSE: tl.constexpr,
+    SOFTPLUS: tl.constexpr,
+    R: tl.constexpr,
+    N: tl.constexpr,
+    W: tl.constexpr,
+):
+    """Strips from the last to the first: the states of a strip again, then their gradient back through it."""
+    batch = (tl.program_id(0) // blocks).to(tl.int64)
+    program = tl.program_id(0).to(tl.int64)
+    c = tl.program_id(0) % blocks * W + tl.arange(0, W)[None, None, :]
+    n = tl.arange(0, N)[None, :, None]
+    r = tl.arange(0, R)[:, None, None]
+    known_c, known_n = c < dim, n < state
+    known = known_c & known_n
+    steps = width + R - 1
+    length = height * width
+    row_size = (width * state * dim).to(tl.int64)
+    dx += batch * length * dim + c
+    ddt_top += batch * length * dim + c
+    ddt_left += batch * length * dim + c
+    dB_top += program * length * state + n
+    dB_left += program * length * state + n
+    dC += program * length * state + n
+    hs += program * steps * (R * N * W) + (r * N + n) * W + tl.arange(0, W)[None, None, :]
+    carried += batch * 2 * row_size + n * dim + c
+    grad_y += batch * grad_y_strides[0] + c * grad_y_strides[1]
+    rows += batch * slots * row_size + n * dim + c
+    x += batch * x_strides[0] + c * x_strides[1]
+    dt_top += batch * dt_top_strides[0] + c * dt_top_strides[1]
+    dt_left += batch * dt_left_strides[0] + c * dt_left_strides[1]
+    B_top += batch * B_top_strides[0] + n * B_top_strides[1]
+    B_left += batch * B_left_strides[0] + n * B_left_strides[1]
+    C += batch * C_strides[0] + n * C_strides[1]
+    exponent_top = tl.load(A_top + c * state + n, mask=known, other=0.0) * LOG2_E
+    exponent_left = tl.load(A_left + c * state + n, mask=known, other=0.0) * LOG2_E
+    skip = load_channels(D, c, known_c, W)
+    bias_top = load_channels(dt_bias_top, c, known_c, W)
+    bias_left = load_channels(dt_bias_left, c, known_c, W)
+    dA_top_sum = tl.zeros([R, N, W], tl.float32)
+    dA_left_sum = tl.zeros([R, N, W], tl.float32)
+    dD_sum = tl.zeros([R, 1, W], tl.float32)
+    ddt_bias_top_sum = tl.zeros([R, 1, W], tl.float32)
+    ddt_bias_left_sum = tl.zeros([R, 1, W], tl.float32)
+
+    strips = tl.cdiv(height, R)
+    for s in range(strips):
+        strip = strips - 1 - s
+        above = rows + (strip + slots - 1) % slots * row_size
+        known_above = known & (r == 0) & (strip * R + r > 0)
+        h = tl.zeros([R, N, W], tl.float32)
+        for k in range(steps):
+            i, j, exist, place = cells_at(k, strip, height, width, REVERSE, R)
+            exist_c, exist_n = exist & known_c, exist & known_n
+            xs = load_cells(x + place * x_strides[2], exist_c)
+            Bs_top = load_cells(B_top + place * B_top_strides[2], exist_n)
+            Bs_left = load_cells(B_left + place * B_left_strides[2], exist_n)
+            raw_top = load_cells(dt_top + place * dt_top_strides[2], exist_c) + bias_top
+            raw_left = load_cells(dt_left + place * dt_left_strides[2], exist_c) + bias_left
+            step_top, step_left = step_sizes(raw_top, exist, SOFTPLUS), step_sizes(raw_left, exist, SOFTPLUS)
+            w_top, w_left = weights_of(i, j)
+            column = j.to(tl.int64) * (state * dim)
+            h_top = moved(h, -1, R) + tl.load(above + column, mask=known_above & exist, other=0.0)
+            h_left = tl.where(j > 0, h, 0.0)
+            top = tl.exp2(step_top * exponent_top) * h_top + (step_top * xs) * Bs_top
+            left = tl.exp2(step_left * exponent_left) * h_left + (step_left * xs) * Bs_left
+            h = w_top * top + w_left * left
+            tl.store(hs + k * (R * N * W), h)
+        tl.debug_barrier()
+
+        from_below = carried + (s + 1) % 2 * row_size
+        to_above = carried + s % 2 * row_size
+        known_below = known & (r == R - 1) & (strip * R + r + 1 < height)
+        to_top = tl.zeros([R, N, W], tl.float32)
+        to_left = tl.zeros([R, N, W], tl.float32)
+        for back in range(steps):
+            k = steps - 1 - back
+            i, j, exist, place = cells_at(k, strip, height, width, REVERSE, R)
+            exist_c, exist_n = exist & known_c, exist & known_n
+            gys = load_cells(grad_y + place * grad_y_strides[2], exist_c)
+            xs = load_cells(x + place * x_strides[2], exist_c)
+            Bs_top = load_cells(B_top + place * B_top_strides[2], exist_n)
+            Bs_left = load_cells(B_left + place * B_left_strides[2], exist_n)
+            Cs = load_cells(C + place * C_strides[2], exist_n)
+            raw_top = load_cells(dt_top + place * dt_top_strides[2], exist_c) + bias_top
+            raw_left = load_cells(dt_left + place * dt_left_strides[2], exist_c) + bias_left
+            step_top, step_left = step_sizes(raw_top, exist, SOFTPLUS), step_sizes(raw_left, exist, SOFTPLUS)
+            w_top, w_left = weights_of(i, j)
+            column = j.to(tl.int64) * (state * dim)
+            h = tl.load(hs + k * (R * N * W))
+            h_left = tl.load(hs + (k - 1) * (R * N * W), mask=exist & (j > 0), other=0.0)
+            h_top = tl.load(hs + (k - 1) * (R * N * W) - N * W, mask=exist & (r > 0), other=0.0)
+            h_top += tl.load(above + column, mask=known_above & exist, other=0.0)
+
+            # g = C dy + what the cells below and to the right hand back
+            below = tl.load(from_below + column, mask=known_below & exist, other=0.0)
+            g = tl.where(exist, gys * Cs + moved(to_top, 1, R) + below + to_left, 0.0)
+            to_top = w_top * tl.exp2(step_top * exponent_top) * g
+            to_left = w_left * tl.exp2(step_left * exponent_left) * g
+            tl.store(to_above + column, to_top, mask=known_above & exist)
+            g_top, g_left = w_top * g, w_left * g
+            e_top, e_left = to_top * h_top, to_left * h_left
+            dA_top_sum += step_top * e_top
+            dA_left_sum += step_left * e_left
+            sums = place * state
+            tl.store(dC + sums, tl.sum(gys * h, axis=2, keep_dims=True), mask=exist_n)
+            tl.store(dB_top + sums, tl.sum(g_top * (step_top * xs), axis=2, keep_dims=True), mask=exist_n)
+            tl.store(dB_left + sums, tl.sum(g_left * (step_left * xs), axis=2, keep_dims=True), mask=exist_n)
+            dx_top = tl.sum(g_top * Bs_top, axis=1, keep_dims=True)
+            dx_left = tl.sum(g_left * Bs_left, axis=1, keep_dims=True)
+            dstep_top = tl.sum(e_top * exponent_top, axis=1, keep_dims=True) / LOG2_E + dx_top * xs
+            dstep_left = tl.sum(e_left * exponent_left, axis=1, keep_dims=True) / LOG2_E + dx_left * xs
+            if SOFTPLUS:
+                dstep_top *= sigmoid(raw_top)
+                dstep_left *= sigmoid(raw_left)
+            tl.store(dx + place * dim, dx_top * step_top + dx_left * step_left + skip * gys, mask=exist_c)
+            tl.store(ddt_top + place * dim, dstep_top, mask=exist_c)
+            tl.store(ddt_left + place * dim, dstep_left, mask=exist_c)
+            dD_sum += gys * xs
+            ddt_bias_top_sum += tl.where(exist, dstep_top, 0.0)
+            ddt_bias_left_sum += tl.where(exist, dstep_left, 0.0)
+        tl.debug_barrier()
+
+    parameter = batch * dim * state + c * state + n
+    tl.store(dA_top + parameter, tl.sum(dA_top_sum, axis=0, keep_dims=True), mask=known)
+    tl.store(dA_left + parameter, tl.sum(dA_left_sum, axis=0, keep_dims=True), mask=known)
+    tl.store(dD + batch * dim + c, tl.sum(dD_sum, axis=0, keep_dims=True), mask=known_c)
+    tl.store(ddt_bias_top + batch * dim + c, tl.sum(ddt_bias_top_sum, axis=0, keep_dims=True), mask=known_c)
+    tl.store(ddt_bias_left + batch * dim + c, tl.sum(ddt_bias_left_sum, axis=0, keep_dims=True), mask=known_c)
