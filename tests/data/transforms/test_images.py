@@ -220,6 +220,7 @@ def test_evaluation_is_the_middle_of_the_resized_image(
     ("settings", "message"),
     [
         ({"rand_augment": "rand-q9"}, "no RandAugment as timm spells it"),
+        ({"rand_augment": "rand-m9-inc"}, "no RandAugment as timm spells it"),
         ({"rand_augment": "augmix-m3"}, "no RandAugment as timm spells it"),
         ({"area": (1.0, 0.08)}, "the smallest must come first"),
         ({"area": (0.0, 1.0)}, "greater than 0"),
