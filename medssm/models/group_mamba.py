@@ -3,7 +3,7 @@
 Shaker et al., CVPR 2025, arXiv:2407.13772. The channels are split into four groups, each scanned along one direction of
 the image by a small state space model of its own; a gate from the mean token mixes the groups again. Weights:
 huggingface.co/Abdelrahman-shaker. Images are (B, C, H, W), tokens (B, N, C) row by row, channels last in memory all
-the way.
+the way. The variables A, B and C are the state-space model's.
 """
 
 import math

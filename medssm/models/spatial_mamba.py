@@ -2,7 +2,8 @@
 
 Xiao et al., ICLR 2025, arXiv:2410.15091. One scan with one state a channel, row by row; before the states are read out
 they are mixed as an image, by three dilated kernels. Weights: github.com/EdwardChasel/Spatial-Mamba, on Google Drive.
-Images are (B, C, H, W); inside, maps are (B, H, W, C), channels last in memory all the way.
+Images are (B, C, H, W); inside, maps are (B, H, W, C), channels last in memory all the way. The variables A, B and C
+are the state-space model's.
 """
 
 import math
