@@ -16,6 +16,7 @@ COMMANDS: tuple[str, ...] = (
     "train",
     "validate",
     "predict",
+    "classify",
     "models",
     "weights",
     "bench",

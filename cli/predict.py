@@ -43,7 +43,7 @@ def predict(
     """Segment scans; each label map has its scan's shape, affine and orientation."""
     from medssm.allocator import keep_freed_memory
     from medssm.cli.terminal import console
-    from medssm.inference import PredictSettings, load, parse_memory
+    from medssm.inference import PredictSettings, load_predictor, parse_memory
     from medssm.inference.batch import Extras, plan_jobs, predict_scans
     from medssm.inference.weights import choose_weights
 
@@ -55,7 +55,7 @@ def predict(
     screen = console()
     screen.print(f"weights: {chosen}", highlight=False, soft_wrap=True)
     settings = PredictSettings(overlap=overlap, tta=tta, memory=bound, confidence=stats)
-    outcome = predict_scans(load(chosen, device), jobs, settings, _Screen(screen), overwrite=overwrite)
+    outcome = predict_scans(load_predictor(chosen, device), jobs, settings, _Screen(screen), overwrite=overwrite)
     _print_summary(screen, outcome)
     if outcome.failed:
         raise typer.Exit(1)

@@ -71,7 +71,7 @@ def run_demo(
 
 def _predict(run: Path, scans: Path, out: Path) -> list[Path]:
     """Label maps and previews of every scan of a dataset, in `out`."""
-    predictor = inference.load(run)
+    predictor = inference.load_predictor(run)
     dataset = load_dataset(scans)
     pictures = []
     for case in (*dataset.training, *dataset.validation):

@@ -1,18 +1,25 @@
-"""Volume in, segmentation out."""
+"""A scan in, its segmentation out; an image or a video in, its classes out."""
 
+from medssm.inference.classification import Candidate, Classification, Classifier
+from medssm.inference.loading import load, load_classifier, load_predictor
 from medssm.inference.memory import MemoryEstimate, parse_memory
-from medssm.inference.predictor import Predictor, PredictSettings, load
+from medssm.inference.predictor import Predictor, PredictSettings
 from medssm.inference.segmentation import Segmentation
 from medssm.inference.statistics import OrganStatistics
 from medssm.inference.windows import segment
 
 __all__ = [
+    "Candidate",
+    "Classification",
+    "Classifier",
     "MemoryEstimate",
     "OrganStatistics",
     "PredictSettings",
     "Predictor",
     "Segmentation",
     "load",
+    "load_classifier",
+    "load_predictor",
     "parse_memory",
     "segment",
 ]

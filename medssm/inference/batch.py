@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-import torch
-
 from medssm.data.volume import find_volumes, output_path, volume_stem, volume_suffix, without_repeats
 from medssm.errors import MedssmError, UsageError
-from medssm.inference.memory import MemoryEstimate
+from medssm.inference.memory import MemoryEstimate, ran_out_of_memory
 from medssm.inference.predictor import Predictor, PredictSettings
 from medssm.inference.segmentation import Segmentation
 from medssm.inference.statistics import write_statistics
+
+MORE_MEMORY = "give --memory with less than the machine has, or --device cpu"
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ def predict_scans(
             report.finished(job, _predict(predictor, job, wanted, settings, report))
             outcome.done.append(job.scan)
         except (MedssmError, OSError, RuntimeError) as error:
-            outcome.failed[job.scan] = _sentence(job.scan, error)
+            outcome.failed[job.scan] = failure_sentence(job.scan, error, MORE_MEMORY)
     return outcome
 
 
@@ -145,16 +145,17 @@ def _job(scan: Path, labels: Path, extras: Extras) -> Job:
     )
 
 
-def _sentence(scan: Path, error: Exception) -> str:
-    """What went wrong, for people; a defect of ours is raised on.
+def failure_sentence(path: Path, error: Exception, more_memory: str) -> str:
+    """What went wrong with a file, for people; a defect of ours is raised on.
 
-    torch has no exception of its own for memory that the system refuses on the CPU.
+    Args:
+        more_memory: what to do where memory ran out.
     """
-    if isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error):
-        return f"{scan}: memory ran out; give --memory with less than the machine has, or --device cpu"
+    if ran_out_of_memory(error):
+        return f"{path}: memory ran out; {more_memory}"
     if isinstance(error, RuntimeError):
         raise error
     if isinstance(error, OSError) and not isinstance(error, MedssmError):
-        return f"{error.filename or scan}: {error.strerror or error}"
+        return f"{error.filename or path}: {error.strerror or error}"
     text = str(error)
-    return text if str(scan) in text or scan.name in text else f"{scan}: {text}"
+    return text if str(path) in text or path.name in text else f"{path}: {text}"

@@ -196,6 +196,11 @@ def available_memory() -> int | None:
     return min(limits, default=None)
 
 
+def ran_out_of_memory(error: Exception) -> bool:
+    """Whether torch was refused memory; for what the system refuses on the CPU it has no exception of its own."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+
+
 def parse_memory(text: str) -> int:
     """Bytes of a size such as "4G", "3.5 GiB" or "800M".
 

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medssm.checkpoints import load_model
+from medssm.checkpoints import WeightsMetadata
 from medssm.data.network_slabs import NetworkSlabs
 from medssm.data.preprocessing import Preprocessing
 from medssm.data.volume import Volume, read_volume, write_probabilities
 from medssm.errors import UsageError
+from medssm.inference.device import usable_device
 from medssm.inference.flips import FlipMean
 from medssm.inference.memory import MemoryEstimate, activation_bytes, fit_memory
 from medssm.inference.restore import Restoration
@@ -22,28 +23,6 @@ from medssm.inference.windows import Blending, Network, Padding, Shape, Windows,
 
 # uint8 labels
 MOST_CLASSES = 256
-
-
-def load(run_or_checkpoint: str | Path, device: str | torch.device | None = None) -> "Predictor":
-    """The predictor of a run folder, one of our weights files, or a published checkpoint.
-
-    Args:
-        device: where the network runs; a GPU if there is one, if None.
-
-    Raises: CheckpointError if the weights are damaged, foreign or not for scans; UsageError for an unusable device.
-    """
-    network, metadata = load_model(run_or_checkpoint)
-    d, h, w = metadata.input_size
-    return Predictor(
-        network,
-        Preprocessing(**metadata.preprocessing),
-        window=(d, h, w),
-        classes=metadata.num_classes,
-        names={label: name for label, name in metadata.class_names.items() if label},
-        flips=metadata.flips,
-        in_channels=metadata.in_channels,
-        device=device,
-    )
 
 
 @dataclass(frozen=True)
@@ -194,21 +173,22 @@ class Predictor:
         return {label: float(restoration.confidence[label] / count[label]) for label in self.names if count[label]}
 
 
-def usable_device(device: str | torch.device | None) -> torch.device:
-    """The device asked for; a GPU if there is one, if None.
+def segmenter(network: nn.Module, metadata: WeightsMetadata, device: str | torch.device | None = None) -> Predictor:
+    """The predictor of a network for scans and the metadata of its weights.
 
-    Raises: UsageError if there is no such device here.
+    Raises: UsageError for an unusable device, or a network that is not for scans of one channel.
     """
-    if device is None:
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        found = torch.device(device)
-        torch.empty(1, device=found)
-    except (RuntimeError, AssertionError) as error:
-        raise UsageError(
-            f"device {device}: not usable here; medssm doctor shows what is, --device cpu always works"
-        ) from error
-    return found
+    d, h, w = metadata.input_size
+    return Predictor(
+        network,
+        Preprocessing(**metadata.preprocessing),
+        window=(d, h, w),
+        classes=metadata.num_classes,
+        names={label: name for label, name in metadata.class_names.items() if label},
+        flips=metadata.flips,
+        in_channels=metadata.in_channels,
+        device=device,
+    )
 
 
 def _counter(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:

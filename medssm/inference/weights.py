@@ -34,6 +34,23 @@ def choose_weights(weights: Path | None, run: Path | None, model: str | None, ru
         ) from error
 
 
+def choose_classifier(weights: Path | None, run: Path | None, model: str | None, runs: Path = RUNS) -> Path:
+    """The file or run folder given, which may be of `model`; else the published file of `model`; else the newest run.
+
+    Raises: UsageError if file and folder are given, or nothing and there is no run; CheckpointError if the published
+        file cannot be fetched.
+    """
+    if weights and run:
+        raise UsageError("--weights and --run each say which weights to use; give one of them")
+    chosen = weights or run or (fetch_published(model) if model else newest_run(runs))
+    if chosen is None:
+        raise UsageError(
+            f"no weights were given and {runs.resolve()} holds no run with {BEST}; give --weights FILE or --run DIR, "
+            "or --model NAME to fetch what was published"
+        )
+    return chosen
+
+
 def newest_run(runs: Path = RUNS) -> Path | None:
     """The run folder in `runs` whose best weights were written last; None if there is none."""
     files = sorted(runs.glob(f"*/{BEST}"), key=lambda file: file.stat().st_mtime)

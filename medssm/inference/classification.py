@@ -1,0 +1,114 @@
+"""An image or a video in, classes with their probabilities out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from medssm.checkpoints import WeightsMetadata
+from medssm.errors import UsageError
+from medssm.inference.class_names import class_names
+from medssm.inference.device import usable_device
+from medssm.inference.precision import autocast, check_precision
+from medssm.inference.views import ClipViews, ImageViews, Views
+from medssm.models.info import ClipInput, ImageInput
+
+
+class Candidate(NamedTuple):
+    """A class that a file may be of; the first rank is 1, labels count from 0."""
+
+    rank: int
+    label: int
+    name: str
+    probability: float
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """What a file shows.
+
+    Attributes:
+        probabilities: (K,) float32, of the classes in the order of their labels.
+        names: of the classes.
+    """
+
+    path: Path
+    probabilities: np.ndarray
+    names: Sequence[str]
+
+    def top(self, count: int = 5) -> list[Candidate]:
+        """The likeliest classes, the likeliest first."""
+        labels = np.argsort(-self.probabilities, kind="stable")[:count].tolist()
+        return [
+            Candidate(rank, label, self.names[label], float(self.probabilities[label]))
+            for rank, label in enumerate(labels, start=1)
+        ]
+
+
+@dataclass
+class Classifier:
+    """A network with all that it needs to classify files.
+
+    Attributes:
+        network: inputs to logits; is put into evaluation mode.
+        model: its name.
+        views: how a file becomes inputs.
+        names: of the classes. Logits beyond them are of classes that never occur, and left out.
+        device: where it runs; a GPU if there is one, if None.
+        precision: "32-true", "16-mixed" or "bf16-mixed".
+    """
+
+    network: nn.Module
+    model: str
+    views: Views
+    names: Sequence[str]
+    device: str | torch.device | None = None
+    precision: str = "32-true"
+
+    def __post_init__(self) -> None:
+        self.device = usable_device(self.device)
+        check_precision(self.precision, self.device)
+        self.network = self.network.to(self.device).eval()
+
+    @torch.inference_mode()
+    def classify(self, path: str | Path) -> Classification:
+        """The classes of an image, or of a video, whose views' probabilities are averaged.
+
+        Raises: DataError for a file that cannot be read, or is not what the network takes; OSError.
+        """
+        path = Path(path)
+        probabilities = torch.cat([self._probabilities(batch) for batch in self.views.of(path)]).mean(0)
+        return Classification(path, probabilities.cpu().numpy(), self.names)
+
+    def _probabilities(self, batch: Tensor) -> Tensor:
+        device = torch.device(self.device or "cpu")
+        with autocast(self.precision, device):
+            logits: Tensor = self.network(batch.to(device))
+        if logits.shape[1] < len(self.names):
+            raise UsageError(f"{self.model}: gives {logits.shape[1]} classes, but its weights name {len(self.names)}")
+        return logits[:, : len(self.names)].float().softmax(dim=1)
+
+
+def image_classifier(
+    network: nn.Module, metadata: WeightsMetadata, device: str | torch.device | None = None, precision: str = "32-true"
+) -> Classifier:
+    """The classifier of a network for images and the metadata of its weights."""
+    views = ImageViews(ImageInput(**_preprocessing(metadata)), metadata.input_size)
+    return Classifier(network, metadata.model, views, class_names(metadata), device, precision)
+
+
+def video_classifier(
+    network: nn.Module, metadata: WeightsMetadata, device: str | torch.device | None = None, precision: str = "32-true"
+) -> Classifier:
+    """The classifier of a network for clips and the metadata of its weights."""
+    views = ClipViews(ClipInput(**_preprocessing(metadata)), metadata.input_size)
+    return Classifier(network, metadata.model, views, class_names(metadata), device, precision)
+
+
+def _preprocessing(metadata: WeightsMetadata) -> dict[str, Any]:
+    """Fields of the model's input; JSON knows no tuples."""
+    return {name: tuple(value) if isinstance(value, list) else value for name, value in metadata.preprocessing.items()}

@@ -1,0 +1,90 @@
+"""What a classifier is shown of a file: the middle of an image, or clips of a video."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from medssm.data.clips import crops, read_clips, segment_frames, strided_frames
+from medssm.data.imagenet.layout import is_image_name
+from medssm.data.images import read_image
+from medssm.data.transforms.images import evaluation_transform
+from medssm.data.video import VIDEO_SUFFIXES
+from medssm.errors import DataError
+from medssm.models.info import ClipInput, ImageInput
+
+
+class Views(Protocol):
+    """How files become inputs of a network; `kind` says which files."""
+
+    kind: str
+
+    def takes(self, path: Path) -> bool:
+        """Whether a file of this name, found in a folder, is meant."""
+
+    def of(self, path: Path) -> Iterator[Tensor]:
+        """Batches of float32 inputs, over whose scores the mean is to be taken.
+
+        Raises: DataError for a file that cannot be used; OSError.
+        """
+
+
+class ImageViews:
+    """An image's middle, (1, 3, H, W)."""
+
+    kind = "image"
+
+    def __init__(self, settings: ImageInput, size: tuple[int, ...]) -> None:
+        height, width = size
+        self.transform = evaluation_transform(
+            (height, width),
+            settings.crop_pct,
+            settings.crop_mode,
+            settings.interpolation,
+            settings.mean,
+            settings.std,
+        )
+
+    def takes(self, path: Path) -> bool:
+        return is_image_name(path.name)
+
+    def of(self, path: Path) -> Iterator[Tensor]:
+        if _is_video_name(path) and not self.takes(path):
+            raise DataError(
+                f"{path}: is a video, and the weights are of a model for images; give those of a video model"
+            )
+        yield self.transform(read_image(path))[None]
+
+
+class ClipViews:
+    """Clips of a video, (crops, 3, T, H, W), one view in time after the other."""
+
+    kind = "video"
+
+    def __init__(self, settings: ClipInput, size: tuple[int, ...]) -> None:
+        frames, height, width = size
+        self.choose = (
+            partial(strided_frames, frames=frames, stride=settings.frame_stride, views=settings.views)
+            if settings.sampling == "strided"
+            else partial(segment_frames, frames=frames, views=settings.views)
+        )
+        self.crop = partial(crops, short_side=settings.short_side, size=(height, width), count=settings.crops)
+        self.mean, self.std = (torch.tensor(colour).view(3, 1, 1, 1) for colour in (settings.mean, settings.std))
+
+    def takes(self, path: Path) -> bool:
+        return _is_video_name(path)
+
+    def of(self, path: Path) -> Iterator[Tensor]:
+        if is_image_name(path.name) and not self.takes(path):
+            raise DataError(
+                f"{path}: is an image, and the weights are of a model for video; give those of another model"
+            )
+        for clip in read_clips(path, self.choose, self.crop):
+            yield (clip.float() / 255 - self.mean) / self.std
+
+
+def _is_video_name(path: Path) -> bool:
+    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
