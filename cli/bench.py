@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medssm.cli.options import Precision
+
 if TYPE_CHECKING:
+    from medssm.benchmarks.models import Speed
     from medssm.benchmarks.scan import Row
 
 
@@ -26,9 +29,9 @@ Repeats = Annotated[int, typer.Option(min=1, help="Of each side, taken in turn."
 
 def register(app: typer.Typer) -> None:
     group = typer.Typer(
-        help="Measure speed and memory side by side with plain PyTorch and MONAI.", no_args_is_help=True
+        help="Measure speed and memory side by side with plain PyTorch, MONAI and timm.", no_args_is_help=True
     )
-    for command in (scan, window, predict, memory):
+    for command in (scan, window, predict, memory, model):
         group.command()(command)
     app.add_typer(group, name="bench")
 
@@ -121,9 +124,71 @@ def memory(json: Json = None) -> None:
         write_json(json, report)
 
 
+def model(
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME...", help="Of `medssm models`, or timm's with timm: before them.")
+    ],
+    batches: Annotated[
+        str | None, typer.Option(help="Batch sizes, such as 1,8,32; by default 1,8 on the CPU, 1,32,128 on a GPU.")
+    ] = None,
+    device: Annotated[Device, typer.Option(help="Where the networks run.")] = Device.cpu,
+    precision: Annotated[
+        Precision | None, typer.Option(help="By default 16-mixed on a GPU, 32-true on the CPU.")
+    ] = None,
+    channels_last: Annotated[
+        bool | None, typer.Option("--channels-last/--channels-first", help="By default last on a GPU only.")
+    ] = None,
+    size: Annotated[
+        int | None, typer.Option(min=1, help="Side of images in pixels; by default each model's own.")
+    ] = None,
+    budget: Annotated[
+        float | None, typer.Option(min=0, help="Seconds for a repetition's passes; by default 10 on the CPU only.")
+    ] = None,
+    peak: Annotated[bool, typer.Option("--memory/--no-memory", help="Measure peak memory, too.")] = True,
+    threads: Threads = None,
+    repeats: Repeats = 3,
+    json: Json = None,
+) -> None:
+    """Time whole networks on images of noise, ours and timm's, and measure their peak memory.
+
+    By MambaVision's protocol: evaluation mode, no gradients, 10 passes to warm up and 500 that count, one
+    synchronisation at the end; on a GPU under float16 autocast with channels last. A budget of time, as the CPU has by
+    default, makes passes fewer; the table says how many were run. On the CPU each figure of memory is what a fresh
+    process grows by.
+    """
+    from medssm.allocator import keep_freed_memory
+    from medssm.benchmarks.model_runs import Conditions
+    from medssm.benchmarks.models import measure_models, parse_batches
+    from medssm.benchmarks.report import write_json
+    from medssm.benchmarks.tables import models_table
+    from medssm.cli.terminal import console
+
+    keep_freed_memory()
+    conditions = Conditions(
+        device=device.value,
+        precision=precision.value if precision else None,
+        channels_last=channels_last,
+        size=(size, size) if size else None,
+        budget=budget,
+        threads=threads,
+    )
+    sizes = parse_batches(batches) if batches else None
+    report = measure_models(names, sizes, conditions, repeats=repeats, memory=peak, announce=_announce_speed)
+    console().print(models_table(report))
+    if json:
+        write_json(json, report)
+
+
 def _announce(row: "Row") -> None:
     """A row as it is done, on a terminal."""
     from medssm.benchmarks.tables import row_line
     from medssm.cli.terminal import notices
 
     notices().print(row_line(row), highlight=False)
+
+
+def _announce_speed(speed: "Speed") -> None:
+    from medssm.benchmarks.tables import speed_line
+    from medssm.cli.terminal import notices
+
+    notices().print(speed_line(speed), highlight=False)

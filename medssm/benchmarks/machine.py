@@ -11,7 +11,7 @@ import torch
 
 from medssm.kernels import native
 
-PACKAGES = ("medssm", "torch", "triton", "monai", "numpy", "mamba-ssm")
+PACKAGES = ("medssm", "torch", "triton", "timm", "monai", "numpy", "mamba-ssm")
 
 
 @dataclass(frozen=True)

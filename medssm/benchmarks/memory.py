@@ -68,13 +68,13 @@ def limit_process(limit: int) -> None:
     """
     import resource
 
-    status = _status()
+    status = process_status()
     space = status["VmSize"] + limit - status["VmRSS"]
     resource.setrlimit(resource.RLIMIT_AS, (space, space))
 
 
-def _status() -> dict[str, int]:
-    """The Vm... lines of /proc/self/status, in bytes."""
+def process_status() -> dict[str, int]:
+    """The Vm... lines of /proc/self/status, in bytes; VmRSS is what is in memory, VmHWM the most that ever was."""
     lines = Path("/proc/self/status").read_text(encoding="utf-8").splitlines()
     return {line.split(":")[0]: int(line.split()[1]) * 1024 for line in lines if line.startswith("Vm")}
 
@@ -100,7 +100,7 @@ def _predict(shape: tuple[int, int, int], classes: int, limit: int, overlap: flo
         shape=shape,
         classes=classes,
         limit=limit,
-        peak=_status()["VmHWM"],
+        peak=process_status()["VmHWM"],
         estimate=announced[0].total,
         scores=4 * classes * prod(shape),
         passes=announced[0].passes,

@@ -5,6 +5,7 @@ from itertools import groupby
 from rich.table import Table
 
 from medssm.benchmarks.memory import GIB, MemoryReport
+from medssm.benchmarks.models import ModelsReport, Speed
 from medssm.benchmarks.pairs import Pairs, Spread
 from medssm.benchmarks.predict import PredictReport
 from medssm.benchmarks.scan import OrderSummary, Row, ScanReport
@@ -84,6 +85,45 @@ def memory_table(report: MemoryReport) -> Table:
     )
     table.add_row("time", f"{report.seconds:.0f} s")
     return table
+
+
+def models_table(report: ModelsReport) -> Table:
+    """Networks, batch size by batch size."""
+    conditions = report.conditions
+    layout = ", channels last" if conditions.channels_last else ""
+    table = Table(title=f"Networks on {report.machine}; {conditions.precision}{layout}", title_justify="left")
+    table.add_column("model")
+    for column in ("parameters", "input", "batch", "images/s (min - max)", "peak memory", "passes"):
+        table.add_column(column, justify="right")
+    for speed in report.speeds:
+        shape = "x".join(str(side) for side in speed.shape)
+        figures = _images_per_second(speed), _bytes(speed.peak_memory), _passes(speed)
+        table.add_row(speed.model, f"{speed.parameters / 1e6:.1f} M", shape, str(speed.batch), *figures)
+    table.caption = (
+        "evaluation mode, no gradients, standard-normal input; medians of repetitions taken in turn; passes are "
+        "repetitions x passes that count (+ warm-up), synchronised at their end"
+    )
+    return table
+
+
+def speed_line(speed: Speed) -> str:
+    """One network at one batch size as a line, for those who wait."""
+    return f"{speed.model}, batch {speed.batch}: {_images_per_second(speed)} images/s"
+
+
+def _images_per_second(speed: Speed) -> str:
+    found = speed.images_per_second
+    if found is None:
+        return "out of memory"
+    return f"{_number(found.median)} ({_number(found.min)} - {_number(found.max)})"
+
+
+def _passes(speed: Speed) -> str:
+    return f"{len(speed.seconds)} x {speed.passes} (+{speed.warm_up})" if speed.seconds else "-"
+
+
+def _bytes(count: int | None) -> str:
+    return "-" if count is None else f"{count / (1 << 20):,.0f} MiB"
 
 
 def _table(title: str, texts: tuple[str, ...], figures: tuple[str, ...]) -> Table:

@@ -84,3 +84,24 @@ def test_memory_prints_peak_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     assert result.exit_code == 0, result.output
     assert "40x40x40, 3 classes" in result.output
     assert "1.50 GiB" in result.output
+
+
+def test_models_of_both_libraries_are_in_one_table(tmp_path: Path) -> None:
+    options = ("--batches", "1,2", "--budget", "0.01", "--repeats", "2", "--no-memory", "--json", tmp_path / "m.json")
+    result = medssm("model", "mamband-xs", "timm:test_resnet", *options)
+    assert result.exit_code == 0, result.output
+    assert result.output.count("mamband-xs") == result.output.count("timm:test_resnet") == 2
+    assert "32-true" in result.output
+    report = json.loads((tmp_path / "m.json").read_text())
+    assert report["conditions"]["budget"] == 0.01
+    assert [speed["batch"] for speed in report["speeds"]] == [1, 1, 2, 2]
+    assert all(speed["images_per_second"]["median"] > 0 for speed in report["speeds"])
+
+
+def test_unknown_model_or_batch_size_is_a_wrong_argument() -> None:
+    for arguments in (("timm:none_such",), ("mamband-xs", "--batches", "many"), ("mamband-s", "--size", "64")):
+        result = medssm("model", *arguments)
+        assert result.exception is not None
+        explained = explain(result.exception)
+        assert explained is not None
+        assert explained[1] == 2
