@@ -6,6 +6,7 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from av.video.stream import VideoStream
 
 from medssm.data import video
 from medssm.data.video import read_frames, upright
@@ -84,7 +85,7 @@ def test_number_of_frames_in_the_header_is_not_believed(folder: Path, tmp_path: 
     assert all_numbers(tmp_path / "lie.avi") == list(range(90))
 
 
-@pytest.mark.skipif(not hasattr(av.VideoStream, "set_display_rotation"), reason="PyAV 18 can write turned videos")
+@pytest.mark.skipif(not hasattr(VideoStream, "set_display_rotation"), reason="PyAV 18 can write turned videos")
 @pytest.mark.parametrize("degrees", [90, 180, 270])
 def test_pictures_are_upright(tmp_path: Path, write_video: Callable[..., Path], degrees: int) -> None:
     path = write_video(tmp_path / "turned.mp4", 4, size=(64, 96), degrees=degrees)
