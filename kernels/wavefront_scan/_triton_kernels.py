@@ -16,20 +16,18 @@ from medssm.kernels.triton_math import LOG2_E, sigmoid, softplus
 
 @triton.jit
 def cells_at(k, strip, height, width, REVERSE: tl.constexpr, R: tl.constexpr):
-    """Step k of a strip: row and column of its cells, whether they exist, and where they lie; (R, 1, 1) each."""
+    """Step k of a strip: whether its cells exist, their columns and places, and what the two axes count in them.
+
+    (R, 1, 1) each. A half counts each axis where a cell has both neighbours, else one counts all and the other nothing.
+    """
     r = tl.arange(0, R)[:, None, None]
     i, j = strip * R + r, k - r
     exist = (j >= 0) & (j < width) & (i < height)
     place = tl.where(exist, i * width + j, 0)
     if REVERSE:
         place = height * width - 1 - place
-    return i, j, exist, place.to(tl.int64)
-
-
-@triton.jit
-def load_cells(x, mask):
-    """(R, 1, W) of tokens or (R, N, 1) of states, in float32; 0 outside the grid."""
-    return tl.load(x, mask=mask, other=0.0).to(tl.float32)
+    share = tl.where((i > 0) & (j > 0), 0.5, 1.0)
+    return exist, j, place.to(tl.int64), tl.where(i > 0, share, 0.0), tl.where((j > 0) | (i == 0), share, 0.0)
 
 
 @triton.jit
@@ -39,18 +37,11 @@ def load_channels(x, c, known, W: tl.constexpr):
 
 
 @triton.jit
-def step_sizes(raw, exist, SOFTPLUS: tl.constexpr):
-    """The step of each cell, 0 outside the grid."""
-    if SOFTPLUS:
-        return tl.where(exist, softplus(raw), 0.0)
-    return tl.where(exist, raw, 0.0)
-
-
-@triton.jit
-def weights_of(i, j):
-    """What the two axes count: a half each where a cell has both neighbours, else all or nothing."""
-    share = tl.where((i > 0) & (j > 0), 0.5, 1.0)
-    return tl.where(i > 0, share, 0.0), tl.where((j > 0) | (i == 0), share, 0.0)
+def load_axis(dt, bias, B, exist, exist_c, exist_n, SOFTPLUS: tl.constexpr):
+    """What softplus takes and the step of each cell (R, 1, W), 0 outside the grid, and its B (R, N, 1)."""
+    raw = tl.load(dt, mask=exist_c, other=0.0).to(tl.float32) + bias
+    step = softplus(raw) if SOFTPLUS else raw
+    return raw, tl.where(exist, step, 0.0), tl.load(B, mask=exist_n, other=0.0).to(tl.float32)
 
 
 @triton.jit
@@ -123,16 +114,14 @@ def wavefront_forward(
         known_below = known & (r == R - 1) & (strip * R + r + 1 < height)
         h = tl.zeros([R, N, W], tl.float32)
         for k in range(width + R - 1):
-            i, j, exist, place = cells_at(k, strip, height, width, REVERSE, R)
+            exist, j, place, w_top, w_left = cells_at(k, strip, height, width, REVERSE, R)
             exist_c, exist_n = exist & known_c, exist & known_n
-            xs = load_cells(x + place * x_strides[2], exist_c)
-            Bs_top = load_cells(B_top + place * B_top_strides[2], exist_n)
-            Bs_left = load_cells(B_left + place * B_left_strides[2], exist_n)
-            Cs = load_cells(C + place * C_strides[2], exist_n)
-            raw_top = load_cells(dt_top + place * dt_top_strides[2], exist_c) + bias_top
-            raw_left = load_cells(dt_left + place * dt_left_strides[2], exist_c) + bias_left
-            step_top, step_left = step_sizes(raw_top, exist, SOFTPLUS), step_sizes(raw_left, exist, SOFTPLUS)
-            w_top, w_left = weights_of(i, j)
+            xs = tl.load(x + place * x_strides[2], mask=exist_c, other=0.0).to(tl.float32)
+            Cs = tl.load(C + place * C_strides[2], mask=exist_n, other=0.0).to(tl.float32)
+            dts_top, dts_left = dt_top + place * dt_top_strides[2], dt_left + place * dt_left_strides[2]
+            Bs_top, Bs_left = B_top + place * B_top_strides[2], B_left + place * B_left_strides[2]
+            _, step_top, Bs_top = load_axis(dts_top, bias_top, Bs_top, exist, exist_c, exist_n, SOFTPLUS)
+            _, step_left, Bs_left = load_axis(dts_left, bias_left, Bs_left, exist, exist_c, exist_n, SOFTPLUS)
             column = j.to(tl.int64) * (state * dim)
 
             h_top = moved(h, -1, R) + tl.load(above + column, mask=known_above & exist, other=0.0)
@@ -237,15 +226,13 @@ def wavefront_backward(
         known_above = known & (r == 0) & (strip * R + r > 0)
         h = tl.zeros([R, N, W], tl.float32)
         for k in range(steps):
-            i, j, exist, place = cells_at(k, strip, height, width, REVERSE, R)
+            exist, j, place, w_top, w_left = cells_at(k, strip, height, width, REVERSE, R)
             exist_c, exist_n = exist & known_c, exist & known_n
-            xs = load_cells(x + place * x_strides[2], exist_c)
-            Bs_top = load_cells(B_top + place * B_top_strides[2], exist_n)
-            Bs_left = load_cells(B_left + place * B_left_strides[2], exist_n)
-            raw_top = load_cells(dt_top + place * dt_top_strides[2], exist_c) + bias_top
-            raw_left = load_cells(dt_left + place * dt_left_strides[2], exist_c) + bias_left
-            step_top, step_left = step_sizes(raw_top, exist, SOFTPLUS), step_sizes(raw_left, exist, SOFTPLUS)
-            w_top, w_left = weights_of(i, j)
+            xs = tl.load(x + place * x_strides[2], mask=exist_c, other=0.0).to(tl.float32)
+            dts_top, dts_left = dt_top + place * dt_top_strides[2], dt_left + place * dt_left_strides[2]
+            Bs_top, Bs_left = B_top + place * B_top_strides[2], B_left + place * B_left_strides[2]
+            _, step_top, Bs_top = load_axis(dts_top, bias_top, Bs_top, exist, exist_c, exist_n, SOFTPLUS)
+            _, step_left, Bs_left = load_axis(dts_left, bias_left, Bs_left, exist, exist_c, exist_n, SOFTPLUS)
             column = j.to(tl.int64) * (state * dim)
             h_top = moved(h, -1, R) + tl.load(above + column, mask=known_above & exist, other=0.0)
             h_left = tl.where(j > 0, h, 0.0)
@@ -262,17 +249,15 @@ def wavefront_backward(
         to_left = tl.zeros([R, N, W], tl.float32)
         for back in range(steps):
             k = steps - 1 - back
-            i, j, exist, place = cells_at(k, strip, height, width, REVERSE, R)
+            exist, j, place, w_top, w_left = cells_at(k, strip, height, width, REVERSE, R)
             exist_c, exist_n = exist & known_c, exist & known_n
-            gys = load_cells(grad_y + place * grad_y_strides[2], exist_c)
-            xs = load_cells(x + place * x_strides[2], exist_c)
-            Bs_top = load_cells(B_top + place * B_top_strides[2], exist_n)
-            Bs_left = load_cells(B_left + place * B_left_strides[2], exist_n)
-            Cs = load_cells(C + place * C_strides[2], exist_n)
-            raw_top = load_cells(dt_top + place * dt_top_strides[2], exist_c) + bias_top
-            raw_left = load_cells(dt_left + place * dt_left_strides[2], exist_c) + bias_left
-            step_top, step_left = step_sizes(raw_top, exist, SOFTPLUS), step_sizes(raw_left, exist, SOFTPLUS)
-            w_top, w_left = weights_of(i, j)
+            gys = tl.load(grad_y + place * grad_y_strides[2], mask=exist_c, other=0.0).to(tl.float32)
+            xs = tl.load(x + place * x_strides[2], mask=exist_c, other=0.0).to(tl.float32)
+            Cs = tl.load(C + place * C_strides[2], mask=exist_n, other=0.0).to(tl.float32)
+            dts_top, dts_left = dt_top + place * dt_top_strides[2], dt_left + place * dt_left_strides[2]
+            Bs_top, Bs_left = B_top + place * B_top_strides[2], B_left + place * B_left_strides[2]
+            raw_top, step_top, Bs_top = load_axis(dts_top, bias_top, Bs_top, exist, exist_c, exist_n, SOFTPLUS)
+            raw_left, step_left, Bs_left = load_axis(dts_left, bias_left, Bs_left, exist, exist_c, exist_n, SOFTPLUS)
             column = j.to(tl.int64) * (state * dim)
             h = tl.load(hs + k * (R * N * W))
             h_left = tl.load(hs + (k - 1) * (R * N * W), mask=exist & (j > 0), other=0.0)

@@ -22,9 +22,13 @@ Arguments = dict[str, Tensor | None]
 
 
 @pytest.fixture(params=list(OPERATOR.modules))
-def backend(request: pytest.FixtureRequest) -> str:
-    if reason := OPERATOR.backend(request.param).unavailable(CPU):
+def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    module = OPERATOR.backend(request.param)
+    if reason := module.unavailable(CPU):
         pytest.skip(reason)
+    if request.param == "triton":  # Triton's interpreter takes its time by the program, whatever its width
+        monkeypatch.setattr(module, "FORWARD_CHANNELS", (32,))
+        monkeypatch.setattr(module, "BACKWARD_CHANNELS", (32,))
     return request.param
 
 
@@ -162,7 +166,7 @@ def test_every_shape_of_grid_agrees_with_the_equation(backend: str, shape: tuple
         {"dim": 16, "state": 4},
         {"dim": 33, "state": 5, "batch": 1},
         {"dim": 8, "state": 21},
-        {"dim": 40, "optional": False},
+        {"dim": 31, "optional": False},
     ],
     ids=str,
 )
@@ -234,14 +238,12 @@ def test_runs_are_bitwise_equal(backend: str) -> None:
 
 
 def test_operator_is_registered_properly(backend: str) -> None:
-    for shape, reverse in (([9, 2], False), ([2, 3], True)):
-        inputs = differentiable(make_inputs((shape[0], shape[1]), batch=1, dim=8, state=4))
-        arguments = (*inputs.values(), True, shape, reverse, True, backend)
-        torch.library.opcheck(
-            torch.ops.medssm.wavefront_scan.default,
-            arguments,
-            test_utils=("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_static"),
-        )
+    inputs = differentiable(make_inputs((9, 1), batch=1, state=4))
+    torch.library.opcheck(
+        torch.ops.medssm.wavefront_scan.default,
+        (*inputs.values(), True, [9, 1], True, True, backend),
+        test_utils=("test_schema", "test_autograd_registration", "test_faketensor", "test_aot_dispatch_static"),
+    )
 
 
 def test_compiled_function_gives_the_same(backend: str) -> None:
