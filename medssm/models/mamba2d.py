@@ -351,7 +351,7 @@ def _info(
         stem_entry="backbone.ds.stem.conv.weight",
         head_entry="head.fc2.bias",
         build=partial(build, config),
-        result=PublishedResult("top-1", top1, "ImageNet-1K validation", source),
+        result=PublishedResult("top-1", top1, "ImageNet-1k validation", source),
         cost=PublishedCost(parameters, None, source),
         weights=PublishedWeights(_LICENCE, filename, url=f"{_RELEASES}/download/{file}", page=page),
         aliases=(alias, alias.replace("M2D", "Mamba2D")),

@@ -329,7 +329,7 @@ def _info(
         stem_entry="patch_embed.conv_down.0.weight",
         head_entry="head.bias",
         build=partial(build, config),
-        result=PublishedResult("top-1", top1, "ImageNet-1K validation", source),
+        result=PublishedResult("top-1", top1, "ImageNet-1k validation", source),
         cost=PublishedCost(*cost, source, remark=_COUNT),
         weights=PublishedWeights("CC-BY-NC-SA-4.0", f"{file}.pth.tar", repository=f"nvidia/{hub_name}"),
         aliases=(package_name, title) if from_21k else (package_name, title, hub_name),

@@ -63,17 +63,17 @@ MEASURED_WHOLE = {"mamba2d-t-v1": 4.44, "mamba2d-n": 1.14, "mamba2d-t": 4.25, "m
 UNMATCHED = {"groupmamba-s"}
 
 
-@pytest.mark.parametrize("name", [name for name in MEASURED if name in list_models()])
+@pytest.mark.parametrize("name", MEASURED)
 def test_image_networks_cost_what_was_measured_of_the_official_ones(name):
     cost, (products, attention) = model_cost(name), MEASURED[name]
     assert cost.multiply_adds / 1e9 == pytest.approx(products, rel=2e-3)
     assert cost.attention / 1e9 == pytest.approx(attention, rel=1e-2)
 
 
-@pytest.mark.parametrize("name", [name for name in MEASURED_WHOLE if name in list_models()])
+@pytest.mark.parametrize("name", MEASURED_WHOLE)
 def test_products_and_attention_together_are_what_was_measured(name):
     cost = model_cost(name)
-    assert (cost.multiply_adds + cost.attention) / 1e9 == pytest.approx(MEASURED_WHOLE[name], rel=2e-3)
+    assert (cost.multiply_adds + cost.attention) / 1e9 == pytest.approx(MEASURED_WHOLE[name], abs=0.005)
 
 
 @pytest.mark.parametrize("name", [name for name in list_models() if model_info(name).cost])

@@ -1,0 +1,87 @@
+"""How far a network's logits are from those of its authors' code, on weights that can be made again anywhere.
+
+A golden is a file NAME.golden.npz with `input_shape`, `input_seed` and the `output` that the official network gave in
+evaluation mode, in float32 on a CPU, with every entry of its state dict set by `filled(name, shape)`.
+"""
+
+import math
+import zlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from medssm.models import create_model
+
+Override = Callable[[str, np.ndarray], np.ndarray]
+
+
+def normal(seed: int, shape: Sequence[int]) -> np.ndarray:
+    """Standard-normal float32 values that are the same everywhere."""
+    return np.random.RandomState(seed).standard_normal(tuple(shape)).astype(np.float32)
+
+
+def filled(name: str, shape: Sequence[int]) -> np.ndarray | None:
+    """The value of an entry, fixed by its published name and its shape: seeded noise at the scale of its kind.
+
+    None for integer counters, which keep their own.
+    """
+    leaf = name.rsplit(".", 1)[-1]
+    if leaf == "num_batches_tracked":
+        return None
+    noise = normal(zlib.crc32(name.encode()), shape)
+    if leaf == "running_var":
+        return 1 + 0.1 * np.abs(noise)
+    if leaf == "running_mean":
+        return 0.1 * noise
+    if leaf.startswith("A_log"):
+        return np.log(np.arange(1, shape[-1] + 1, dtype=np.float32)) + 0.1 * noise
+    if leaf in ("D", "Ds"):
+        return 1 + 0.1 * noise
+    if "dt_proj" in name and "bias" in leaf:
+        return -4 + 0.5 * noise
+    if leaf == "pos_embed":
+        return 0.02 * noise
+    if len(shape) <= 1:
+        return 1 + 0.1 * noise if leaf in ("weight", "gamma", "gamma_1", "gamma_2") else 0.02 * noise
+    return noise / math.sqrt(math.prod(shape[1:]))
+
+
+def fill(model: nn.Module, override: Override = lambda _, value: value) -> nn.Module:
+    """Gives every entry of a network its fixed value, `override(name, value)` where a golden says so."""
+    state = {}
+    for name, tensor in model.state_dict().items():
+        value = filled(name, tensor.shape)
+        state[name] = tensor if value is None else torch.from_numpy(np.asarray(override(name, value), np.float32))
+    model.load_state_dict(state)
+    return model
+
+
+def golden_error(name: str, folder: Path) -> float | None:
+    """The largest difference of a network's logits from its golden's, relative to the largest logit.
+
+    None if the folder has no golden of it.
+    """
+    path = folder / f"{_FILES.get(name, name)}.golden.npz"
+    if not path.is_file():
+        return None
+    golden = np.load(path)
+    image = torch.from_numpy(normal(int(golden["input_seed"]), golden["input_shape"]))
+    with torch.inference_mode():
+        logits = fill(create_model(name)).eval()(image).numpy()
+    if logits.ndim == 5:  # of volumes every sixth voxel is kept
+        logits = logits[..., ::6, ::6, ::6]
+    return float(np.abs(logits - golden["output"]).max() / np.abs(golden["output"]).max())
+
+
+# Goldens bear the names that the authors give their networks.
+_FILES = {
+    "groupmamba-t": "group_mamba-tiny",
+    "groupmamba-s": "group_mamba-small",
+    "groupmamba-b": "group_mamba-base",
+    "spatialmamba-t": "spatial_mamba-tiny",
+    "spatialmamba-s": "spatial_mamba-small",
+    "spatialmamba-b": "spatial_mamba-base",
+} | {f"mambavision-{size}": f"mamba_vision_{size.upper()}" for size in ("t", "t2", "s", "b", "l", "l2")}
