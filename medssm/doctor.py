@@ -13,7 +13,7 @@ from torch import Tensor
 from medssm import kernels
 from medssm.files import cache_folder
 
-PACKAGES = ("medssm", "torch", "triton", "monai", "numpy", "nibabel", "SimpleITK", "lightning-fabric")
+PACKAGES = ("medssm", "torch", "triton", "monai", "timm", "numpy", "nibabel", "SimpleITK", "av", "lightning-fabric")
 OPTIONAL_PACKAGES = ("mamba-ssm", "causal-conv1d")
 TOLERANCE = 1e-4  # largest error beside the reference, relative to its largest entry
 
@@ -104,6 +104,22 @@ def _scan(device: torch.device, backend: str) -> Tensor:
     return kernels.selective_scan(u, u, A, B, B, D, u, dt_softplus=True, backend=backend)
 
 
+def _wavefront_scan(device: torch.device, backend: str) -> Tensor:
+    x, B = _normal(device, 1, 16, 30), _normal(device, 1, 16, 30)
+    A, D = -_normal(device, 16, 16).abs(), _normal(device, 16)
+    return kernels.wavefront_scan(x, x, x, A, A, B, B, B, D, dt_softplus=True, shape=(5, 6), backend=backend)
+
+
+def _state_scan(device: torch.device, backend: str) -> Tensor:
+    u, A, B = _normal(device, 1, 16, 24), -_normal(device, 16, 1).abs(), _normal(device, 1, 1, 24)
+    return kernels.state_scan(u, u, A, B, dt_softplus=True, backend=backend)
+
+
+def _state_fusion(device: torch.device, backend: str) -> Tensor:
+    h, weights, alpha = _normal(device, 1, 16, 30), _normal(device, 3, 16, 3, 3), _normal(device, 3)
+    return kernels.state_fusion(h, weights, alpha, shape=(5, 6), backend=backend)
+
+
 def _conv1d(device: torch.device, backend: str) -> Tensor:
     x, weight = _normal(device, 1, 16, 24), _normal(device, 16, 4)
     return kernels.causal_conv1d(x, weight, activation="silu", backend=backend)
@@ -126,6 +142,9 @@ def _instance_norm(device: torch.device, backend: str) -> Tensor:
 
 _SPECIMENS: dict[str, Callable[[torch.device, str], Tensor]] = {
     "selective_scan": _scan,
+    "wavefront_scan": _wavefront_scan,
+    "state_scan": _state_scan,
+    "state_fusion": _state_fusion,
     "causal_conv1d": _conv1d,
     "conv3d": _conv3d,
     "conv_transpose3d": _conv_transpose3d,
