@@ -31,7 +31,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         help="Measure speed and memory side by side with plain PyTorch, MONAI and timm.", no_args_is_help=True
     )
-    for command in (scan, window, predict, memory, model):
+    for command in (scan, window, predict, memory, model, zoo):
         group.command()(command)
     app.add_typer(group, name="bench")
 
@@ -177,6 +177,40 @@ def model(
     console().print(models_table(report))
     if json:
         write_json(json, report)
+
+
+def zoo(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", help="Of `medssm models`; by default all for images and clips."),
+    ] = None,
+    goldens: Annotated[
+        Path | None, typer.Option(help="A folder of the official networks' outputs, to compare ours with.")
+    ] = None,
+    speed: Annotated[bool, typer.Option("--speed/--no-speed", help="Time each network, one input at a time.")] = True,
+    markdown: Annotated[Path | None, typer.Option(help="Also write the table as Markdown.")] = None,
+) -> None:
+    """Set every network beside what its authors state: size, cost, logits, accuracy; and time it on this CPU.
+
+    Multiply-adds are counted in the way that the authors count. Networks have random weights, but for the comparison
+    of logits, which needs the files of the project's tests (tests/models/golden). Timing all takes about 10 minutes.
+    """
+    from rich.table import Table
+
+    from medssm.allocator import keep_freed_memory
+    from medssm.benchmarks import zoo as benchmark
+    from medssm.cli.terminal import console, notices
+    from medssm.files import atomic_path
+
+    keep_freed_memory()
+    rows = benchmark.measure_zoo(names or (), goldens, speed, lambda name: notices().print(name, highlight=False))
+    table = Table(*benchmark.HEADINGS)
+    for row in rows:
+        table.add_row(*row.cells())
+    console().print(table)
+    if markdown:
+        with atomic_path(markdown) as temporary:
+            temporary.write_text(benchmark.markdown(rows) + "\n", encoding="utf-8")
 
 
 def _announce(row: "Row") -> None:

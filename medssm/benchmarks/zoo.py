@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medssm.benchmarks.golden import golden_error
+from medssm.benchmarks.model_runs import Conditions
 from medssm.benchmarks.models import images_per_second
+from medssm.errors import UsageError
 from medssm.models import list_models, model_info
 from medssm.models.flops import counted_as_published, model_cost
 from medssm.models.info import ModelInfo
 from medssm.models.registry import count_parameters
 
+BUDGET = 3.0  # seconds for the passes of each of three repetitions
 HEADINGS = (
     "model",
     "parameters, M",
@@ -71,7 +74,11 @@ def measure_zoo(
         goldens: a folder of outputs of the official networks; None to compare none.
         speed: also time each network, one input at a time, with random weights.
         announce: called with each name before its turn.
+
+    Raises: UsageError on an unknown name, or if there is no such folder.
     """
+    if goldens and not goldens.is_dir():
+        raise UsageError(f"{goldens}: there is no such folder; the project's is tests/models/golden")
     rows = []
     for name in names or (*list_models("classification"), *list_models("video")):
         if announce:
@@ -85,7 +92,7 @@ def measure_zoo(
                 published_parameters=info.cost.parameters if info.cost else None,
                 published_multiply_adds=info.cost.multiply_adds if info.cost else None,
                 error=golden_error(info.name, goldens) if goldens else None,
-                speed=images_per_second(name) if speed else None,
+                speed=images_per_second(name, conditions=Conditions(budget=BUDGET)) if speed else None,
             )
         )
     return rows

@@ -105,3 +105,17 @@ def test_unknown_model_or_batch_size_is_a_wrong_argument() -> None:
         explained = explain(result.exception)
         assert explained is not None
         assert explained[1] == 2
+
+
+def test_the_table_of_networks_is_written_as_markdown(tmp_path: Path) -> None:
+    result = medssm("zoo", "groupmamba-t", "--no-speed", "--markdown", tmp_path / "zoo.md")
+    assert result.exit_code == 0, result.output
+    assert "groupmamba-t" in result.output
+    row = (tmp_path / "zoo.md").read_text().splitlines()[2]
+    assert row.startswith("| `groupmamba-t` | 23.36 | 23 | 4.65 | 4.6 | – | – | top-1 83.3")
+
+
+def test_goldens_that_are_not_there_are_a_wrong_argument(tmp_path: Path) -> None:
+    error = medssm("zoo", "groupmamba-t", "--goldens", tmp_path / "none").exception
+    assert error is not None
+    assert "there is no such folder" in str(error)
