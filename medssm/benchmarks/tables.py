@@ -91,7 +91,8 @@ def models_table(report: ModelsReport) -> Table:
     """Networks, batch size by batch size."""
     conditions = report.conditions
     layout = ", channels last" if conditions.channels_last else ""
-    table = Table(title=f"Networks on {report.machine}; {conditions.precision}{layout}", title_justify="left")
+    table = Table(title=f"Networks on {report.machine}; {conditions.precision}{layout}")
+    table.title_justify = table.caption_justify = "left"
     table.add_column("model")
     for column in ("parameters", "input", "batch", "images/s (min - max)", "peak memory", "passes"):
         table.add_column(column, justify="right")

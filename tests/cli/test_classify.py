@@ -38,7 +38,7 @@ def write_weights(path: Path, model: str, size: tuple[int, ...], names: tuple[st
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Of a model for images, in a run folder."""
-    return write_weights(tmp_path_factory.mktemp("run") / "best.safetensors", "groupmamba-t", (64, 64), ANIMALS)
+    return write_weights(tmp_path_factory.mktemp("run") / "best.safetensors", "mamba2d-n", (64, 64), ANIMALS)
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_files_hold_every_class_and_every_failure(classify, weights: Path, image
     assert [int(row["rank"]) for row in rows] == 2 * [1, 2, 3, 4, 5]
     assert all(ANIMALS[int(row["label"])] == row["name"] for row in rows)
     content = json.loads((tmp_path / "out" / "a.json").read_text(encoding="utf-8"))
-    assert content["model"] == "groupmamba-t"
+    assert content["model"] == "mamba2d-n"
     assert [entry["file"] for entry in content["files"]] == [str(other), str(image)]
     first = content["files"][1]["classes"][0]
     assert (first["name"], first["probability"]) == (rows[5]["name"], pytest.approx(float(rows[5]["probability"])))
@@ -133,9 +133,9 @@ def test_a_video_for_a_model_of_images_is_told(classify, weights: Path, tmp_path
 @pytest.mark.parametrize(
     ("options", "code", "sentence"),
     [
-        (("--model", "groupmamba-t"), 0, ""),
-        (("--model", "groupmamba-s"), 1, "holds weights of groupmamba-t, not of groupmamba-s"),
-        (("--model", "groupmamba-x"), 2, "did you mean"),
+        (("--model", "mamba2d-n"), 0, ""),
+        (("--model", "mamba2d-s"), 1, "holds weights of mamba2d-n, not of mamba2d-s"),
+        (("--model", "mamba2d-x"), 2, "did you mean"),
         (("--run", "x"), 2, "give one of them"),
         (("--precision", "16-mixed"), 2, "a CPU has no float16"),
         (("--precision", "bf16-mixed"), 0, ""),
@@ -158,7 +158,7 @@ def test_without_weights_the_newest_run_is_taken(
     (tmp_path / "runs" / "mine").mkdir(parents=True)
     (tmp_path / "runs" / "mine" / "best.safetensors").symlink_to(weights)
     assert classify(image) == 0
-    assert "weights: runs/mine (groupmamba-t)" in capsys.readouterr().out
+    assert "weights: runs/mine (mamba2d-n)" in capsys.readouterr().out
 
 
 def test_weights_for_scans_are_refused(classify, image: Path, tmp_path: Path, capsys) -> None:

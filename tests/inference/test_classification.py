@@ -22,7 +22,7 @@ from medssm.inference.views import ClipViews, ImageViews
 from medssm.models import create_model as fresh_model
 from medssm.models.info import ClipInput, ImageInput
 
-MODEL, SIZE = "groupmamba-t", (64, 64)
+MODEL, SIZE = "mamba2d-n", (64, 64)
 NAMES = ("one", "two", "three")
 PLAIN = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
 
@@ -173,9 +173,9 @@ def test_load_gives_what_the_weights_are_for(weights: Path, tmp_path: Path) -> N
 
 
 def test_model_that_is_named_must_be_the_files(weights: Path) -> None:
-    assert load_classifier(weights, "cpu", model="groupmamba_tiny").model == MODEL
-    with pytest.raises(CheckpointError, match=f"holds weights of {MODEL}, not of groupmamba-s"):
-        load_classifier(weights, "cpu", model="groupmamba-s")
+    assert load_classifier(weights, "cpu", model="Mamba2D-N").model == MODEL
+    with pytest.raises(CheckpointError, match=f"holds weights of {MODEL}, not of mamba2d-s"):
+        load_classifier(weights, "cpu", model="mamba2d-s")
 
 
 def test_precision_that_there_is_not_is_refused(weights: Path) -> None:
