@@ -21,32 +21,37 @@ from medssm.benchmarks.roof import Rates, Roof
 from medssm.benchmarks.scan_inputs import ScanInputs, Size, make_inputs, scan_side
 from medssm.benchmarks.targets import Target
 from medssm.benchmarks.threads import torch_threads
+from medssm.benchmarks.wavefront import kernel, least_seconds, make_wavefront_inputs, plain_loop, wavefront_side
 from medssm.errors import MedssmError
 from medssm.kernels import causal_conv1d, native, selective_scan
 from medssm.kernels.grid import make_grid
 from medssm.kernels.selective_scan import _reference
 
 SCAN, ND_SCAN, CONV = "selective_scan", "nd_selective_scan", "causal_conv1d"
+WAVEFRONT, PLAIN_LOOP = "wavefront_scan", "plain anti-diagonal loop"
 REFERENCE, PERMUTED, TORCH = "reference scan", "permute, flip, copy, scan, back", "torch conv1d + silu"
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is measured: scans along a line, scans along all orders of a grid, convolutions."""
+    """What is measured: scans along a line, along all orders of a grid, convolutions, scans with two neighbours."""
 
     lines: tuple[Size, ...]
     grids: tuple[Size, ...]
     convolutions: tuple[Size, ...]
+    wavefronts: tuple[Size, ...] = ()
 
     @property
     def rows(self) -> int:
-        return 2 * len(self.lines) + 2 * len(ORDERS) * len(self.grids) + len(self.convolutions)
+        scans = 2 * len(self.lines) + 2 * len(ORDERS) * len(self.grids) + 3 * len(self.wavefronts)
+        return scans + len(self.convolutions)
 
 
 SIZES = Sizes(
     lines=(Size((216,), 768), Size((216,), 1536), Size((196,), 160, 8, 64), Size((784,), 768), Size((32768,), 192)),
     grids=(Size((6, 6, 6), 768), Size((32, 32, 32), 192)),
     convolutions=(Size((216,), 768), Size((784,), 768), Size((32768,), 192)),
+    wavefronts=(Size((14, 14), 384), Size((28, 28), 192), Size((56, 56), 96)),
 )
 
 
@@ -180,6 +185,9 @@ class _CpuBench:
             for backward in (False, True):
                 yield from self._orders(size, backward)
         yield from (self._convolution(size) for size in sizes.convolutions)
+        yield from (self._wavefront(size, PLAIN_LOOP, False) for size in sizes.wavefronts)
+        for size in sizes.wavefronts:
+            yield from (self._wavefront(size, REFERENCE, backward) for backward in (False, True))
 
     def _line(self, size: Size, backward: bool) -> Row:
         inputs = make_inputs(size)
@@ -211,6 +219,17 @@ class _CpuBench:
         least = self.roof.best.scan_seconds(size.batch, size.dim, size.length, size.state, backward)
         shares = spread([least / taken for taken in times.ours])
         return Row(operator, title, backward, beside, times, difference, target, shares)
+
+    def _wavefront(self, size: Size, beside: str, backward: bool) -> Row:
+        inputs = make_wavefront_inputs(size)
+        scans = kernel(size, "native"), plain_loop(size) if beside == PLAIN_LOOP else kernel(size, "reference")
+        ours, other = (wavefront_side(scan, inputs, backward) for scan in scans)
+        times, difference = time_pairs(ours, other, self.repeats, between=self.roof.sample)
+        least = least_seconds(self.roof.best, size, backward)
+        shares = spread([least / taken for taken in times.ours])
+        is_asked = beside == PLAIN_LOOP and size in SIZES.wavefronts
+        target = targets.wavefront_target(native.selected_isa()) if is_asked else Target()
+        return Row(WAVEFRONT, str(size), backward, beside, times, difference, target, shares)
 
     def _convolution(self, size: Size) -> Row:
         x = make_inputs(size).z

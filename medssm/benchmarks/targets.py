@@ -40,6 +40,8 @@ SCAN = {
 ORDERS: Means = {(216, False): 1.45, (32768, False): 2.3, (216, True): 1.2, (32768, True): 1.2}
 SLOWEST_ORDER = 1.1  # forward
 
+WAVEFRONT = Target(75)  # wavefront_scan forward beside the plain anti-diagonal loop, at each of the sizes measured
+
 GPU = 1.0  # no slower than mamba_ssm's kernel, in no order
 
 WINDOW, PREDICT, STITCHING = 2.7, 2.6, 1.0
@@ -48,8 +50,17 @@ MEMORY = 4 << 30  # bytes
 
 
 def scan_target(length: int, backward: bool, instruction_set: str) -> Target:
-    """The target of one size on this processor: half the ratio with AVX2, none below."""
-    target = SCAN.get((length, backward), NONE)
+    """The target of one size on this processor."""
+    return on_processor(SCAN.get((length, backward), NONE), instruction_set)
+
+
+def wavefront_target(instruction_set: str) -> Target:
+    """The target of the scan over a grid on this processor."""
+    return on_processor(WAVEFRONT, instruction_set)
+
+
+def on_processor(target: Target, instruction_set: str) -> Target:
+    """A target that was set with AVX-512: half the ratio with AVX2, none below."""
     if instruction_set == "avx512":
         return target
     return target.halved() if instruction_set == "avx2" else NONE
