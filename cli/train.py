@@ -11,9 +11,13 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[str | None, typer.Argument(help="A recipe's name, such as btcv, or the path of a YAML.")] = None,
+    recipe: Annotated[
+        str | None, typer.Argument(help="A recipe's name, btcv or imagenet, or the path of a YAML.")
+    ] = None,
     model: Annotated[str | None, typer.Option(help="One of `medssm models`; the recipe's own by default.")] = None,
-    data: Annotated[str | None, typer.Option(help="The dataset's folder, or 'phantom' for a synthetic one.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="The dataset's folder, or 'phantom' or 'synthetic' for one that is made.")
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default a new one in runs.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or the newest one.")] = False,
     max_steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps.")] = None,

@@ -1,13 +1,14 @@
-"""`medssm validate`: a network on a recipe's validation cases."""
+"""`medssm validate`: a network on a recipe's validation split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from medssm.recipes.accuracy import Accuracy
     from medssm.recipes.validation import Validation
 
 
@@ -17,31 +18,82 @@ def register(app: typer.Typer) -> None:
 
 def validate(
     recipe: Annotated[str, typer.Argument(help="A recipe's name, such as btcv, or the path of a YAML.")],
-    weights: Annotated[Path, typer.Option(help="A run folder or a weights file, ours or a published one.")],
-    data: Annotated[str | None, typer.Option(help="The dataset's folder, or 'phantom' for a synthetic one.")] = None,
+    weights: Annotated[str, typer.Option(help="A run folder, a weights file, or 'published' to fetch --model's.")],
+    model: Annotated[str | None, typer.Option(help="Whose weights they are; told by the file by default.")] = None,
+    data: Annotated[
+        str | None, typer.Option(help="The dataset's folder, or 'phantom' or 'synthetic' for one that is made.")
+    ] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Images per call of the network.")] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Processes that prepare images.")] = None,
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe; may be repeated.")
     ] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a row per case and organ.")] = None,
+    csv: Annotated[Path | None, typer.Option(help="Write a row per case and organ, or per class.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write summary and rows.")] = None,
 ) -> None:
-    """Score weights on the validation split: Dice as it was published and on the scan's own grid, side by side."""
+    """Score weights on the validation split: Dice of scans in two protocols, or top-1 and top-5 of images."""
     from medssm import recipes
     from medssm.allocator import keep_freed_memory
-    from medssm.cli.terminal import case_progress, console
-    from medssm.recipes import validation
+    from medssm.recipes.schema import ClassificationRecipe
 
     keep_freed_memory()
-    overrides = {"data.folder": data} if data else {}
-    resolved = recipes.load_recipe(recipe, overrides={**overrides, **recipes.parse_overrides(settings or [])})
-    with case_progress("Validating") as progress:
-        outcome = validation.validate(resolved, weights, progress)
-    console().print(_table(outcome))
-    console().print(_remarks(outcome), highlight=False)
+    options = {"data.folder": data, "validation.batch_size": batch_size, "run.loader_processes": workers}
+    overrides = {key: value for key, value in options.items() if value is not None}
+    resolved = recipes.load_recipe(recipe, model, {**overrides, **recipes.parse_overrides(settings or [])})
+    outcome: Any
+    if isinstance(resolved, ClassificationRecipe):
+        outcome = _images(resolved, weights, model)
+    else:
+        outcome = _scans(resolved, weights)
     if csv:
         outcome.write_csv(csv)
     if json:
         outcome.write_json(json)
+
+
+def _images(recipe: Any, weights: str, model: str | None) -> "Accuracy":
+    from medssm.cli.terminal import case_progress, console
+    from medssm.recipes.accuracy import measure_accuracy
+
+    with case_progress("Validating") as progress:
+        outcome = measure_accuracy(recipe, weights, model, progress)
+    console().print(_accuracy_table(outcome))
+    console().print(_preparation(outcome), highlight=False)
+    return outcome
+
+
+def _accuracy_table(outcome: "Accuracy") -> "Table":
+    from rich.table import Table
+
+    table = Table(
+        "", "top-1", "top-5", title=f"{outcome.model}, {outcome.images} validation images of {outcome.dataset}"
+    )
+    table.add_row("measured", f"{100 * outcome.top1:.2f} %", f"{100 * outcome.top5:.2f} %")
+    if result := outcome.published:
+        remark = f" ({result.remark})" if result.remark else ""
+        table.add_row("published", f"{result.value:.1f} %", "")
+        table.caption = f"published: {result.metric} on {result.dataset}, {result.source}{remark}"
+    return table
+
+
+def _preparation(outcome: "Accuracy") -> str:
+    given, (height, width) = outcome.preparation, outcome.input_size
+    how = "shorter side" if given.crop_mode == "center" else "both sides"
+    return (
+        f"Images as the weights ask for: {how} to {int(height / given.crop_pct)}, {given.interpolation}, middle "
+        f"{height} x {width}; {outcome.precision}."
+    )
+
+
+def _scans(recipe: Any, weights: str) -> "Validation":
+    from medssm.cli.terminal import case_progress, console
+    from medssm.recipes import validation
+
+    with case_progress("Validating") as progress:
+        outcome = validation.validate(recipe, Path(weights), progress)
+    console().print(_table(outcome))
+    console().print(_remarks(outcome), highlight=False)
+    return outcome
 
 
 def _table(outcome: "Validation") -> "Table":

@@ -7,12 +7,15 @@ from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
 import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from medssm.errors import UsageError
 from medssm.models import model_info
-from medssm.recipes.schema import Recipe
+from medssm.recipes.schema import ClassificationRecipe, Recipe, SegmentationRecipe
 from medssm.recipes.yaml_text import parse, render
+from medssm.training import TrainingSettings
+
+RECIPES: dict[str, type[BaseModel]] = {"segmentation": SegmentationRecipe, "classification": ClassificationRecipe}
 
 
 def list_recipes() -> list[str]:
@@ -35,15 +38,41 @@ def load_recipe(recipe: str | Path, model: str | None = None, overrides: Mapping
     overrides = overrides or {}
     model = model or overrides.get("model.name") or _mapping(name, "model", content.get("model", {})).get("name")
     if model is not None:
-        model_info(model)
-        content = merged(content, _mapping(name, f"models.{model}", sections.get(model) or {}))
+        model = _of_task(name, content.get("task"), model)
+        content = merged(content, section_of(name, sections, model))
         content = merged(content, {"model": {"name": model}})
     for key, value in overrides.items():
         content = merged(content, _nested(key, value))
     try:
-        return Recipe.model_validate(content)
+        return TypeAdapter(Recipe).validate_python(content)
     except ValidationError as error:
-        raise UsageError(f"{name}: {explain(error)}") from error
+        raise UsageError(f"{name}: {explain(error, str(content.get('task')))}") from error
+
+
+def section_of(recipe: str, sections: Mapping[str, Any], model: str) -> dict[str, Any]:
+    """What a recipe changes for a model: that of the one it is `like`, then its own.
+
+    Raises: UsageError if the section, or the one it is like, is none.
+    """
+    section = dict(_mapping(recipe, f"models.{model}", sections.get(model) or {}))
+    if (other := section.pop("like", None)) is None:
+        return section
+    if other not in sections or other == model:
+        raise UsageError(f"{recipe}: models.{model}.like: there is no other section {other!r}")
+    return merged(section_of(recipe, sections, other), section)
+
+
+def _of_task(recipe: str, task: Any, model: str) -> str:
+    """The model's own name.
+
+    Raises: UsageError if it is unknown, or not for what the recipe trains.
+    """
+    info = model_info(model)
+    if task in RECIPES and info.task != task:
+        example = {"segmentation": "btcv", "classification": "imagenet"}.get(info.task)
+        hint = f"the recipe for it is {example}" if example else "there is no recipe for it yet"
+        raise UsageError(f"{recipe}: trains {task}, but {info.name} is a model for {info.task}; {hint}")
+    return info.name
 
 
 def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
@@ -89,21 +118,23 @@ def _is_same_kind(old: Any, new: Any) -> TypeGuard[Mapping[str, Any]]:
     return both and new.get("kind", old.get("kind")) == old.get("kind")
 
 
-def explain(error: ValidationError) -> str:
-    """The first fault of a recipe in words, with the nearest known key if one is unknown."""
+def explain(error: ValidationError, task: str) -> str:
+    """The first fault of a recipe for a task in words, with the nearest known key if one is unknown."""
     fault = error.errors()[0]
+    if fault["type"].startswith("union_tag") and not fault["loc"]:
+        return f"task: must be one of {', '.join(RECIPES)}, found {task!r}"
     key = ".".join(str(part) for part in fault["loc"] if part not in _kinds())
     if fault["type"] != "extra_forbidden":
         message = fault["msg"].removeprefix("Value error, ")
         found = "" if isinstance(fault["input"], dict) else f" (found {fault['input']!r})"
-        return f"{key}: {message[:1].lower()}{message[1:]}{found}"
-    nearest = nearest_key(key)
+        return f"{key}: {message[:1].lower()}{message[1:]}{found}".removeprefix(": ")
+    nearest = nearest_key(key, RECIPES[task])
     return f"{key}: there is no such key" + (f"; did you mean {nearest}?" if nearest else "")
 
 
-def nearest_key(key: str) -> str | None:
-    """The known dotted key that an unknown one most likely stands for."""
-    known = sorted(set(_keys(Recipe)))
+def nearest_key(key: str, recipe: type[BaseModel]) -> str | None:
+    """The known dotted key of a recipe that an unknown one most likely stands for."""
+    known = sorted(set(_keys(recipe)))
     same_ending = [name for name in known if name.rpartition(".")[2] == key.rpartition(".")[2]]
     return next(iter(same_ending or difflib.get_close_matches(key, known, n=1, cutoff=0.5)), None)
 
@@ -155,8 +186,8 @@ def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 def _kinds() -> set[str]:
     """The tags by which pydantic names the alternatives of a section; they are no part of a key."""
-    alternatives = get_args(Recipe.model_fields["schedule"].annotation)
-    return {kind.model_fields["kind"].default for kind in alternatives}
+    alternatives = get_args(TrainingSettings.model_fields["schedule"].annotation)
+    return {kind.model_fields["kind"].default for kind in alternatives} | RECIPES.keys()
 
 
 def _is_yaml(name: str) -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 from medssm.errors import UsageError
 from medssm.files import atomic_path
 from medssm.recipes.loading import differing_keys, dump_recipe, load_recipe
-from medssm.recipes.schema import Recipe
+from medssm.recipes.schema import ClassificationRecipe, Recipe
 from medssm.training import Outcome, RunFolder, fit
 
 RUNS = Path("runs")
@@ -20,6 +20,7 @@ CHANGEABLE = frozenset(
         "run.accelerator",
         "run.checkpoint_minutes",
         "run.devices",
+        "run.loader_processes",
         "run.loader_threads",
         "run.log_every_steps",
         "run.max_epochs",
@@ -61,6 +62,11 @@ def train(
 
 def open_task(recipe: Recipe) -> Any:
     """The task that a recipe is run by, with its data found."""
+    if isinstance(recipe, ClassificationRecipe):
+        from medssm.recipes.classification import Classification
+        from medssm.recipes.photographs import open_images
+
+        return Classification(recipe, open_images(recipe.data))
     from medssm.recipes.segmentation import Segmentation, open_dataset
 
     return Segmentation(recipe, open_dataset(recipe.data))

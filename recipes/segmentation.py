@@ -18,7 +18,7 @@ from medssm.models import create_model
 from medssm.recipes.dice import dice_per_class, organ_mean
 from medssm.recipes.losses import inverse_root_weights, segmentation_losses
 from medssm.recipes.pictures import comparison
-from medssm.recipes.schema import DataSettings, Recipe, ValidationSettings
+from medssm.recipes.schema import DataSettings, SegmentationRecipe, ValidationSettings
 from medssm.training import Moment, Task
 
 
@@ -40,7 +40,7 @@ class Segmentation(Task):
     score = "dice"
     loss_names = ("loss", "dice_loss", "cross_entropy")
 
-    def __init__(self, recipe: Recipe, dataset: Dataset) -> None:
+    def __init__(self, recipe: SegmentationRecipe, dataset: Dataset) -> None:
         self.recipe = recipe
         self.dataset = dataset
         self.organs = dataset.label_names

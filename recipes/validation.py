@@ -19,7 +19,7 @@ from medssm.data.preprocessing import Preprocessing
 from medssm.data.volume import read_volume
 from medssm.files import atomic_path
 from medssm.recipes.dice import dice_per_class, organ_mean
-from medssm.recipes.schema import Recipe, ValidationSettings
+from medssm.recipes.schema import SegmentationRecipe, ValidationSettings
 from medssm.recipes.segmentation import check_classes, open_dataset, segment_on_grid
 
 REMARK = (
@@ -105,7 +105,9 @@ class Validation:
             writer.writerows(rows)
 
 
-def validate(recipe: Recipe, weights: str | Path, progress: Callable[[int, int], None] = lambda *_: None) -> Validation:
+def validate(
+    recipe: SegmentationRecipe, weights: str | Path, progress: Callable[[int, int], None] = lambda *_: None
+) -> Validation:
     """The Dice of a network on the validation cases of a recipe's dataset.
 
     Args:
@@ -120,7 +122,7 @@ def validate(recipe: Recipe, weights: str | Path, progress: Callable[[int, int],
     preprocessing = Preprocessing.model_validate(metadata.preprocessing)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     model = model.to(device).eval()
-    predictor = inference.load(weights)
+    predictor = inference.load_predictor(weights)
     preprocessed = PreprocessedCases(dataset.validation, preprocessing)
     scored = []
     for index, case in enumerate(dataset.validation):

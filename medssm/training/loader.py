@@ -82,7 +82,7 @@ class Loader:
 
     def _ahead(self, prepare: Callable[[int], Any], places: range) -> Iterator[tuple[int, Any]]:
         if self.processes:
-            return by_processes(prepare, places, self.processes)
+            return by_processes(prepare, places, self.processes, type(self.source).__module__)
         return by_threads(prepare, places, self.threads)
 
 
@@ -138,8 +138,13 @@ def by_threads(prepare: Callable[[int], Any], places: range, threads: int) -> It
         pool.shutdown(cancel_futures=True)
 
 
-def by_processes(prepare: Callable[[int], Any], places: range, processes: int) -> Iterator[tuple[int, Any]]:
+def by_processes(
+    prepare: Callable[[int], Any], places: range, processes: int, module: str
+) -> Iterator[tuple[int, Any]]:
     """The same by processes; what the library raises in one of them is raised here.
+
+    Args:
+        module: what the processes will need, imported once for all.
 
     Raises: DataError if a process has died.
     """
@@ -149,7 +154,7 @@ def by_processes(prepare: Callable[[int], Any], places: range, processes: int) -
         _Places(prepare, places),
         batch_size=None,
         num_workers=min(processes, len(places)),
-        multiprocessing_context=_context(),
+        multiprocessing_context=_context(module),
         worker_init_fn=_leave_signals_to_the_run,
         generator=torch.Generator(),  # or a seed for the processes would be drawn from the run's own
         pin_memory=torch.cuda.is_available(),
@@ -187,12 +192,12 @@ class _Places(Dataset[Any]):
             return error
 
 
-def _context() -> Any:
+def _context(module: str) -> Any:
     """How processes are started: not by forking this one, whose threads a fork would leave in the middle of things."""
     if "forkserver" not in multiprocessing.get_all_start_methods():
         return multiprocessing.get_context("spawn")
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["timm.data", "medssm.training.loader"])
+    context.set_forkserver_preload([__name__, module])
     return context
 
 

@@ -18,9 +18,9 @@ from medssm.training.settings import LayerDecay, OptimizerSettings
 def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
     """The optimiser of all parameters that learn; the `rate` of a group scales its learning rate."""
     groups, rate = parameter_groups(model, settings), settings.learning_rate
-    if settings.kind == "lamb":
+    if settings.algorithm == "lamb":
         return Lamb(groups, lr=rate, betas=settings.betas, eps=settings.eps)
-    if settings.kind == "schedule-free-adamw":
+    if settings.algorithm == "schedule-free-adamw":
         optimizer = schedulefree.AdamWScheduleFree(groups, lr=rate, betas=settings.betas, eps=settings.eps)
         optimizer.train()
         return optimizer

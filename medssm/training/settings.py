@@ -44,14 +44,14 @@ class OptimizerSettings(Section):
     """The optimiser and its parameter groups.
 
     Attributes:
-        kind: AdamW; LAMB as timm has it, which clips the gradient's norm to 1 of its own and adapts the rate of decayed
+        algorithm: AdamW; LAMB as timm has it, which clips the gradient's norm to 1 of its own and adapts the rate of decayed
             parameters only; or schedule-free AdamW.
         decay: the first rule that fits a parameter says how far it is decayed; one that none fits is in full.
         clip_norm: the gradient's largest norm; None for no clipping.
         clip_in_mixed_precision: clip under 16-bit autocast too.
     """
 
-    kind: Literal["adamw", "lamb", "schedule-free-adamw"] = "adamw"
+    algorithm: Literal["adamw", "lamb", "schedule-free-adamw"] = "adamw"
     learning_rate: float = Field(gt=0)
     betas: tuple[float, float] = (0.9, 0.999)
     eps: float = Field(1e-8, gt=0)

@@ -7,6 +7,7 @@ import pytest
 from medssm.errors import UsageError
 from medssm.models import list_models
 from medssm.recipes import dump_recipe, list_recipes, load_recipe, parse_overrides
+from medssm.recipes.loading import section_of
 
 
 @pytest.mark.parametrize(
@@ -44,22 +45,51 @@ def test_a_section_of_another_kind_takes_the_place_of_the_common_one() -> None:
     assert recipe.data.preprocessing.intensity == (-175, 250)
 
 
-@pytest.mark.parametrize("model", [None, *list_models("segmentation")])
-@pytest.mark.parametrize("name", list_recipes())
-def test_every_recipe_is_complete_and_survives_being_written(name: str, model: str | None, tmp_path: Path) -> None:
+def recipes_and_models() -> list[tuple[str, str]]:
+    tasks = {"btcv": "segmentation", "imagenet": "classification"}
+    return [(recipe, model) for recipe in list_recipes() for model in list_models(tasks[recipe])]
+
+
+@pytest.mark.parametrize(("name", "model"), recipes_and_models())
+def test_every_recipe_is_complete_and_survives_being_written(name: str, model: str, tmp_path: Path) -> None:
     recipe = load_recipe(name, model)
     (tmp_path / "resolved.yaml").write_text(dump_recipe(recipe))
     assert load_recipe(tmp_path / "resolved.yaml") == recipe
 
 
-def test_a_recipe_names_every_key_in_its_file() -> None:
+@pytest.mark.parametrize("name", list_recipes())
+def test_a_recipe_names_every_key_in_its_file(name: str) -> None:
     """A reader of the YAML sees every setting, not only those that differ from a default in the code."""
-    from medssm.recipes.loading import _flat, _read
+    from medssm.recipes.loading import RECIPES, _flat, _read
 
-    written = _read("btcv")
+    written = _read(name)
     written.pop("models")
-    resolved = load_recipe("btcv").model_dump(mode="json")
+    resolved = RECIPES[written["task"]].model_validate(written).model_dump(mode="json")
     assert _flat(written).keys() == _flat(resolved).keys()
+
+
+@pytest.mark.parametrize(
+    ("recipe", "model", "sentence"),
+    [
+        ("btcv", "groupmamba-t", "trains segmentation, but groupmamba-t is a model for classification; .* imagenet"),
+        ("imagenet", "mamband-s", "trains classification, but mamband-s is a model for segmentation; .* btcv"),
+        ("imagenet", "mamband-video-ucf101", "there is no recipe for it yet"),
+    ],
+)
+def test_a_model_for_something_else_is_refused(recipe: str, model: str, sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        load_recipe(recipe, model)
+
+
+def test_a_model_may_be_called_as_its_paper_does() -> None:
+    assert load_recipe("imagenet", "groupmamba_tiny") == load_recipe("imagenet", "groupmamba-t")
+
+
+def test_a_section_that_is_like_another_begins_with_it() -> None:
+    sections = {"a": {"run": {"seed": 1, "nodes": 2}}, "b": {"like": "a", "run": {"seed": 3}}}
+    assert section_of("mine", sections, "b") == {"run": {"seed": 3, "nodes": 2}}
+    with pytest.raises(UsageError, match=r"models\.c\.like: there is no other section 'd'"):
+        section_of("mine", {"c": {"like": "d"}}, "c")
 
 
 def test_overrides_are_read_as_yaml() -> None:
@@ -110,6 +140,8 @@ def test_an_unknown_recipe_is_explained(name: str, sentence: str) -> None:
         ("a: [1", "is not YAML"),
         ("- a\n- b", "must hold `key: value` lines"),
         ("name: mine\ntask: segmentation", "field required"),
+        ("name: mine\ntask: poetry", "task: must be one of segmentation, classification, found 'poetry'"),
+        ("name: mine", "task: must be one of"),
     ],
 )
 def test_a_broken_file_of_the_users_own_is_explained(text: str, sentence: str, tmp_path: Path) -> None:

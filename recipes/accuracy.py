@@ -1,0 +1,202 @@
+"""The accuracy of a classifier on the validation images of a dataset, beside the published one."""
+
+import csv
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from timm.data import ImageNetInfo
+from torch import nn
+
+from medssm.checkpoints import WeightsMetadata, load_model
+from medssm.checkpoints.hub import fetch_published
+from medssm.data.imagenet import ImageDataset
+from medssm.data.imagenet.dataset import with_classes
+from medssm.errors import CheckpointError, UsageError
+from medssm.files import atomic_path
+from medssm.metrics.classification import top_k_hits
+from medssm.models import model_info
+from medssm.models.info import ImageInput, PublishedResult
+from medssm.recipes.photographs import ValidationImages, open_images
+from medssm.recipes.schema import ClassificationRecipe
+from medssm.training.hardware import resolve_precision
+from medssm.training.loader import by_processes
+
+# What stands for the weights that the authors published.
+PUBLISHED = "published"
+AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class ClassAccuracy:
+    """One class: as its folder is called and for people, its images, and how many of them were right."""
+
+    folder: str
+    name: str
+    images: int
+    top1: float
+    top5: float
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """The validation of one network.
+
+    Attributes:
+        input_size: (H, W) in pixels. preparation: how images became that.
+        published: what the authors report of the network, None where that is of other classes.
+        classes: those that have images.
+    """
+
+    model: str
+    weights: str
+    dataset: str
+    precision: str
+    input_size: tuple[int, ...]
+    preparation: ImageInput
+    published: PublishedResult | None
+    classes: tuple[ClassAccuracy, ...]
+
+    @property
+    def images(self) -> int:
+        return sum(entry.images for entry in self.classes)
+
+    @property
+    def top1(self) -> float:
+        """The share of images whose class was the most probable one."""
+        return sum(entry.top1 for entry in self.classes) / self.images
+
+    @property
+    def top5(self) -> float:
+        """The share of images whose class was among the five most probable ones."""
+        return sum(entry.top5 for entry in self.classes) / self.images
+
+    def write_json(self, path: Path) -> None:
+        """Writes all of it."""
+        head = {"top1": self.top1, "top5": self.top5, "images": self.images}
+        with atomic_path(path) as temporary:
+            temporary.write_text(json.dumps({**head, **asdict(self)}, indent=2) + "\n", encoding="utf-8")
+
+    def write_csv(self, path: Path) -> None:
+        """Writes a row per class."""
+        rows = [asdict(entry) for entry in self.classes]
+        with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, list(rows[0]))
+            writer.writeheader()
+            writer.writerows(rows)
+
+
+def measure_accuracy(
+    recipe: ClassificationRecipe,
+    weights: str | Path,
+    model: str | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
+) -> Accuracy:
+    """The accuracy of a network on all validation images of a recipe's dataset.
+
+    Images are prepared as the weights ask for, not as the recipe does.
+
+    Args:
+        weights: a run folder, one of our files or a published one; or PUBLISHED, with `model`.
+        model: whose weights they are; None to tell by the file.
+        progress: called with (images done, images).
+
+    Raises: UsageError or DataError if there is no dataset; CheckpointError if the weights cannot be used.
+    """
+    dataset = open_images(recipe.data)
+    network, metadata = _load(weights, model)
+    labels = _as_the_network_numbers(dataset, metadata)
+    size, preparation = _input_of(metadata)
+    images = ValidationImages(labels.validation, size, preparation, recipe.validation.batch_size)
+    hits = _hits(network, images, recipe, progress)
+    info = model_info(metadata.model)
+    return Accuracy(
+        model=metadata.model,
+        weights=str(weights),
+        dataset=dataset.source.name,
+        precision=resolve_precision(recipe.run.precision, recipe.run.accelerator),
+        input_size=size,
+        preparation=preparation,
+        published=info.result if metadata.num_classes == info.num_classes else None,
+        classes=tuple(_per_class(dataset, hits)),
+    )
+
+
+def _load(weights: str | Path, model: str | None) -> tuple[nn.Module, WeightsMetadata]:
+    """The network; raises UsageError or CheckpointError if it is none that classifies images, or another's."""
+    name = model_info(model).name if model else None
+    if str(weights) == PUBLISHED:
+        if name is None:
+            raise UsageError("--weights published: say whose, with --model NAME")
+        weights = fetch_published(name)
+    network, metadata = load_model(weights, name)
+    if name and metadata.model != name:
+        raise CheckpointError(f"{weights}: holds weights of {metadata.model}, not of {name}; leave --model out")
+    if model_info(metadata.model).task != "classification":
+        raise UsageError(f"{weights}: holds weights of {metadata.model}, which does not classify images")
+    return network, metadata
+
+
+def _input_of(metadata: WeightsMetadata) -> tuple[tuple[int, int], ImageInput]:
+    """Size (H, W) and preparation that the weights ask for."""
+    height, width = metadata.input_size
+    given: dict[str, Any] = {
+        key: tuple(value) if isinstance(value, list) else value for key, value in metadata.preprocessing.items()
+    }
+    return (height, width), ImageInput(**given)
+
+
+def _as_the_network_numbers(dataset: ImageDataset, metadata: WeightsMetadata) -> ImageDataset:
+    """The dataset with the labels of the network: found by the classes' names, by ImageNet's folders, or by order.
+
+    Raises: DataError or UsageError if the network does not know the classes.
+    """
+    names = [metadata.class_names.get(label, "") for label in range(metadata.num_classes)]
+    if set(dataset.names) <= set(names):
+        new_labels = np.array([names.index(name) for name in dataset.names], np.int32)
+        return ImageDataset(
+            dataset.source, dataset.classes, tuple(names), dataset.training, dataset.validation.relabelled(new_labels)
+        )
+    imagenet = ImageNetInfo().label_names()
+    if metadata.num_classes == len(imagenet) and set(dataset.classes) & set(imagenet):
+        return with_classes(dataset, imagenet)
+    if len(dataset.classes) == metadata.num_classes:
+        return dataset
+    raise UsageError(
+        f"{dataset.source}: has {len(dataset.classes)} classes, such as {dataset.names[0]!r}, which are not those "
+        f"{metadata.num_classes} of the weights; give the dataset that they were trained for"
+    )
+
+
+def _hits(
+    network: nn.Module, images: ValidationImages, recipe: ClassificationRecipe, progress: Callable[[int, int], None]
+) -> np.ndarray:
+    """(images, 2): top-1 and top-5 of each image in order."""
+    wants_gpu = recipe.run.accelerator in ("auto", "cuda") and torch.cuda.is_available()
+    device = torch.device("cuda" if wants_gpu else "cpu")
+    network = network.to(device).eval()
+    dtype = AUTOCAST.get(resolve_precision(recipe.run.precision, recipe.run.accelerator))
+    rounded = getattr(torch, recipe.data.dtype)
+    found = []
+    progress(0, len(images.samples))
+    places, processes = range(len(images)), recipe.run.loader_processes
+    for index, batch in by_processes(images.__getitem__, places, processes, ValidationImages.__module__):
+        labels = batch.labels.to(device)
+        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
+            logits = network(batch.images.to(rounded).float().to(device)).float()
+        found.append(torch.stack([top_k_hits(logits, labels, k) for k in (1, 5)], 1).cpu().numpy())
+        progress(min(len(images.samples), (index + 1) * images.batch_size), len(images.samples))
+    return np.concatenate(found)
+
+
+def _per_class(dataset: ImageDataset, hits: np.ndarray) -> Sequence[ClassAccuracy]:
+    labels = np.array([sample.label for sample in dataset.validation])
+    return [
+        ClassAccuracy(folder, name, int(mine.sum()), *hits[mine].sum(0, dtype=np.float64).tolist())
+        for label, (folder, name) in enumerate(zip(dataset.classes, dataset.names, strict=True))
+        if (mine := labels == label).any()
+    ]
