@@ -7,7 +7,7 @@ are the state-space model's.
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -274,31 +274,40 @@ _REMARK = "not said whether of the plain or of the averaged weights"
 def _published(
     letter: str, size: str, config: Config, top1: float, parameters: float, multiply_adds: float, drive: str
 ) -> ModelInfo:
-    return ModelInfo(
-        name=f"spatialmamba-{letter.lower()}",
-        title=f"Spatial-Mamba {letter}",
-        system="Spatial-Mamba",
-        task="classification",
-        input_size=(224, 224),
-        patch_size=(1, 1),
-        input=ImageInput(),
-        in_channels=3,
-        num_classes=1000,
+    return replace(
+        _info(f"spatialmamba-{letter.lower()}", f"Spatial-Mamba {letter}", config),
         result=PublishedResult("top-1", top1, "ImageNet-1k validation", _SOURCE, _REMARK),
         cost=PublishedCost(parameters, multiply_adds, _SOURCE, counts=("norms", "scan"), scan_steps=7),
         weights=PublishedWeights("Apache-2.0", "", page=f"https://drive.google.com/file/d/{drive}/view"),
         aliases=(f"Spatial-Mamba-{letter}", f"SpatialMamba-{letter}", f"spatialmamba_{size}", f"spatial_mamba_{size}"),
+    )
+
+
+def _info(name: str, title: str, config: Config, size: int = 224) -> ModelInfo:
+    return ModelInfo(
+        name=name,
+        title=title,
+        system="Spatial-Mamba",
+        task="classification",
+        input_size=(size, size),
+        patch_size=(1, 1),
+        input=ImageInput(),
+        in_channels=3,
+        num_classes=1000,
         stem_entry="patch_embed.conv1.conv.weight",
         head_entry="head.bias",
         build=partial(build, config),
     )
 
 
+# Small enough to learn synthetic images in minutes on two CPU cores.
+_XS = Config(width=16, depths=(1, 1, 2, 1), drop_path_rate=0.0)
 _T = Config(width=64, depths=(2, 4, 8, 4), drop_path_rate=0.2)
 _S = Config(width=64, depths=(2, 4, 21, 5), drop_path_rate=0.3)
 _B = Config(width=96, depths=(2, 4, 21, 5), drop_path_rate=0.5)
 
 MODELS = (
+    replace(_info("spatialmamba-xs", "Spatial-Mamba XS, ours, learns in minutes on a CPU", _XS, 64), is_ours=True),
     _published("T", "tiny", _T, 83.5, 27, 4.5, drive="19kXoqGSTuKKs4AHbdUSrdKZTwTWenLIW"),
     _published("S", "small", _S, 84.6, 43, 7.1, drive="1Wb3sYoWLpgmWrmHMYKwdgDwGPZaqM28O"),
     _published("B", "base", _B, 85.3, 96, 15.8, drive="1k8dHp2QRCOqBSgAi36YkhZp_O8LqOPjM"),
