@@ -13,6 +13,7 @@ OPERATOR = Operator(
     "state_fusion",
     {
         "native": "medssm.kernels.state_fusion._native",
+        "triton": "medssm.kernels.state_fusion._triton",
         "reference": "medssm.kernels.state_fusion._reference",
     },
 )

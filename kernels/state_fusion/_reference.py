@@ -41,11 +41,11 @@ def backward(
         settings = {"dilation": dilation, "groups": h.shape[1]}
         dpadded = conv2d_input(padded.shape, weight[:, None], grad_grid, **settings)
         dweights.append(conv2d_weight(padded, weight[:, None].shape, grad_grid, **settings)[:, 0])
-        dh += _fold_margin(_fold_margin(dpadded, dilation).mT, dilation).mT
+        dh += fold_margin(fold_margin(dpadded, dilation).mT, dilation).mT
     return laid_out(dh.flatten(2).to(h.dtype)), torch.stack(dweights)
 
 
-def _fold_margin(dpadded: Tensor, margin: int) -> Tensor:
+def fold_margin(dpadded: Tensor, margin: int) -> Tensor:
     """The gradient of replicate padding of the last axis: what reached the margins goes to the border cells."""
     inside = dpadded[..., margin:-margin].clone()
     inside[..., 0] += dpadded[..., :margin].sum(-1)

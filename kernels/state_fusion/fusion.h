@@ -101,26 +101,23 @@ MEDSSM_INLINE inline void weigh(Vec (&out)[Q], const float* taps, const float* c
     }
 }
 
-// Tokens [first, end) of a row whose first token has the index `row`, stored to `out`.
+// Q tokens from `first` on of a row of the grid, whose first token has the index `row`, stored to `out`.
 template <typename T, int Q>
-int64_t weigh_tokens(const Tensor3& out, const FusionInputs& in, int64_t batch, Block block, const float* taps,
-                     const float* const* places, int64_t row, int64_t first, int64_t end) {
-    for (; first + Q <= end; first += Q) {
-        Vec sums[Q];
-        weigh<Q>(sums, taps, places, in.taps, first);
-        for (int q = 0; q < Q; ++q) store_token<T>(out, batch, block, static_cast<int32_t>(row + first + q), sums[q]);
-    }
-    return first;
+void weigh_tokens(const Tensor3& out, const FusionInputs& in, int64_t batch, Block block, const float* taps,
+                  const float* const* places, int64_t row, int64_t first) {
+    Vec sums[Q];
+    weigh<Q>(sums, taps, places, in.taps, first);
+    for (int q = 0; q < Q; ++q) store_token<T>(out, batch, block, static_cast<int32_t>(row + first + q), sums[q]);
 }
 
-// The same, as many tokens at a time as hide the latency of the sums.
-template <typename T>
+// Tokens [first, end), Q at a time to hide the latency of their sums; those left over all together.
+template <typename T, int Q = 8>
 void weigh_row(const Tensor3& out, const FusionInputs& in, int64_t batch, Block block, const float* taps,
                const float* const* places, int64_t row, int64_t first, int64_t end) {
-    first = weigh_tokens<T, 8>(out, in, batch, block, taps, places, row, first, end);
-    first = weigh_tokens<T, 4>(out, in, batch, block, taps, places, row, first, end);
-    first = weigh_tokens<T, 2>(out, in, batch, block, taps, places, row, first, end);
-    weigh_tokens<T, 1>(out, in, batch, block, taps, places, row, first, end);
+    for (; first + Q <= end; first += Q) weigh_tokens<T, Q>(out, in, batch, block, taps, places, row, first);
+    if constexpr (Q > 1) {
+        if (first < end) weigh_row<T, Q - 1>(out, in, batch, block, taps, places, row, first, end);
+    }
 }
 
 // Calls body(batch, block index) for this thread's share of the pairs, all batch elements of a block together.

@@ -49,36 +49,51 @@ struct GatheredRows {
             load_grid_row<T>(cells, at, in, grad, batch, block, loaded);
             std::memset(out, 0, sizeof(float) * in.reach * W);
             std::memset(cells + in.width * W, 0, sizeof(float) * in.reach * W);
-            for (int64_t o = 0; o < in.offsets; ++o) {
-                store(first_token(out, in) + o * W, clamped_sum(cells, in, in.offset[o], 0));
-                store(last_token(out, in) + o * W, clamped_sum(cells, in, in.offset[o], in.width - 1));
+            sum_cells(first_token(out, in), cells, in, 0);
+            sum_cells(last_token(out, in), cells, in, in.width - 1);
+        }
+    }
+
+    // out (offsets, W): at each offset dx the sum of the cells j with clamp(j + dx) = c, the first or last of a row.
+    static void sum_cells(float* out, const float* cells, const FusionInputs& in, int64_t c) {
+        const int64_t middle = in.offsets / 2, outwards = c == 0 ? -1 : 1;
+        Vec total = load(cells + c * W);
+        for (int64_t o = 0; o < in.offsets; ++o) store(out + o * W, in.width == 1 ? total : zeros());
+        store(out + middle * W, total);
+        int64_t distance = 1;
+        for (int64_t o = middle + outwards; o >= 0 && o < in.offsets; o += outwards) {
+            for (; distance < in.width && distance <= outwards * in.offset[o]; ++distance) {
+                total = total + load(cells + (c - outwards * distance) * W);
             }
+            store(out + o * W, total);
         }
     }
 
-    // The sum of the cells j with clamp(j + dx) = c, where c is the first or last of a row.
-    static Vec clamped_sum(const float* cells, const FusionInputs& in, int64_t dx, int64_t c) {
-        Vec total = zeros();
-        const int64_t nearest = c - dx < 0 ? 0 : c - dx < in.width ? c - dx : in.width - 1;
-        for (int64_t j = c == 0 ? 0 : nearest; j <= (c == 0 ? nearest : in.width - 1); ++j) {
-            const int64_t to = j + dx < 0 ? 0 : j + dx < in.width ? j + dx : in.width - 1;
-            if (to == c) total = total + load(cells + j * W);
+    // out (offsets,): the row that row r gathers at every offset dy.
+    void find(float** out, const FusionInputs& in, int64_t r) const {
+        if (r == 0 || r == in.height - 1) return sum_rows(out, in, r);
+        for (int64_t o = 0; o < in.offsets; ++o) {
+            const int64_t i = r - in.offset[o];
+            out[o] = i >= 0 && i < in.height ? row(in, i) : zero;
         }
-        return total;
     }
 
-    // The row that row r gathers at an offset: one, a sum of several, or zeros.
-    float* gathered(const FusionInputs& in, int64_t r, int64_t offset) const {
-        const int64_t dy = in.offset[offset];
-        if (r > 0 && r < in.height - 1) return r - dy >= 0 && r - dy < in.height ? row(in, r - dy) : zero;
-        float* total = zero;
-        for (int64_t i = in.clamp_row(r - in.reach); i <= in.clamp_row(r + in.reach); ++i) {
-            if (in.clamp_row(i + dy) != r) continue;
-            float* sum = summed + offset * floats(in);
-            for (int64_t x = 0; x < floats(in); x += W) store(sum + x, load(total + x) + load(row(in, i) + x));
-            total = sum;
+    // The same for the first or last row: the sum of the rows i with clamp(i + dy) = r.
+    void sum_rows(float** out, const FusionInputs& in, int64_t r) const {
+        const int64_t middle = in.offsets / 2, outwards = r == 0 ? -1 : 1;
+        float* total = row(in, r);
+        for (int64_t o = 0; o < in.offsets; ++o) out[o] = in.height == 1 ? total : zero;
+        out[middle] = total;
+        int64_t distance = 1;
+        for (int64_t o = middle + outwards; o >= 0 && o < in.offsets; o += outwards) {
+            for (; distance < in.height && distance <= outwards * in.offset[o]; ++distance) {
+                const float* next = row(in, r - outwards * distance);
+                float* sum = summed + o * floats(in);
+                for (int64_t x = 0; x < floats(in); x += W) store(sum + x, load(total + x) + load(next + x));
+                total = sum;
+            }
+            out[o] = total;
         }
-        return total;
     }
 };
 
@@ -86,9 +101,9 @@ struct GatheredRows {
 struct Arrays {
     RepeatedRows h;
     GatheredRows grad;
-    float *taps, *dtaps;                           // (taps, W)
+    float *taps, *dtaps;                                // (taps, W)
     const float **places, **first_token, **last_token;  // (taps,)
-    float** gathered;                              // (offsets,)
+    float** gathered;                                   // (offsets,)
 
     Arrays(Arena& arena, const FusionInputs& in) : h(arena, in), grad(arena, in) {
         for (float** a : {&taps, &dtaps}) *a = arena.floats(in.taps * W);
@@ -100,7 +115,7 @@ struct Arrays {
 template <typename T>
 void gather_row(const Arguments& a, const Arrays& s, int64_t batch, Block block, int64_t r) {
     const FusionInputs& in = a.in;
-    for (int64_t o = 0; o < in.offsets; ++o) s.gathered[o] = s.grad.gathered(in, r, o);
+    s.grad.find(s.gathered, in, r);
     for (int64_t k = 0; k < in.taps; ++k) {
         float* row = s.gathered[in.tap[2 * k]];
         s.places[k] = row + (in.reach - in.dx(k)) * W;

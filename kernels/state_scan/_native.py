@@ -63,9 +63,7 @@ def _slices(dim: int, batch: int) -> tuple[int, int]:
     return -(-dim // slice_dim), slice_dim
 
 
-def _inputs(
-    u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, dt_softplus: bool
-) -> tuple[int, ...]:
+def _inputs(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, dt_softplus: bool) -> tuple[int, ...]:
     """The fields of StateInputs in states.h."""
     batch, dim, length = u.shape
     state = A.shape[1]

@@ -12,6 +12,7 @@ OPERATOR = Operator(
     "state_scan",
     {
         "native": "medssm.kernels.state_scan._native",
+        "triton": "medssm.kernels.state_scan._triton",
         "reference": "medssm.kernels.state_scan._reference",
     },
 )

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medssm.kernels import ShapeError, operators, state_fusion
+from medssm.kernels import ShapeError, native, operators, state_fusion
 from medssm.kernels.state_fusion._reference import fuse
 
 OPERATOR = operators()["state_fusion"]
@@ -138,6 +138,21 @@ def test_runs_are_bitwise_equal(backend: str) -> None:
         fused = state_fusion(*inputs, shape=(7, 9), backend=backend)
         results.append([fused, *torch.autograd.grad(fused.square().sum(), inputs)])
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
+def test_threads_change_no_bit() -> None:
+    before, results = torch.get_num_threads(), []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            inputs = [x.requires_grad_() for x in make_inputs((14, 15), dim=70, batch=3)]
+            fused = state_fusion(*inputs, shape=(14, 15), backend="native")
+            results.append([fused, *torch.autograd.grad(fused.square().sum(), inputs)])
+    finally:
+        torch.set_num_threads(before)
+    for others in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
 
 
 def test_operator_is_registered_properly(backend: str) -> None:
