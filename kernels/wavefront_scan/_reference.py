@@ -126,21 +126,28 @@ def backward(grad_y: Tensor, inputs: Inputs, dt_softplus: bool, grid: Grid, chec
         of_top, of_left = (axis.gradients(k, g, c, h, x_split[k]) for axis, c, h in of_axes)
         found.append((*of_top, *of_left, (gy_split[k] * hs[k]).sum(2, keepdim=True)))
 
+    # (batch, cells, ...) of all anti-diagonals, but for A, where they are summed
     dt_top, A_top, B_top, x_top, dt_left, A_left, B_left, x_left, dC = zip(*reversed(found), strict=True)
-    dx = torch.cat(x_top, 1) + torch.cat(x_left, 1)
-    dx, ddt_top, ddt_left = (t.squeeze(-1) for t in (dx, torch.cat(dt_top, 1), torch.cat(dt_left, 1)))
-    dD = None
-    if inputs.D is not None:
-        dx, dD = dx + inputs.D * gy, (gy * x).sum((0, 1))
+    ddt_top, ddt_left = (torch.cat(t, 1).squeeze(-1) for t in (dt_top, dt_left))
+    dB_top, dB_left, dC_all = (torch.cat(t, 1).squeeze(2) for t in (B_top, B_left, dC))
+    dx = (torch.cat(x_top, 1) + torch.cat(x_left, 1)).squeeze(-1)
+    dx = dx if inputs.D is None else dx + inputs.D * gy
     ddt_top, ddt_bias_top = _before_softplus(ddt_top, inputs.dt_top, inputs.dt_bias_top, inputs, dt_softplus, grid)
     ddt_left, ddt_bias_left = _before_softplus(ddt_left, inputs.dt_left, inputs.dt_bias_left, inputs, dt_softplus, grid)
-    dB_top, dB_left, dC = (torch.cat(t, 1).squeeze(2) for t in (B_top, B_left, dC))
-    tokens = {"x": dx, "dt_top": ddt_top, "dt_left": ddt_left, "B_top": dB_top, "B_left": dB_left, "C": dC}
+
+    def put_back(cells: Tensor) -> Tensor:
+        return laid_out(_put_back(cells, order).to(inputs.x.dtype))
+
     return Gradients(
-        **{name: laid_out(_put_back(t, order).to(inputs.x.dtype)) for name, t in tokens.items()},
+        x=put_back(dx),
+        dt_top=put_back(ddt_top),
+        dt_left=put_back(ddt_left),
         A_top=torch.stack(A_top).sum(0),
         A_left=torch.stack(A_left).sum(0),
-        D=dD,
+        B_top=put_back(dB_top),
+        B_left=put_back(dB_left),
+        C=put_back(dC_all),
+        D=None if inputs.D is None else (gy * x).sum((0, 1)),
         dt_bias_top=ddt_bias_top,
         dt_bias_left=ddt_bias_left,
     )

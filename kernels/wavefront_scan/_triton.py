@@ -101,8 +101,8 @@ def backward(grad_y: Tensor, inputs: Inputs, dt_softplus: bool, grid: Grid, chec
 def _arguments(inputs: Inputs) -> tuple[Any, ...]:
     """The inputs as the kernels take them: strides after activations, parameters contiguous."""
     given: list[Any] = []
-    for name, t in zip(Inputs._fields, inputs, strict=True):
-        if name in ("A_top", "A_left", "D", "dt_bias_top", "dt_bias_left"):
+    for t in inputs:
+        if t is None or t.ndim < 3:
             given.append(None if t is None else t.contiguous())
         else:
             given += [t, t.stride()]

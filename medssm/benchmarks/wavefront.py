@@ -7,7 +7,6 @@ through the plain loop's writes by index takes a pass over all cells at every an
 """
 
 from collections.abc import Callable
-from functools import partial
 from typing import NamedTuple
 
 import torch
@@ -40,7 +39,7 @@ Scan = Callable[[WavefrontInputs], Tensor]
 
 
 def make_wavefront_inputs(size: Size) -> WavefrontInputs:
-    """Seeded inputs, tokens channels-last: both B and C are parts of one projection; an untrained block's parameters."""
+    """Seeded inputs, tokens channels-last, of an untrained block: both B and C are parts of one projection."""
     random = torch.Generator().manual_seed(0)
 
     def projection(width: int) -> Tensor:
@@ -61,10 +60,11 @@ def kernel(size: Size, backend: str) -> Scan:
 
 def plain_loop(size: Size) -> Scan:
     """The equation, anti-diagonal by anti-diagonal."""
-    return partial(_plain_loop, *size.shape)
+    height, width = size.shape
+    return lambda inputs: _plain_loop(inputs, height, width)
 
 
-def _plain_loop(height: int, width: int, inputs: WavefrontInputs) -> Tensor:
+def _plain_loop(inputs: WavefrontInputs, height: int, width: int) -> Tensor:
     def on_grid(tokens: Tensor) -> Tensor:
         return tokens.transpose(1, 2).unflatten(1, (height, width))  # (batch, height, width, channels)
 

@@ -9,7 +9,15 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from medssm.kernels import causal_conv1d, conv3d, conv_transpose3d, instance_norm, native, nd_selective_scan
+from medssm.kernels import (
+    causal_conv1d,
+    conv3d,
+    conv_transpose3d,
+    instance_norm,
+    native,
+    nd_selective_scan,
+    wavefront_scan,
+)
 
 GENERATOR = torch.Generator().manual_seed(0)
 
@@ -41,6 +49,21 @@ def scan_errors() -> dict[str, float]:
     return found
 
 
+def wavefront_errors() -> dict[str, float]:
+    """Of a grid that is walked in several chunks of rows, cut into pieces, by channels that fill no vector."""
+    tokens = [normal(1, 9 * 70, width).transpose(1, 2) for width in (37, 37, 37, 21, 21, 21)]
+    A_top, A_left = (-normal(37, 21).abs() for _ in range(2))
+    given = [*tokens[:3], A_top, A_left, *tokens[3:], normal(37), normal(37), normal(37)]
+    results = {}
+    for dtype, backend in ((torch.float32, "native"), (torch.float64, "reference")):
+        inputs = [x.to(dtype).requires_grad_() for x in given]
+        y = wavefront_scan(*inputs, dt_softplus=True, shape=(9, 70), reverse=True, backend=backend)  # type: ignore[arg-type]
+        results[backend] = [y.detach(), *torch.autograd.grad(y.square().sum(), inputs)]
+    names = ("y", "dx", "ddt_top", "ddt_left", "dA_top", "dA_left", "dB_top", "dB_left", "dC", "dD", "top", "left")
+    pairs = zip(names, results["native"], results["reference"], strict=True)
+    return {f"scan of a grid, {name}": error(actual, expected) for name, actual, expected in pairs}
+
+
 def dense_errors() -> dict[str, float]:
     """Of the kernels of the decoder, each on a grid that fills no tile."""
     x, wide = normal(1, 7, 13, 15, 17), normal(5, 7, 3, 3, 3)
@@ -63,4 +86,6 @@ def dense_errors() -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(json.dumps({"isa": native.selected_isa(), "errors": {**scan_errors(), **dense_errors()}}))
+    print(
+        json.dumps({"isa": native.selected_isa(), "errors": {**scan_errors(), **wavefront_errors(), **dense_errors()}})
+    )

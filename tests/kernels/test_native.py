@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from medssm.kernels import native, selective_scan
+from medssm.kernels import native, selective_scan, wavefront_scan
 
 pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
 
@@ -29,7 +29,7 @@ def test_every_instruction_set_computes_the_same(isa: str) -> None:
         pytest.skip(f"{isa} was not built or does not run here")
     report = json.loads(result.stdout)
     assert report["isa"] == isa
-    assert len(report["errors"]) == 23
+    assert len(report["errors"]) == 35
     assert max(report["errors"].values()) < 1e-5, report
 
 
@@ -49,6 +49,25 @@ def test_threads_change_no_bit() -> None:
             u, dt, B, C = (torch.randn(shape) for shape in ((3, 70, 150), (3, 70, 150), (3, 1, 4, 150), (3, 1, 4, 150)))
             inputs = [x.requires_grad_() for x in (u, dt, -torch.rand(70, 4), B, C)]
             y = selective_scan(*inputs, dt_softplus=True, backend="native")
+            results.append([y, *torch.autograd.grad(y.square().sum(), inputs)])
+    finally:
+        torch.set_num_threads(before)
+    for others in results[1:]:
+        assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
+
+
+def test_threads_change_no_bit_of_a_grid() -> None:
+    before = torch.get_num_threads()
+    results = []
+    try:
+        for threads in (1, 2, 5):
+            torch.set_num_threads(threads)
+            torch.manual_seed(0)
+            x, dt_top, dt_left = (torch.randn(2, 70, 10 * 12, requires_grad=True) for _ in range(3))
+            B_top, B_left, C = (torch.randn(2, 4, 10 * 12, requires_grad=True) for _ in range(3))
+            A_top, A_left = (torch.rand(70, 4).neg().requires_grad_() for _ in range(2))
+            inputs = [x, dt_top, dt_left, A_top, A_left, B_top, B_left, C]
+            y = wavefront_scan(*inputs, dt_softplus=True, shape=(10, 12), backend="native")
             results.append([y, *torch.autograd.grad(y.square().sum(), inputs)])
     finally:
         torch.set_num_threads(before)
