@@ -19,6 +19,7 @@ from medssm.benchmarks.orders import ORDERS, permuting, walking
 from medssm.benchmarks.pairs import Pairs, Side, Spread, spread, time_pairs
 from medssm.benchmarks.roof import Rates, Roof
 from medssm.benchmarks.scan_inputs import ScanInputs, Size, make_inputs, scan_side
+from medssm.benchmarks.states import STATE_SCAN, Case, fusion_case, scan_case
 from medssm.benchmarks.targets import Target
 from medssm.benchmarks.threads import torch_threads
 from medssm.benchmarks.wavefront import kernel, least_seconds, make_wavefront_inputs, plain_loop, wavefront_side
@@ -29,22 +30,29 @@ from medssm.kernels.selective_scan import _reference
 
 SCAN, ND_SCAN, CONV = "selective_scan", "nd_selective_scan", "causal_conv1d"
 WAVEFRONT, PLAIN_LOOP = "wavefront_scan", "plain anti-diagonal loop"
+CONVOLUTIONS = "torch pad + conv2d, one a dilation"
 REFERENCE, PERMUTED, TORCH = "reference scan", "permute, flip, copy, scan, back", "torch conv1d + silu"
 
 
 @dataclass(frozen=True)
 class Sizes:
-    """What is measured: scans along a line, along all orders of a grid, convolutions, scans with two neighbours."""
+    """What is measured.
+
+    Scans along a line, along all orders of a grid, convolutions, scans with two neighbours, scans that give their
+    states, and the fusion of those.
+    """
 
     lines: tuple[Size, ...]
     grids: tuple[Size, ...]
     convolutions: tuple[Size, ...]
     wavefronts: tuple[Size, ...] = ()
+    states: tuple[Size, ...] = ()
+    fusions: tuple[Size, ...] = ()
 
     @property
     def rows(self) -> int:
         scans = 2 * len(self.lines) + 2 * len(ORDERS) * len(self.grids) + 3 * len(self.wavefronts)
-        return scans + len(self.convolutions)
+        return scans + len(self.convolutions) + 2 * len(self.states) + 2 * len(self.fusions)
 
 
 SIZES = Sizes(
@@ -52,6 +60,8 @@ SIZES = Sizes(
     grids=(Size((6, 6, 6), 768), Size((32, 32, 32), 192)),
     convolutions=(Size((216,), 768), Size((784,), 768), Size((32768,), 192)),
     wavefronts=(Size((14, 14), 384), Size((28, 28), 192), Size((56, 56), 96)),
+    states=(Size((3136,), 128, 1), Size((3136,), 128, 1, 8)),
+    fusions=(Size((56, 56), 128, 1), Size((14, 14), 512, 1, 8)),
 )
 
 
@@ -63,6 +73,7 @@ class Row:
         beside: what the other side is, or why there is none.
         difference: of the results, the largest, relative to the largest entry.
         shares: of the roof, over the repetitions; None where no roof is known.
+        bytes: the least that has to be read and written; None where it is no limit.
     """
 
     operator: str
@@ -73,6 +84,7 @@ class Row:
     difference: float
     target: Target
     shares: Spread | None = None
+    bytes: int | None = None
 
     @property
     def reached(self) -> bool | None:
@@ -188,6 +200,9 @@ class _CpuBench:
         yield from (self._wavefront(size, PLAIN_LOOP, False) for size in sizes.wavefronts)
         for size in sizes.wavefronts:
             yield from (self._wavefront(size, REFERENCE, backward) for backward in (False, True))
+        for case, sizes_of_case in ((scan_case, sizes.states), (fusion_case, sizes.fusions)):
+            for size in sizes_of_case:
+                yield from (self._states(case(size), size, backward) for backward in (False, True))
 
     def _line(self, size: Size, backward: bool) -> Row:
         inputs = make_inputs(size)
@@ -230,6 +245,15 @@ class _CpuBench:
         is_asked = beside == PLAIN_LOOP and size in SIZES.wavefronts
         target = targets.wavefront_target(native.selected_isa()) if is_asked else Target()
         return Row(WAVEFRONT, str(size), backward, beside, times, difference, target, shares)
+
+    def _states(self, case: Case, size: Size, backward: bool) -> Row:
+        times, difference = time_pairs(*case.sides(backward), self.repeats, between=self.roof.sample)
+        cost = case.cost(backward)
+        shares = spread([cost.seconds(self.roof.best) / taken for taken in times.ours])
+        is_scan = case.operator == STATE_SCAN
+        target = targets.state_scan_target(size.length, backward, native.selected_isa()) if is_scan else Target()
+        beside = REFERENCE if is_scan else CONVOLUTIONS
+        return Row(case.operator, str(size), backward, beside, times, difference, target, shares, cost.bytes)
 
     def _convolution(self, size: Size) -> Row:
         x = make_inputs(size).z

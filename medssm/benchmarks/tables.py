@@ -1,5 +1,6 @@
 """Reports of benchmarks as tables for the terminal."""
 
+import statistics
 from itertools import groupby
 
 from rich.table import Table
@@ -13,7 +14,7 @@ from medssm.benchmarks.targets import AGREEMENT, SOURCE
 from medssm.benchmarks.window import WINDOW, WindowReport
 
 RATIO = "ratio min / median / max"
-SCAN_COLUMNS = ("ours (ms)", "other (ms)", RATIO, "target", "share of roof", "difference")
+SCAN_COLUMNS = ("ours (ms)", "other (ms)", RATIO, "target", "share of roof", "of memory", "difference")
 PAIR_COLUMNS = ("ours (s)", "other (s)", RATIO, "target")
 VERDICTS = {True: "yes", False: "NO", None: "-"}
 
@@ -24,7 +25,7 @@ def scan_tables(report: ScanReport) -> list[Table]:
     for (operator, beside), rows in groupby(report.rows, key=lambda row: (row.operator, row.beside)):
         table = _table(f"{operator} beside: {beside}", ("size", "direction"), SCAN_COLUMNS)
         for row in rows:
-            table.add_row(*_scan_cells(row), VERDICTS[row.reached])
+            table.add_row(*_scan_cells(row, report.read_rate), VERDICTS[row.reached])
         tables.append(table)
     if report.orders:
         columns = ("slowest", "target", "geometric mean", "target")
@@ -136,11 +137,14 @@ def _table(title: str, texts: tuple[str, ...], figures: tuple[str, ...]) -> Tabl
     return table
 
 
-def _scan_cells(row: Row) -> tuple[str, ...]:
+def _scan_cells(row: Row, read_rate: float | None) -> tuple[str, ...]:
     share = "-" if row.shares is None else f"{row.shares.median:.0%}"
     asked = "" if row.target.share is None else f" ({row.target.share:.0%})"
     figures = (*_seconds(row.times, 1000), _spread(row.times.ratios), _number(row.target.ratio))
-    return row.size, _direction(row.backward), *figures, share + asked, f"{row.difference:.0e}"
+    memory = "-"
+    if row.bytes is not None and read_rate is not None:
+        memory = f"{row.bytes / read_rate / statistics.median(row.times.ours):.0%}"
+    return row.size, _direction(row.backward), *figures, share + asked, memory, f"{row.difference:.0e}"
 
 
 def _order_cells(summary: OrderSummary) -> tuple[str, ...]:

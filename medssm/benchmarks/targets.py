@@ -40,6 +40,7 @@ SCAN = {
 ORDERS: Means = {(216, False): 1.45, (32768, False): 2.3, (216, True): 1.2, (32768, True): 1.2}
 SLOWEST_ORDER = 1.1  # forward
 
+STATE_SCAN = {(3136, False): Target(50)}  # beside the plain sequential scan, one state, as SCAN
 WAVEFRONT = Target(75)  # wavefront_scan forward beside the plain anti-diagonal loop, at each of the sizes measured
 
 GPU = 1.0  # no slower than mamba_ssm's kernel, in no order
@@ -52,6 +53,11 @@ MEMORY = 4 << 30  # bytes
 def scan_target(length: int, backward: bool, instruction_set: str) -> Target:
     """The target of one size on this processor."""
     return on_processor(SCAN.get((length, backward), NONE), instruction_set)
+
+
+def state_scan_target(length: int, backward: bool, instruction_set: str) -> Target:
+    """The target of the scan of states of one size on this processor."""
+    return on_processor(STATE_SCAN.get((length, backward), NONE), instruction_set)
 
 
 def wavefront_target(instruction_set: str) -> Target:
