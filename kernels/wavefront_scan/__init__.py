@@ -29,13 +29,15 @@ def wavefront_scan(
     reverse: bool = False,
     backend: str | None = None,
 ) -> Tensor:
-    """Output of the selective state-space recurrence over a grid of cells (i, j), with two neighbours.
+    """Output of the selective state-space recurrence over a grid of cells (i, j), each with two neighbours.
 
-    top  = exp(dt_top * A_top) * h[i-1, j] + dt_top * B_top * x,    left = exp(dt_left * A_left) * h[i, j-1] +
-    dt_left * B_left * x,    h[i, j] = (top + left) / 2,    y = C . h + D * x
+        top = exp(dt_top * A_top) * h[i-1, j] + dt_top * B_top * x
+        left = exp(dt_left * A_left) * h[i, j-1] + dt_left * B_left * x
+        h[i, j] = (top + left) / 2,    y = C . h + D * x
 
-    In the top row h is `left` alone and in the left column `top` alone, without the half; in the corner, `left` of a
-    zero state. So a grid of one row is a line with the parameters of `left`.
+    In the top row h is `left` alone and in the left column `top` alone, without the half; in the corner h is `left` of
+    a zero state. So a grid of one row is a line with the parameters of `left`. For the gradient one row of states in
+    eight is kept: state / 8 times the size of x.
 
     Args:
         x, dt_top, dt_left: (batch, dim, length), of one dtype; the cells of the grid, row after row. dt is the step
@@ -51,7 +53,7 @@ def wavefront_scan(
 
     Returns: y, (batch, dim, length), of the dtype of x. The states are float32 (float64 for float64 inputs).
     Raises: ShapeError if sizes or dtypes disagree; BackendError if the backend cannot run here.
-    Source: Baty et al. 2024, arXiv:2412.16146 (Mamba2D), equations 4 to 6.
+    Source: Mamba2D, arXiv:2412.16146, as its released code computes it.
     """
     inputs = Inputs(x, dt_top, dt_left, A_top, A_left, B_top, B_left, C, D, dt_bias_top, dt_bias_left)
     _check(inputs)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medssm.kernels import causal_conv1d, nd_selective_scan, operators
+from medssm.kernels import causal_conv1d, nd_selective_scan, operators, wavefront_scan
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
 
@@ -77,3 +77,30 @@ def test_convolutions_agree_with_the_reference(name: str) -> None:
         expected = causal_conv1d(x.double(), weight.double(), bias.double(), backend="reference", **visit)  # type: ignore[arg-type]
         actual = causal_conv1d(x.to(CUDA), weight.to(CUDA), bias.to(CUDA), backend=name, **visit)  # type: ignore[arg-type]
         assert (actual.double().cpu() - expected).abs().max().item() <= 1e-4
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("shape", [(1, 1), (1, 37), (37, 1), (14, 14), (19, 70), (70, 19)], ids=str)
+def test_scans_of_a_grid_agree_with_the_equation(shape: tuple[int, int], reverse: bool, dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    length, dim = shape[0] * shape[1], 50
+    x, dt_top, dt_left = (torch.randn(2, length, dim).transpose(1, 2).to(dtype) for _ in range(3))
+    B_top, B_left, C = (torch.randn(2, length, 16).transpose(1, 2).to(dtype) for _ in range(3))
+    A_top, A_left = (-4 * torch.rand(dim, 16) for _ in range(2))
+    given = [x, dt_top, dt_left, A_top, A_left, B_top, B_left, C, *(torch.randn(dim) - 1 for _ in range(3))]
+
+    def run(tensors: list[Tensor], backend: str) -> list[Tensor]:
+        inputs = [t.detach().requires_grad_() for t in tensors]
+        settings = {"shape": shape, "reverse": reverse, "backend": backend}
+        y = wavefront_scan(*inputs, dt_softplus=True, **settings)  # type: ignore[arg-type]
+        weights = torch.sin(torch.arange(y.numel()).view(y.shape)).to(y)
+        gradients = torch.autograd.grad(y, inputs, weights, materialize_grads=True)
+        return [t.double().cpu() for t in (y.detach(), *gradients)]
+
+    expected = run([t.double() for t in given], "reference")
+    first, second = (run([t.to(CUDA) for t in given], "triton") for _ in range(2))
+    for got, again, wanted in zip(first, second, expected, strict=True):
+        assert torch.equal(got, again)
+        scale = wanted.abs().max().clamp(min=1e-6)
+        assert ((got - wanted).abs().max() / scale).item() <= TOLERANCE[dtype]
