@@ -19,15 +19,19 @@ from medssm.kernels.selective_scan import _triton as scan
 from medssm.kernels.selective_scan._triton_backward import scan_backward
 from medssm.kernels.selective_scan._triton_forward import scan_forward
 from medssm.kernels.selective_scan._triton_tiles import carry_states, span_states
+from medssm.kernels.state_fusion import _triton as fusion
+from medssm.kernels.state_fusion._triton_kernels import correlate, sum_taps
 from medssm.kernels.wavefront_scan import _triton as wavefront
 from medssm.kernels.wavefront_scan._triton_kernels import wavefront_backward, wavefront_forward
 
 H100 = GPUTarget("cuda", 90, 32)
 ALIGNED = [["tt.divisibility", 16]]
 ACTIVATIONS = {"u", "dt", "z", "B", "C", "x", "y", "du", "ddt", "dz", "dx", "grad_y", "drive", "vector"}
-ACTIVATIONS |= {"dt_top", "dt_left", "B_top", "B_left", "ddt_top", "ddt_left"}
+ACTIVATIONS |= {"dt_top", "dt_left", "B_top", "B_left", "ddt_top", "ddt_left", "h", "grad", "out"}
 INTEGERS = {"length", "dim", "group_dim", "blocks_per_group", "blocks", "spans", "span_length", "token_blocks"}
 INTEGERS |= {"channel_blocks", "unit", "A_stride_dim", "A_stride_state", "height", "width", "state", "slots"}
+INTEGERS |= {"margin", "count"}
+TABLES = {"visits", "dilations"}
 
 
 def source(kernel: Any, dtype: str, constants: dict[str, Any]) -> ASTSource:
@@ -49,7 +53,7 @@ def source(kernel: Any, dtype: str, constants: dict[str, Any]) -> ASTSource:
         elif name in INTEGERS:
             signature[name] = "i32"
         else:
-            signature[name] = "*" + (dtype if name in ACTIVATIONS else "i32" if name == "visits" else "fp32")
+            signature[name] = "*" + (dtype if name in ACTIVATIONS else "i32" if name in TABLES else "fp32")
             attributes[(index,)] = ALIGNED
     return ASTSource(fn=kernel, signature=signature, constexprs=values, attrs=attributes)
 
@@ -73,12 +77,19 @@ def main() -> None:
     spans = scan_sizes | {"J": 1, "W": 32, "UNROLL": scan.FORWARD_UNROLL}
     tile = {"WIDTH": 4, "SILU": True, "T": convolution.TOKENS, "W": convolution.CHANNELS}
     strip = {"REVERSE": True, "SOFTPLUS": True, "R": wavefront.CHUNK_ROWS, "N": 16}
+    one_state = {"STATE": 1, "N": 1, "D": None, "z": None, "z_strides": None, "visits": None}
+    fusion_tile = {"T": fusion.TOKENS["cuda"], "W": fusion.CHANNELS}
     cases = [
         ("scan_forward wide", scan_forward, "bf16", forward | {"W": 32}, 1),
         ("scan_forward narrow", scan_forward, "fp32", forward | {"W": 8, "entering": None, "visits": None}, 1),
         ("scan_backward", scan_backward, "fp32", backward, 1),
         ("span_states", span_states, "fp32", spans | {"REVERSE": True}, 1),
         ("carry_states", carry_states, "fp32", {"STATE": 16, "BLOCK": 64, "UNROLL": 8, "REVERSE": False}, 2),
+        ("scan_forward of a state", scan_forward, "bf16", forward | one_state | {"W": 32}, 1),
+        ("scan_backward of a state", scan_backward, "fp32", backward | one_state, 1),
+        ("sum_taps", sum_taps, "bf16", fusion_tile | {"TRANSPOSED": False}, 4),
+        ("sum_taps transposed", sum_taps, "fp32", fusion_tile | {"TRANSPOSED": True}, 4),
+        ("correlate", correlate, "bf16", fusion_tile, 4),
         ("conv_forward", conv_forward, "fp32", tile, 4),
         ("conv_backward", conv_backward, "bf16", tile, 4),
         ("wavefront_forward", wavefront_forward, "fp32", strip | {"W": 16}, 4),

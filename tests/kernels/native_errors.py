@@ -16,6 +16,8 @@ from medssm.kernels import (
     instance_norm,
     native,
     nd_selective_scan,
+    state_fusion,
+    state_scan,
     wavefront_scan,
 )
 
@@ -64,6 +66,21 @@ def wavefront_errors() -> dict[str, float]:
     return {f"scan of a grid, {name}": error(actual, expected) for name, actual, expected in pairs}
 
 
+def state_errors() -> dict[str, float]:
+    """Of states and their fusion, by channels that fill no vector, on a grid narrower than its kernels."""
+    u, dt, B = (normal(2, 66, width).transpose(1, 2) for width in (85, 85, 2))
+    A, bias, kernels, alpha = -normal(85, 2).abs(), normal(85), normal(3, 85, 3, 3), normal(3)
+    results = {}
+    for dtype, backend in ((torch.float32, "native"), (torch.float64, "reference")):
+        inputs = [x.to(dtype).requires_grad_() for x in (u, dt, A, B, bias, kernels, alpha)]
+        h = state_scan(*inputs[:5], dt_softplus=True, backend=backend)
+        fused = state_fusion(h[:, :, 1], *inputs[5:], shape=(6, 11), backend=backend)
+        results[backend] = [fused.detach(), *torch.autograd.grad(fused.square().sum() + h.sum(), inputs)]
+    names = ("fused", "du", "ddt", "dA", "dB", "ddt_bias", "dkernels", "dalpha")
+    pairs = zip(names, results["native"], results["reference"], strict=True)
+    return {f"states, {name}": error(actual, expected) for name, actual, expected in pairs}
+
+
 def dense_errors() -> dict[str, float]:
     """Of the kernels of the decoder, each on a grid that fills no tile."""
     x, wide = normal(1, 7, 13, 15, 17), normal(5, 7, 3, 3, 3)
@@ -86,6 +103,5 @@ def dense_errors() -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    print(
-        json.dumps({"isa": native.selected_isa(), "errors": {**scan_errors(), **wavefront_errors(), **dense_errors()}})
-    )
+    errors = {**scan_errors(), **wavefront_errors(), **state_errors(), **dense_errors()}
+    print(json.dumps({"isa": native.selected_isa(), "errors": errors}))
