@@ -25,7 +25,7 @@ def distillation_loss(logits: Tensor, teacher: Tensor, settings: DistillationSet
     if settings.targets == "hard":
         return F.cross_entropy(logits, teacher.argmax(1))
     student, target = (F.log_softmax(x / settings.temperature, 1) for x in (logits, teacher))
-    return settings.temperature**2 * F.kl_div(student, target, reduction="mean", log_target=True)
+    return settings.temperature**2 * F.kl_div(student, target, reduction="sum", log_target=True) / logits.numel()
 
 
 def self_distillation_loss(logits: Tensor, average: Tensor, settings: SelfDistillationSettings) -> Tensor:

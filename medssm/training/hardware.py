@@ -3,12 +3,14 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from inspect import signature
 from typing import Any, Literal
 
 import torch
 import torch.distributed
 from lightning_fabric import Fabric
 from lightning_fabric.strategies import DDPStrategy
+from torch.nn.parallel import DistributedDataParallel
 
 from medssm.training.settings import Precision, RunSettings
 
@@ -24,12 +26,22 @@ def launch(settings: RunSettings) -> Fabric:
         devices=devices,
         num_nodes=nodes,
         precision=resolve_precision(settings.precision, settings.accelerator),
-        # A static graph may have weights without a gradient; Mamba-ND's last block feeds nothing. Statistics of
-        # BatchNorm are shared by `share_statistics`.
-        strategy=DDPStrategy(static_graph=True, broadcast_buffers=False) if devices * nodes > 1 else "auto",
+        strategy=_strategy(settings) if devices * nodes > 1 else "auto",
     )
     fabric.launch()
     return fabric
+
+
+def _strategy(settings: RunSettings) -> DDPStrategy:
+    """How the processes share gradients. Weights may have none: Mamba-ND's last block feeds nothing.
+
+    A static graph finds those once, but not where a step sums several passes. Statistics of BatchNorm are left to
+    `share_statistics`.
+    """
+    known = signature(DistributedDataParallel).parameters
+    buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
+    graph = "find_unused_parameters" if settings.total_batch else "static_graph"
+    return DDPStrategy(**{graph: True, buffers: False})
 
 
 def resolve_precision(precision: Precision, accelerator: str) -> FabricPrecision:

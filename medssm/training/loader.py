@@ -164,12 +164,13 @@ def by_processes(
     for place in places:
         try:
             batch = next(batches)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, OSError, EOFError) as error:
+            if str(error).startswith("Caught "):  # in a process that lives
                 raise
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
             raise DataError(
-                "a loader process ended unexpectedly, most likely for want of memory or of room in /dev/shm; lower "
-                "run.loader_processes and continue with --resume"
+                f"a loader process ended unexpectedly ({reason}), most likely for want of memory or of room in "
+                "/dev/shm; lower run.loader_processes and continue with --resume"
             ) from error
         if isinstance(batch, MedssmError):
             raise batch

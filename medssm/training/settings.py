@@ -44,8 +44,8 @@ class OptimizerSettings(Section):
     """The optimiser and its parameter groups.
 
     Attributes:
-        algorithm: AdamW; LAMB as timm has it, which clips the gradient's norm to 1 of its own and adapts the rate of decayed
-            parameters only; or schedule-free AdamW.
+        algorithm: AdamW; schedule-free AdamW; or LAMB as timm has it, which itself clips the gradient's norm to 1 and
+            adapts the rate of decayed parameters only.
         decay: the first rule that fits a parameter says how far it is decayed; one that none fits is in full.
         clip_norm: the gradient's largest norm; None for no clipping.
         clip_in_mixed_precision: clip under 16-bit autocast too.

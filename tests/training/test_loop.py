@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors import safe_open
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torch import nn
 
@@ -59,6 +60,41 @@ def test_two_processes_train_the_weights_of_one_with_the_doubled_batch(tmp_path:
         torch.testing.assert_close(weights(tmp_path / "two")[name], value, rtol=1e-5, atol=1e-7)
     two, one = (float(rows(tmp_path / name)[-1]["score"]) for name in ("two", "one"))
     assert two == pytest.approx(one, rel=1e-4)
+
+
+def test_processes_share_passes_averages_and_statistics(tmp_path: Path) -> None:
+    """Two processes of two passes see, batch by batch, what one process of four passes sees."""
+    common = {"total_batch": 8, "batch_statistics": "average", "averaging": {"decay": 0.5}}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", SCRIPT]
+    options = ["--steps", "6", "--batch-size", "2", "--dropout", "0", "--norm", "--settings", json.dumps(common)]
+    subprocess.run([*command, tmp_path / "two", *options], check=True, capture_output=True, env=_few_threads())
+    train(tmp_path / "one", Sine(0.0, is_normed=True), steps=6, batch_size=2, **common)
+    two, one = (torch.load(tmp_path / name / "last.ckpt", weights_only=True) for name in ("two", "one"))
+    for part in ("model", "average"):
+        for name, value in one[part].items():
+            if "running" not in name and "tracked" not in name:
+                torch.testing.assert_close(two[part][name], value, rtol=1e-4, atol=1e-6)
+    # Of two batches a step that a process sees, a running statistic forgets 0.9 ** 2 and not 0.9 ** 4 of its start.
+    assert two["model"]["1.num_batches_tracked"] == 12
+    assert not torch.allclose(two["model"]["1.running_var"], one["model"]["1.running_var"], rtol=1e-3)
+
+
+def test_passes_sum_to_the_gradient_of_the_whole_batch(tmp_path: Path) -> None:
+    train(tmp_path / "whole", Sine(dropout=0.0), steps=12, batch_size=4)
+    train(tmp_path / "parts", Sine(dropout=0.0), steps=12, batch_size=1, total_batch=4)
+    for name, value in weights(tmp_path / "whole").items():
+        torch.testing.assert_close(weights(tmp_path / "parts")[name], value, rtol=1e-5, atol=1e-7)
+    whole, parts = ([float(row["loss"]) for row in rows(tmp_path / name) if row["loss"]] for name in ("whole", "parts"))
+    assert parts == pytest.approx(whole, rel=1e-5)
+
+
+def test_the_average_is_validated_beside_the_network_and_kept(tmp_path: Path) -> None:
+    train(tmp_path / "run", steps=8, averaging={"decay": 0.9})
+    validations = [row for row in rows(tmp_path / "run") if row["score"]]
+    assert len(validations) == 4
+    best = max(float(row["average/score"]) for row in validations)
+    with safe_open(tmp_path / "run" / "best.safetensors", "pt") as file:
+        assert float(file.metadata()["score"]) == best
 
 
 def _few_threads() -> dict[str, str]:

@@ -1,11 +1,13 @@
 """Learning rates and the length of a run."""
 
 import pytest
+import torch
 from pydantic import ValidationError
+from timm.scheduler import CosineLRScheduler
 
 from medssm.errors import UsageError
 from medssm.training.budget import length_of_run
-from medssm.training.schedules import OneCycle, WarmupCosine
+from medssm.training.schedules import Constant, OneCycle, StepCosine, WarmupCosine
 from medssm.training.settings import TrainingSettings
 
 STEPS_PER_EPOCH = 24
@@ -28,6 +30,27 @@ def test_one_cycle_rises_over_a_tenth_and_falls_to_zero() -> None:
     assert factors[550] == pytest.approx(0.5)
     assert factors[100:] == sorted(factors[100:], reverse=True)
     assert 0 < factors[-1] < 1e-5
+
+
+@pytest.mark.parametrize("is_prefix", [True, False])
+def test_the_cosine_by_steps_is_that_of_timm(is_prefix: bool) -> None:
+    """With the warm-up before the cosine (Spatial-Mamba, GroupMamba), and laid over its beginning (MambaVision)."""
+    schedule = StepCosine(
+        epochs=12, warmup_epochs=2, start=1e-6, floor=1e-5, cosine_from=2 if is_prefix else 0, cosine_to=10
+    )
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-3)
+    cosine, warm = (8 if is_prefix else 10) * STEPS_PER_EPOCH, 2 * STEPS_PER_EPOCH
+    theirs = CosineLRScheduler(
+        optimizer, cosine, 1e-5, warmup_t=warm, warmup_lr_init=1e-6, warmup_prefix=is_prefix, t_in_epochs=False
+    )
+    for step in range(12 * STEPS_PER_EPOCH):
+        theirs.step_update(step)
+        assert schedule.rate(1e-3, step, STEPS_PER_EPOCH, 0) == pytest.approx(optimizer.param_groups[0]["lr"])
+
+
+def test_a_constant_schedule_rises_to_the_full_rate_with_the_last_step_of_its_warm_up() -> None:
+    rates = [Constant(epochs=3, warmup_epochs=1).rate(2.0, step, 4, 0) for step in range(6)]
+    assert rates == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])

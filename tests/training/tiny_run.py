@@ -1,6 +1,9 @@
 """A task of a few hundred weights, and a script that trains it: `python tiny_run.py FOLDER [--key value ...]`."""
 
 import argparse
+import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +24,12 @@ class Sine(Task):
     training_size = 8
     validation_size = 3
 
-    def __init__(self, dropout: float = 0.1) -> None:
-        self.dropout = dropout
+    def __init__(self, dropout: float = 0.1, is_normed: bool = False) -> None:
+        self.dropout, self.is_normed = dropout, is_normed
 
     def build_model(self) -> nn.Module:
-        return nn.Sequential(nn.Linear(1, 16), nn.Tanh(), nn.Dropout(self.dropout), nn.Linear(16, 1))
+        norm = nn.BatchNorm1d(4) if self.is_normed else nn.Identity()
+        return nn.Sequential(nn.Linear(1, 16), norm, nn.Tanh(), nn.Dropout(self.dropout), nn.Linear(16, 1))
 
     def sample(self, index: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         x = torch.from_numpy(index + random.uniform(size=(4, 1))).float() / 2
@@ -37,7 +41,7 @@ class Sine(Task):
         return {"loss": error.square().mean(), "absolute": error.abs().mean().detach()}
 
     def validate(self, model: nn.Module, item: int) -> float:
-        x = torch.linspace(item, item + 1, 10)[:, None]
+        x = torch.linspace(item, item + 1, 12).view(3, 4, 1)
         return float((model(x) - x.sin()).square().mean())
 
     def summarise(self, results: list[float]) -> dict[str, float]:
@@ -47,12 +51,23 @@ class Sine(Task):
         save_file(model.state_dict(), path, metadata={"score": str(scores["score"])})
 
 
-def settings(steps: int = 60, **run: Any) -> TrainingSettings:
+class Dying(Sine):
+    """The process that prepares a sample of the seventh step is killed."""
+
+    def collate(self, samples: list[Any], random: np.random.Generator) -> Any:
+        self.batches = getattr(self, "batches", 0) + 1
+        if self.batches == 7:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return super().collate(samples, random)
+
+
+def settings(steps: int = 60, averaging: dict[str, Any] | None = None, **run: Any) -> TrainingSettings:
     """One cycle over `steps`, every step logged, validated four times."""
     return TrainingSettings.model_validate(
         {
             "optimizer": {"learning_rate": 0.01, "clip_norm": 1.0},
             "schedule": {"kind": "one-cycle"},
+            "averaging": averaging,
             "run": {
                 "accelerator": "cpu",
                 "batch_size": 2,
@@ -76,5 +91,9 @@ if __name__ == "__main__":
     parser.add_argument("--steps", type=int, default=60)
     parser.add_argument("--batch-size", type=int, default=2)
     parser.add_argument("--dropout", type=float, default=0.1)
-    arguments = parser.parse_args()
-    train(arguments.folder, Sine(arguments.dropout), steps=arguments.steps, batch_size=arguments.batch_size)
+    parser.add_argument("--norm", action="store_true")
+    parser.add_argument("--settings", type=json.loads, default={}, help="further settings")
+    given = parser.parse_args()
+    train(
+        given.folder, Sine(given.dropout, given.norm), steps=given.steps, batch_size=given.batch_size, **given.settings
+    )
