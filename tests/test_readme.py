@@ -13,9 +13,11 @@ import pytest
 import SimpleITK as sitk
 import typer.main
 
+from medssm.benchmarks.zoo import measure_zoo
 from medssm.cli.errors import run
 from medssm.cli.main import build_app
 from medssm.data.phantom import write_phantom
+from medssm.data.shapes import write_shapes
 from medssm.data.volume import read_volume
 from medssm.models import list_models, model_info
 from medssm.models.flops import model_cost
@@ -39,14 +41,30 @@ def commands() -> list[list[str]]:
     return [line for line in lines if line[0] not in NOT_OURS]
 
 
+SHORT_IMAGES = shlex.split(
+    "--max-steps 1 --precision 32-true --set run.batch_size=2 --set run.total_batch=null --set run.loader_processes=1 "
+    "--set model.input_size=[32,32] --set data.synthetic_training=2 --set data.synthetic_validation=1"
+)
+SHORT_BENCH = shlex.split("--budget 0.01 --repeats 1 --no-memory --size 32")
+
+
 def shortened(command: list[str]) -> list[str]:
+    """A command with less to do."""
+    if command[1] == "validate" and command[2] == "imagenet":
+        return [*command, *SHORT_IMAGES[-4:]]
+    if command[1] == "bench":
+        return [*command, *SHORT_BENCH]
     if command[1] != "train":
         return command
-    return [*command, "--max-steps", "2"] if "--resume" in command else [*command, *SHORT]
+    if "--resume" in command:
+        return [*command, "--max-steps", "2"]
+    return [*command, *(SHORT_IMAGES if command[2] == "imagenet" else SHORT)]
 
 
 def prepare_scans(folder: Path) -> None:
-    """What a reader has before typing: BTCV, and two scans."""
+    """What a reader has before typing: BTCV, two scans, ImageNet and a photograph."""
+    write_shapes(folder / "ImageNet", training=2, validation=1)
+    (folder / "photo.jpg").write_bytes(next((folder / "ImageNet").glob("val/*/*")).read_bytes())
     write_phantom(folder / "BTCV", cases=3, seed=5)
     scans = [sitk.ReadImage(folder / "BTCV" / "imagesTr" / f"img000{number}.nii.gz") for number in (1, 2)]
     for scan, name in zip(scans, ("scan.nii.gz", "another.nrrd"), strict=True):
@@ -74,10 +92,12 @@ def test_every_command_and_the_python_run_in_order(
     assert written <= {path.name for path in Path("segmentations").iterdir()}
     assert len(Path("scores.csv").read_text().splitlines()) == 1 + 2 * 13
     assert "finished at step 2" in Path("runs/btcv/train.log").read_text()
+    assert "finished at step 2" in Path("runs/imagenet/train.log").read_text()
 
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), {})
-    assert "spleen" in capsys.readouterr().out
+    assert "spleen" in (printed := capsys.readouterr().out)
+    assert "(1, 64, 56, 56)" in printed
     assert read_volume(Path("scan_seg.nii.gz")).label_names[1] == "spleen"
 
 
@@ -104,13 +124,28 @@ def test_options_of_the_prose_exist() -> None:
     assert spoken_of > 10
 
 
+def table_rows(after: str) -> list[list[str]]:
+    """The cells of the first table of models after a text."""
+    table = README.split(after, 1)[1].split("\n\n| ", 1)[1].split("\n\n", 1)[0]
+    return [[cell.strip() for cell in line.split("|")[1:-1]] for line in table.splitlines() if line.startswith("| `")]
+
+
 def test_the_table_of_models_is_counted() -> None:
-    rows = [
-        [cell.strip() for cell in line.split("|")[1:-1]] for line in README.splitlines() if line.startswith("| `mamba")
-    ]
+    rows = table_rows("## Models")
     assert [row[0].strip("`") for row in rows] == list_models("segmentation")
     for name, _, parameters, multiply_adds, _, published, _ in rows:
         info = model_info(name.strip("`"))
         assert parameters == f"{count_parameters(info.name) / 1e6:.2f} M"
         assert multiply_adds in {f"{model_cost(info.name).multiply_adds / 1e9:.{digits}f} G" for digits in (1, 2)}
         assert published == (str(info.result.value) if info.result else "none")
+
+
+def test_the_table_of_networks_for_images_is_the_one_that_the_command_makes() -> None:
+    """All but the speed; the error of the logits is held by the tests of each network."""
+    written = table_rows("medssm bench zoo")
+    counted = [list(row.cells()) for row in measure_zoo(speed=False)]
+    error, speed = 5, 6
+    assert [row[:error] + row[speed + 1 :] for row in written] == [row[:error] + row[speed + 1 :] for row in counted]
+    assert {row[error] for row in written if row[error] != "–"} <= {
+        f"{n}e-0{k}" for n in range(1, 10) for k in (5, 6, 7)
+    }
