@@ -3,9 +3,9 @@
 //   dC = sum over channels of dy h,  dB = sum over channels of x_axis g,  dx_axis = g . B,  x_axis = w step x
 //   e = a g h(neighbour),  dA = sum over cells of step e,  dstep = e . A + w x dx_axis
 //   dx = D dy + w_top step_top dx_top + w_left step_left dx_left
-// Chunks of rows go from the last to the first. From the row of states above it a chunk's decays and states are computed
-// again, a few states of all its cells at a time, then g is carried back through it. So memory is that of the checkpoints
-// and, for each thread, of a few states of one chunk.
+// Chunks of rows go from the last to the first. From the row of states above it a chunk's decays and states are
+// computed again, a few states of all its cells at a time, then g is carried back through it. So memory is that of the
+// checkpoints and, for each thread, of a few states of one chunk.
 #include "wavefront.h"
 
 namespace medssm {
@@ -117,7 +117,8 @@ void recompute(const Stage& g, int64_t index, int64_t k0) {
         for (int64_t j = 0; j < width; ++j, ++cell) {
             const float *B_top = g.B_top[cell] + k0, *B_left = g.B_left[cell] + k0;
             const Vec by_top = load(row + step_top * W), by_left = load(row + step_left * W);
-            const Vec in_top = load(row + x_top * W), in_left = load(row + x_left * W), half = broadcast(g.s.half[cell]);
+            const Vec in_top = load(row + x_top * W), in_left = load(row + x_left * W);
+            const Vec half = broadcast(g.s.half[cell]);
             unroll<S>([&](auto k) MEDSSM_INLINE {
                 const Vec top = decay(by_top, exponents_top, k, half), left = decay(by_left, exponents_left, k, half);
                 const Vec enters = fma(top, load(above + k * W), in_left * broadcast(B_left[k]));

@@ -2,7 +2,7 @@
 
 The plain loop is Mamba2D's first release in PyTorch alone: decays and inputs of all cells at full size, then one
 anti-diagonal after the other, its cells taken by index. The reference kernel computes them one anti-diagonal at a time
-and takes a third to two thirds of the plain loop's time. Gradients are only held against the reference: autograd
+and takes about two fifths of the plain loop's time. Gradients are only held against the reference: autograd
 through the plain loop's writes by index takes a pass over all cells at every anti-diagonal.
 """
 
