@@ -7,14 +7,8 @@ from medssm.kernels import native
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import empty_states, empty_tokens
 from medssm.kernels.native.packing import address, merge, pack, partial_sum, strided, visits_table
+from medssm.kernels.native.slices import slice_channels, threads_for
 from medssm.kernels.selective_scan._reference import CHUNK
-
-# A task of the backward pass takes a multiple of this many channels, so that its blocks fill pairs of any vectors.
-SLICE = 32
-# Enough tasks for this many threads. Fixed, so that sums over channels are the same for any number of threads.
-TASKS = 16
-# Below this many state updates waking a second thread costs more than it saves.
-SMALL = 1 << 15
 
 
 def unavailable(device: torch.device) -> str | None:
@@ -70,7 +64,7 @@ def backward(
     checkpoints: Tensor,
 ) -> tuple[Tensor | None, ...]:
     batch, groups = B.shape[:2]
-    slices, slice_dim = _slices(u.shape[1] // groups, batch * groups)
+    slices, slice_dim = slice_channels(u.shape[1] // groups, batch * groups)
     du, ddt, dz = (None if x is None else empty_tokens(x) for x in (u, dt, z))
     dA, dD, ddt_bias = (None if x is None else partial_sum(x.new_empty(x.shape), batch) for x in (A, D, dt_bias))
     dB, dC = (partial_sum(empty_states(x), slices) for x in (B, C))
@@ -85,13 +79,6 @@ def backward(
     merge([x for x in sums if x is not None])
     summed = [None if x is None else x[0] for x in sums]  # of A, D, dt_bias, B, C
     return du, ddt, summed[0], summed[3], summed[4], summed[1], dz, summed[2]
-
-
-def _slices(group_dim: int, batch_groups: int) -> tuple[int, int]:
-    """Number of slices of a group's channels, and channels in each (the last may have fewer)."""
-    wanted = -(-TASKS // batch_groups)
-    slice_dim = -(-group_dim // (wanted * SLICE)) * SLICE
-    return -(-group_dim // slice_dim), slice_dim
 
 
 def _inputs(
@@ -109,7 +96,7 @@ def _inputs(
     """The fields of ScanInputs in scan.h."""
     batch, dim, length = u.shape
     state = A.shape[1]
-    threads = 1 if batch * dim * length * state < SMALL else torch.get_num_threads()
+    threads = threads_for(batch * dim * length * state)
     sizes = (batch, dim, length, state, B.shape[1], dt_softplus, u.dtype == torch.bfloat16, threads)
     parameters = (*strided(A, 2), *strided(D, 1), *strided(dt_bias, 1))
     return *sizes, address(visits), *parameters, *strided(u), *strided(dt), *strided(z, 3), *strided(B), *strided(C)

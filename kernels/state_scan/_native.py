@@ -6,13 +6,7 @@ from torch import Tensor
 from medssm.kernels import native
 from medssm.kernels.layout import empty_state_path, empty_tokens
 from medssm.kernels.native.packing import address, merge, pack, partial_sum, strided
-
-# A task of the backward pass takes a multiple of this many channels, so that its blocks fill pairs of any vectors.
-SLICE = 32
-# Enough tasks for this many threads. Fixed, so that sums over channels are the same for any number of threads.
-TASKS = 16
-# Below this many state updates waking a second thread costs more than it saves.
-SMALL = 1 << 15
+from medssm.kernels.native.slices import slice_channels, threads_for
 
 
 def unavailable(device: torch.device) -> str | None:
@@ -44,7 +38,7 @@ def backward(
     dt_softplus: bool,
 ) -> tuple[Tensor | None, ...]:
     batch, dim, _ = u.shape
-    slices, slice_dim = _slices(dim, batch)
+    slices, slice_dim = slice_channels(dim, batch)
     du, ddt = empty_tokens(u), empty_tokens(dt)
     dA, dB = partial_sum(A.new_empty(A.shape), batch), partial_sum(empty_tokens(B), slices)
     ddt_bias = None if dt_bias is None else partial_sum(dt_bias.new_empty(dt_bias.shape), batch)
@@ -56,17 +50,10 @@ def backward(
     return du, ddt, dA[0], dB[0], None if ddt_bias is None else ddt_bias[0]
 
 
-def _slices(dim: int, batch: int) -> tuple[int, int]:
-    """Number of slices of the channels, and channels in each (the last may have fewer)."""
-    wanted = -(-TASKS // batch)
-    slice_dim = -(-dim // (wanted * SLICE)) * SLICE
-    return -(-dim // slice_dim), slice_dim
-
-
 def _inputs(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, dt_softplus: bool) -> tuple[int, ...]:
     """The fields of StateInputs in states.h."""
     batch, dim, length = u.shape
     state = A.shape[1]
-    threads = 1 if batch * dim * length * state < SMALL else torch.get_num_threads()
+    threads = threads_for(batch * dim * length * state)
     sizes = (batch, dim, length, state, dt_softplus, u.dtype == torch.bfloat16, threads)
     return *sizes, *strided(A), *strided(dt_bias, 1), *strided(u), *strided(dt), *strided(B[:, None])

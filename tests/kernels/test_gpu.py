@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medssm.kernels import causal_conv1d, nd_selective_scan, operators, wavefront_scan
+from medssm.kernels import causal_conv1d, nd_selective_scan, operators, state_fusion, state_scan, wavefront_scan
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device")]
 
@@ -101,6 +101,37 @@ def test_scans_of_a_grid_agree_with_the_equation(shape: tuple[int, int], reverse
     expected = run([t.double() for t in given], "reference")
     first, second = (run([t.to(CUDA) for t in given], "triton") for _ in range(2))
     for got, again, wanted in zip(first, second, expected, strict=True):
+        assert torch.equal(got, again)
+        scale = wanted.abs().max().clamp(min=1e-6)
+        assert ((got - wanted).abs().max() / scale).item() <= TOLERANCE[dtype]
+
+
+@pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
+@pytest.mark.parametrize(("shape", "state"), [((1, 1), 1), ((7, 7), 3), ((14, 14), 1), ((56, 56), 1)], ids=str)
+def test_states_and_their_fusion_agree_with_the_equations(
+    shape: tuple[int, int], state: int, dtype: torch.dtype
+) -> None:
+    torch.manual_seed(0)
+    length, dim = shape[0] * shape[1], 50
+    u, dt, B = (torch.randn(2, length, width).transpose(1, 2).to(dtype) for width in (dim, dim, state))
+    h = torch.randn(2, length, dim).transpose(1, 2).to(dtype)
+    scanned = [u, dt, -4 * torch.rand(dim, state), B, torch.randn(dim) - 1]
+    fused = [h, torch.randn(3, dim, 3, 3), torch.randn(3)]
+
+    def gradients(output: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+        weights = torch.sin(torch.arange(output.numel()).view(output.shape)).to(output)
+        return [t.double().cpu() for t in (output.detach(), *torch.autograd.grad(output, inputs, weights))]
+
+    def run(device: torch.device, backend: str) -> list[Tensor]:
+        exact = backend == "reference"
+        first, second = (
+            [(t.double() if exact else t).to(device).requires_grad_() for t in tensors] for tensors in (scanned, fused)
+        )
+        path = gradients(state_scan(*first, dt_softplus=True, backend=backend), first)
+        return path + gradients(state_fusion(*second, shape=shape, backend=backend), second)
+
+    expected = run(torch.device("cpu"), "reference")
+    for got, again, wanted in zip(run(CUDA, "triton"), run(CUDA, "triton"), expected, strict=True):
         assert torch.equal(got, again)
         scale = wanted.abs().max().clamp(min=1e-6)
         assert ((got - wanted).abs().max() / scale).item() <= TOLERANCE[dtype]
