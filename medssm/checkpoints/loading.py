@@ -181,9 +181,10 @@ def _class_names(info: ModelInfo, num_classes: int) -> dict[int, str]:
 def explain_misfit(file: WeightsFile, fit: Fit | None) -> str:
     """The sentence for a state dict that is no model's, or not quite."""
     if fit is None:
+        systems = list(dict.fromkeys(models.model_info(name).system for name in models.list_models()))
         return (
-            f"{file.path}: holds {len(file.state)} tensors ({first_names(list(file.state))}), which are those of no "
-            "model here (`medssm models` lists the models)"
+            f"{file.path}: expected a network of {', '.join(systems[:-1])} or {systems[-1]}, found {len(file.state)} "
+            f"tensors that are those of no model here ({first_names(list(file.state))})"
         )
     faults = [
         f"{len(names)} entries {fault} ({first_names(names)})"
