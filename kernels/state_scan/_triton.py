@@ -40,6 +40,10 @@ def backward(
     grad_y = grad_h.transpose(1, 2).flatten(1, 2)
     arguments = _arguments(u, dt, A, B, dt_bias, dt_softplus)
     du, ddt, dA, dgroups, _, _, _, ddt_bias = scan.backward(grad_y, None, *arguments, _entering(h, A.dtype))
+    assert du is not None
+    assert ddt is not None
+    assert dA is not None
+    assert dgroups is not None
     du, ddt = (laid_out(x.unflatten(1, (state, dim)).sum(1)) for x in (du, ddt))
     ddt_bias = None if ddt_bias is None else ddt_bias.view(state, dim).sum(0)
     return du, ddt, dA.view(state, dim).T.contiguous(), empty_tokens(B).copy_(dgroups[:, :, 0]), ddt_bias

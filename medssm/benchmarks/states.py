@@ -72,8 +72,8 @@ def scan_case(size: Size) -> Case:
     return Case(
         STATE_SCAN,
         (u, dt, A, B, dt_bias),
-        lambda *inputs: state_scan(*inputs, True, backend="native"),
-        lambda *inputs: equation.scan(*inputs, True),
+        lambda u, dt, A, B, dt_bias: state_scan(u, dt, A, B, dt_bias, True, backend="native"),
+        lambda u, dt, A, B, dt_bias: equation.scan(u, dt, A, B, dt_bias, True),
         Cost(states + tokens, 3 * states + 14 * tokens, 4 * (states + 2 * tokens)),
         Cost(states + tokens, 8 * states + 26 * tokens, 4 * (2 * states + 4 * tokens)),
     )
