@@ -1,7 +1,9 @@
 """Spatial-Mamba's two operators beside plain PyTorch, and how fast a machine could compute them.
 
 The other side of `state_scan` is the reference kernel under autograd, the equation token by token; of `state_fusion`
-torch's own padding and depthwise convolution, one for each dilation. A scan with one state computes so little for what
+torch's own padding and depthwise convolution, one for each dilation. A loop that finds decays and inputs of all tokens
+at full size first, and then takes one `addcmul` a token, takes a fifth (batch 1) to two fifths (batch 8) of the
+reference scan's time, a quarter to a third with its gradients. A scan with one state computes so little for what
 it reads and writes that memory may be its limit: bytes are counted beside exponentials and multiply-adds.
 """
 
