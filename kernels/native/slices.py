@@ -4,22 +4,22 @@ import torch
 
 # Enough tasks for this many threads. Fixed, so that sums over channels are the same for any number of threads.
 TASKS = 16
-# A task takes a multiple of this many channels, so that its blocks fill pairs of any vectors.
-SLICE = 32
+# A task takes a multiple of this many channels: its blocks fill any vectors, or pairs of them.
+VECTOR, PAIR = 16, 32
 # Below this many state updates waking a second thread costs more than it saves.
 SMALL = 1 << 15
 
 
-def slice_channels(dim: int, others: int) -> tuple[int, int]:
+def slice_channels(dim: int, others: int, multiple: int = PAIR) -> tuple[int, int]:
     """Number of slices of `dim` channels, where there are `others` to divide besides, and channels in each.
 
-    The last slice may have fewer.
+    A multiple of `multiple`; the last slice may have fewer.
 
     >>> slice_channels(100, 8)
     (2, 64)
     """
     wanted = -(-TASKS // others)
-    size = -(-dim // (wanted * SLICE)) * SLICE
+    size = -(-dim // (wanted * multiple)) * multiple
     return -(-dim // size), size
 
 

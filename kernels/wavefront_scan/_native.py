@@ -7,15 +7,9 @@ from medssm.kernels import native
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import empty_tokens
 from medssm.kernels.native.packing import PartialSum, address, merge, pack, partial_sum, strided
+from medssm.kernels.native.slices import VECTOR, slice_channels, threads_for
 from medssm.kernels.wavefront_scan._inputs import Gradients, Inputs
 from medssm.kernels.wavefront_scan._reference import CHUNK_ROWS
-
-# A task of the backward pass takes a multiple of this many channels, so that its blocks fill any vectors.
-SLICE = 16
-# Enough tasks for this many threads. Fixed, so that sums over channels are the same for any number of threads.
-TASKS = 16
-# Below this many state updates waking a second thread costs more than it saves.
-SMALL = 1 << 15
 
 
 def unavailable(device: torch.device) -> str | None:
@@ -43,7 +37,7 @@ def forward(inputs: Inputs, dt_softplus: bool, grid: Grid, save_states: bool) ->
 
 def backward(grad_y: Tensor, inputs: Inputs, dt_softplus: bool, grid: Grid, checkpoints: Tensor) -> Gradients:
     batch, dim, _ = inputs.x.shape
-    slices, slice_dim = _slices(dim, batch)
+    slices, slice_dim = slice_channels(dim, batch, VECTOR)
     of_cells = {name: empty_tokens(getattr(inputs, name)) for name in ("x", "dt_top", "dt_left")}
     of_states = {name: partial_sum(empty_tokens(getattr(inputs, name)), slices) for name in ("B_top", "B_left", "C")}
     names = ("A_top", "A_left", "D", "dt_bias_top", "dt_bias_left")
@@ -66,13 +60,6 @@ def backward(grad_y: Tensor, inputs: Inputs, dt_softplus: bool, grid: Grid, chec
     return Gradients(**{name: found.get(name) for name in Gradients._fields})  # type: ignore[arg-type]
 
 
-def _slices(dim: int, batch: int) -> tuple[int, int]:
-    """Number of slices of the channels, and channels in each (the last may have fewer)."""
-    wanted = -(-TASKS // batch)
-    slice_dim = -(-dim // (wanted * SLICE)) * SLICE
-    return -(-dim // slice_dim), slice_dim
-
-
 def _sums(sums: PartialSum, grid: Grid) -> tuple[int, int, int, int]:
     """The fields of Sums in wavefront_backward.cpp: parts (slices, batch, length, state)."""
     total, parts = sums
@@ -87,7 +74,7 @@ def _inputs(inputs: Inputs, dt_softplus: bool, grid: Grid) -> tuple[int, ...]:
     x, dt_top, dt_left, A_top, A_left, B_top, B_left, C, D, dt_bias_top, dt_bias_left = inputs
     batch, dim, length = x.shape
     state = A_top.shape[1]
-    threads = 1 if batch * dim * length * state < SMALL else torch.get_num_threads()
+    threads = threads_for(batch * dim * length * state)
     sizes = (batch, dim, *grid.shape, state, dt_softplus, x.dtype == torch.bfloat16, threads)
     top = (*strided(A_top, 2), *strided(dt_bias_top, 1), *_cells(dt_top, grid), *_coefficients(B_top, grid))
     left = (*strided(A_left, 2), *strided(dt_bias_left, 1), *_cells(dt_left, grid), *_coefficients(B_left, grid))
