@@ -19,22 +19,31 @@ BTCV_ORGANS: dict[int, str] = {
 # Labels that trade places when a scan is mirrored left to right.
 BTCV_PAIRS: tuple[tuple[int, int], ...] = ((2, 3), (12, 13))
 
-# One table for every picture in the project (RGB, 0-255). Neighbouring organs differ in lightness as well as in
-# hue, so that they stay apart in the common colour-vision deficiencies.
+# One table for every picture in the project (RGB, 0-255). Found by a search for the thirteen colours that lie farthest
+# apart for people with normal vision and for those with protanopia, deuteranopia or tritanopia: organs that touch one
+# another differ by at least 15 in CIEDE2000 for all of them, any two by at least 10 (tests/viewing/test_colours.py).
 COLOURS: dict[int, tuple[int, int, int]] = {
-    1: (0, 73, 73),
-    2: (230, 159, 0),
-    3: (255, 214, 102),
-    4: (0, 158, 115),
-    5: (204, 121, 167),
-    6: (146, 73, 0),
-    7: (86, 180, 233),
-    8: (219, 20, 20),
-    9: (0, 90, 181),
-    10: (182, 219, 255),
-    11: (240, 228, 66),
-    12: (94, 60, 153),
-    13: (253, 184, 219),
+    1: (5, 111, 76),
+    2: (255, 255, 23),
+    3: (237, 153, 50),
+    4: (60, 159, 138),
+    5: (220, 255, 167),
+    6: (190, 120, 12),
+    7: (151, 127, 229),
+    8: (190, 1, 55),
+    9: (11, 72, 250),
+    10: (119, 248, 211),
+    11: (207, 187, 243),
+    12: (151, 195, 154),
+    13: (102, 86, 144),
+}
+
+# Where two label maps are laid over each other: both hold the organ, one of them does, or they hold different ones.
+AGREEMENT_COLOURS: dict[str, tuple[int, int, int]] = {
+    "both": (30, 113, 50),
+    "only the prediction": (240, 225, 60),
+    "only the reference": (130, 170, 255),
+    "another organ": (150, 60, 124),
 }
 
 
