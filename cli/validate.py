@@ -57,6 +57,7 @@ def _images(recipe: Any, weights: str, model: str | None) -> "Accuracy":
 
     with case_progress("Validating") as progress:
         outcome = measure_accuracy(recipe, weights, model, progress)
+    console().print(f"{outcome.model}, {outcome.images} validation images of {outcome.dataset}", highlight=False)
     console().print(_accuracy_table(outcome))
     console().print(_preparation(outcome), highlight=False)
     return outcome
@@ -65,14 +66,10 @@ def _images(recipe: Any, weights: str, model: str | None) -> "Accuracy":
 def _accuracy_table(outcome: "Accuracy") -> "Table":
     from rich.table import Table
 
-    table = Table(
-        "", "top-1", "top-5", title=f"{outcome.model}, {outcome.images} validation images of {outcome.dataset}"
-    )
+    table = Table("", "top-1", "top-5")
     table.add_row("measured", f"{100 * outcome.top1:.2f} %", f"{100 * outcome.top5:.2f} %")
     if result := outcome.published:
-        remark = f" ({result.remark})" if result.remark else ""
         table.add_row("published", f"{result.value:.1f} %", "")
-        table.caption = f"published: {result.metric} on {result.dataset}, {result.source}{remark}"
     return table
 
 
@@ -81,8 +78,15 @@ def _preparation(outcome: "Accuracy") -> str:
     how = "shorter side" if given.crop_mode == "center" else "both sides"
     return (
         f"Images as the weights ask for: {how} to {int(height / given.crop_pct)}, {given.interpolation}, middle "
-        f"{height} x {width}; {outcome.precision}."
+        f"{height} x {width}; {outcome.precision}.{_source(outcome)}"
     )
+
+
+def _source(outcome: "Accuracy") -> str:
+    if (result := outcome.published) is None:
+        return ""
+    remark = f" ({result.remark})" if result.remark else ""
+    return f" Published: {result.metric} on {result.dataset}, {result.source}{remark}."
 
 
 def _scans(recipe: Any, weights: str) -> "Validation":

@@ -86,7 +86,7 @@ class Classification(Task):
 
     def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor], moment: Moment) -> dict[str, Tensor]:
         images, targets = batch
-        images = images.to(memory_format=self.memory_format)
+        images = images.float().to(memory_format=self.memory_format)
         logits, taught = _heads(model(images))
         if taught is not None and self.teacher is None:
             logits = (logits + taught) / 2  # trained as it is evaluated, or the second head would stay random
@@ -109,7 +109,7 @@ class Classification(Task):
                 f"{self.recipe.model.name}: has no second head to learn from a teacher; set distillation=null"
             )
         with torch.no_grad():
-            teacher = self.teacher.to(images.device)(images.float())
+            teacher = self.teacher.to(images.device)(images)
         return distillation_loss(logits, teacher, self.recipe.distillation)
 
     def distance_to_average(self, logits: Tensor, images: Tensor, moment: Moment) -> Tensor:

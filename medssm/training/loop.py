@@ -154,6 +154,7 @@ class _Loop:
                     if reason := self.pause():
                         break
                     self.throughput.resume()
+        reason = reason or self.pause()
         self.save()
         signal = self.stop_signal()
         self.journal.say(f"{reason or 'finished'} at step {progress.step}; {self.outlook(signal)}")
@@ -162,7 +163,8 @@ class _Loop:
     def batches(self) -> Iterator[tuple[int, int, Any]]:
         """(step, number of the pass, batch) of all that is left.
 
-        The state is saved before an unreadable sample ends the run, unless a step has been begun.
+        The state is saved before an unreadable sample ends the run, unless a step has been begun. A signal to all
+        processes ends the loader's too, which is no error.
         """
         number = self.loader.passes - 1
         try:
@@ -171,6 +173,8 @@ class _Loop:
         except DataError:
             if number == self.loader.passes - 1:
                 self.save()
+                if self.stop.signal:
+                    return
             raise
 
     def train_pass(self, step: int, number: int, batch: Any) -> bool:

@@ -1,6 +1,6 @@
 """One network, or two in one go, over all items of a validation."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -8,6 +8,7 @@ import torch.distributed
 from lightning_fabric import Fabric
 from torch import nn
 
+from medssm.errors import DataError
 from medssm.training.loader import Loader
 from medssm.training.settings import AveragingSettings
 from medssm.training.task import Task
@@ -45,15 +46,25 @@ def validation_results(
     for network in networks.values():
         network.eval()
     with torch.no_grad(), fabric.autocast():
-        for index, item in loader.validation_items():
-            if is_stopped():
-                break
+        for index, item in _until_stopped(loader.validation_items(), is_stopped):
             describe(f"validating {index + 1}/{task.validation_size}")
             item = fabric.to_device(item)
             for name, network in networks.items():
                 mine[name][index] = task.validate(network, item)
     describe("training")
     return {name: [result for _, result in sorted(_gathered(results).items())] for name, results in mine.items()}
+
+
+def _until_stopped(items: Iterator[tuple[int, Any]], is_stopped: Callable[[], bool]) -> Iterator[tuple[int, Any]]:
+    """The items up to a stop; a signal to all processes ends the loader's too, which is no error."""
+    try:
+        for item in items:
+            if is_stopped():
+                return
+            yield item
+    except DataError:
+        if not is_stopped():
+            raise
 
 
 def _gathered(mine: dict[int, Any]) -> dict[int, Any]:

@@ -46,7 +46,8 @@ def test_a_process_that_dies_ends_the_run_with_its_state_saved(tmp_path: Path) -
     train(tmp_path / "run", loader_processes=1, resume=True)
 
 
-def test_an_interrupt_of_all_processes_ends_the_run_at_a_step_and_leaves_none_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_all_processes_ends_the_run_at_a_step_and_leaves_none_behind(number: int, tmp_path: Path) -> None:
     options = ["--steps", "100000", "--settings", json.dumps({"loader_processes": 2, "validate_every_steps": 200})]
     process = subprocess.Popen(
         [sys.executable, SCRIPT, tmp_path / "run", *options],
@@ -58,9 +59,9 @@ def test_an_interrupt_of_all_processes_ends_the_run_at_a_step_and_leaves_none_be
     assert process.stdout is not None
     for line in process.stdout:
         if line.startswith("step 200:"):
-            os.killpg(process.pid, signal.SIGINT)
+            os.killpg(process.pid, number)
             break
     rest = process.stdout.read()  # to its end, so nothing is left that could write to it
     assert process.wait() == 0
-    assert "stopped by SIGINT" in rest
+    assert f"stopped by {signal.Signals(number).name}" in rest
     assert "Traceback" not in rest
