@@ -14,12 +14,12 @@ from medssm.recipes.photographs import ValidationBatch
 # Of the sheet: images across and down, the side of each in pixels, the height of a line of text, letters in a line.
 COLUMNS, ROWS, SIDE, LINE, LETTERS = 4, 3, 160, 16, 25
 # Of each batch that is shown.
-WRONG_PER_BATCH, RIGHT_PER_BATCH = 2, 1
+WRONG_PER_BATCH, RIGHT_PER_BATCH = 8, 4
 RIGHT, WRONG = (0, 110, 0), (170, 0, 0)
 
 
 class Answer(NamedTuple):
-    """An image (H, W, 3) uint8, its class, and the most probable one with its probability."""
+    """An image (SIDE, SIDE, 3) uint8, its class, and the most probable one with its probability."""
 
     image: np.ndarray
     truth: int
@@ -49,12 +49,13 @@ def contact_sheet(answers: Sequence[Answer], names: Sequence[str]) -> np.ndarray
         names: of the classes; a network may know more of them.
     """
     chosen = sorted(answers, key=lambda answer: answer.is_right)[: COLUMNS * ROWS]
-    sheet = Image.new("RGB", (COLUMNS * SIDE, ROWS * (SIDE + 2 * LINE)), "white")
+    rows = max(1, -(-len(chosen) // COLUMNS))
+    sheet = Image.new("RGB", (COLUMNS * SIDE, rows * (SIDE + 2 * LINE)), "white")
     pen, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=LINE - 5)
     for place, answer in enumerate(chosen):
         row, column = divmod(place, COLUMNS)
         left, top = column * SIDE, row * (SIDE + 2 * LINE)
-        sheet.paste(Image.fromarray(answer.image).resize((SIDE, SIDE)), (left, top))
+        sheet.paste(Image.fromarray(answer.image), (left, top))
         for line, text in enumerate(_caption(answer, names)):
             pen.text((left + 2, top + SIDE + line * LINE), text, fill=RIGHT if answer.is_right else WRONG, font=font)
     return np.asarray(sheet)
@@ -67,7 +68,8 @@ def _caption(answer: Answer, names: Sequence[str]) -> list[str]:
 
 
 def _colours(image: Tensor, preparation: ImageInput) -> np.ndarray:
-    """A normalised image (3, H, W) as it was, (H, W, 3) uint8."""
+    """A normalised image (3, H, W) as it was, at the size of the sheet: (SIDE, SIDE, 3) uint8."""
     mean, std = (torch.tensor(values)[:, None, None] for values in (preparation.mean, preparation.std))
     shown = (image.float().cpu() * std + mean).clamp(0, 1) * 255
-    return shown.permute(1, 2, 0).round().to(torch.uint8).numpy()
+    image_as_it_was = Image.fromarray(shown.permute(1, 2, 0).round().to(torch.uint8).numpy())
+    return np.asarray(image_as_it_was.resize((SIDE, SIDE)))

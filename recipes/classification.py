@@ -1,6 +1,7 @@
 """Classification of images, as the training loop wants it."""
 
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -136,7 +137,8 @@ class Classification(Task):
         return summary(results)
 
     def pictures(self, results: list[BatchScore]) -> dict[str, np.ndarray]:
-        answers = [answer for result in results for answer in result.answers]
+        of_each_batch = zip_longest(*(result.answers for result in results))  # neighbours are of the same class
+        answers = [answer for row in of_each_batch for answer in row if answer]
         return {"answers": contact_sheet(answers, self.dataset.names)}
 
     def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:

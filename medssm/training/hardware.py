@@ -41,7 +41,8 @@ def _strategy(settings: RunSettings) -> DDPStrategy:
     known = signature(DistributedDataParallel).parameters
     buffers = "forward_sync_buffers" if "forward_sync_buffers" in known else "broadcast_buffers"
     graph = "find_unused_parameters" if settings.total_batch else "static_graph"
-    return DDPStrategy(**{graph: True, buffers: False})
+    options: dict[str, Any] = {graph: True, buffers: False}
+    return DDPStrategy(**options)
 
 
 def resolve_precision(precision: Precision, accelerator: str) -> FabricPrecision:

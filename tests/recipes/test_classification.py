@@ -16,7 +16,7 @@ from medssm.checkpoints import load_model
 from medssm.data.imagenet import load_image_dataset
 from medssm.errors import DataError, UsageError
 from medssm.recipes import load_recipe, train
-from medssm.recipes.answers import COLUMNS, Answer, contact_sheet
+from medssm.recipes.answers import COLUMNS, SIDE, Answer, contact_sheet
 from medssm.recipes.classification import Classification
 from medssm.training import Outcome
 
@@ -155,7 +155,7 @@ def test_every_image_is_validated_once(tiny_models: None, small_images: dict[str
 
 
 def test_wrong_answers_come_first_on_the_sheet() -> None:
-    grey = np.full((8, 8, 3), 100, np.uint8)
+    grey = np.full((SIDE, SIDE, 3), 100, np.uint8)
     answers = [Answer(grey, 0, 0, 0.9), Answer(grey * 2, 1, 0, 0.5)]
     sheet = contact_sheet(answers, ["cat", "dog"])
     width = sheet.shape[1] // COLUMNS
