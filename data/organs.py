@@ -38,13 +38,12 @@ COLOURS: dict[int, tuple[int, int, int]] = {
     13: (102, 86, 144),
 }
 
-# Where two label maps are laid over each other: both hold the organ, one of them does, or they hold different ones.
-AGREEMENT_COLOURS: dict[str, tuple[int, int, int]] = {
-    "both": (30, 113, 50),
-    "only the prediction": (240, 225, 60),
-    "only the reference": (130, 170, 255),
-    "another organ": (150, 60, 124),
-}
+# Two label maps laid over each other: both hold the same organ, the left (first, predicted) one alone holds one, the
+# right (second, reference) one alone does, or they hold different ones. Any two differ by 25 for every colour vision.
+AGREEMENT = (30, 113, 50)
+ONLY_LEFT = (240, 225, 60)
+ONLY_RIGHT = (130, 170, 255)
+DIFFERENT = (150, 60, 124)
 
 
 def colour_of(label: int) -> tuple[int, int, int]:

@@ -17,7 +17,7 @@ from medssm.inference.windows import segment
 from medssm.models import create_model
 from medssm.recipes.dice import dice_per_class, organ_mean
 from medssm.recipes.losses import inverse_root_weights, segmentation_losses
-from medssm.recipes.pictures import comparison
+from medssm.recipes.pictures import validation_pictures
 from medssm.recipes.schema import DataSettings, SegmentationRecipe, ValidationSettings
 from medssm.training import Moment, Task
 
@@ -27,11 +27,11 @@ class CaseResult(NamedTuple):
 
     Attributes:
         dice: (num_classes,), NaN for what the reference does not hold.
-        picture: (H, W, 3) uint8, of the first case only.
+        pictures: by name, (H, W, 3) uint8; of the first case only.
     """
 
     dice: Tensor
-    picture: np.ndarray | None
+    pictures: dict[str, np.ndarray]
 
 
 class Segmentation(Task):
@@ -101,7 +101,7 @@ class Segmentation(Task):
         assert case.label is not None  # prepare() has seen to it
         labels = segment_on_grid(model, case.image, self.recipe.augmentation.crops.size, self.recipe.validation)
         dice = dice_per_class(labels, case.label, self.recipe.model.num_classes)
-        return CaseResult(dice, comparison(case.image, case.label, labels) if item == 0 else None)
+        return CaseResult(dice, validation_pictures(case, labels, self.organs) if item == 0 else {})
 
     def summarise(self, results: list[CaseResult]) -> dict[str, float]:
         """The mean over cases of each case's organ mean, and each organ's mean over the cases that hold it."""
@@ -110,8 +110,7 @@ class Segmentation(Task):
         return {"dice": float(np.mean([organ_mean(case) for case in dice])), **per_organ}
 
     def pictures(self, results: list[CaseResult]) -> dict[str, np.ndarray]:
-        [picture] = [result.picture for result in results if result.picture is not None]
-        return {"scan, reference, prediction": picture}
+        return {name: picture for result in results for name, picture in result.pictures.items()}
 
     def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
         recipe = self.recipe
