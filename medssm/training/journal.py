@@ -1,4 +1,4 @@
-"""What a run tells: train.log, metrics.csv, TensorBoard, and the terminal."""
+"""What a run tells: train.log, metrics.csv, curves.png, TensorBoard, and the terminal."""
 
 import csv
 from collections.abc import Sequence
@@ -8,6 +8,7 @@ from types import TracebackType
 import numpy as np
 
 from medssm.files import atomic_path
+from medssm.training.curves import write_curves
 from medssm.training.progress import TrainingBar
 from medssm.training.run_folder import RunFolder
 
@@ -24,6 +25,7 @@ class Journal:
         self.is_silent = is_silent
         self.step = step
         self.bar = bar
+        self.is_drawn = True  # curves.png has all rows
 
     def __enter__(self) -> "Journal":
         if not self.is_silent:
@@ -31,6 +33,8 @@ class Journal:
 
             self._forget_after(self.step)
             self._board = SummaryWriter(str(self.folder.tensorboard), purge_step=self.step + 1 if self.step else None)
+            if self.step:
+                self._draw()
         self.bar.__enter__()
         return self
 
@@ -40,6 +44,8 @@ class Journal:
         self.bar.__exit__(kind, error, trace)
         if not self.is_silent:
             self._board.close()
+            if error is None and not self.is_drawn:
+                self._draw()
 
     def say(self, sentence: str) -> None:
         """A line in the log and on the terminal."""
@@ -55,6 +61,7 @@ class Journal:
             return
         with open(self.folder.metrics, "a", newline="", encoding="utf-8") as file:
             csv.DictWriter(file, self.columns).writerow({"step": step, **{k: repr(v) for k, v in values.items()}})
+        self.is_drawn = False
         self.chart(step, values)
 
     def chart(self, step: int, values: dict[str, float]) -> None:
@@ -64,12 +71,17 @@ class Journal:
                 self._board.add_scalar(name, value, step)
 
     def show(self, step: int, pictures: dict[str, np.ndarray]) -> None:
-        """Pictures (H, W, 3) uint8 for TensorBoard."""
+        """Pictures (H, W, 3) uint8 of a validation for TensorBoard, and the curves up to here."""
         if self.is_silent:
             return
         for name, picture in pictures.items():
             self._board.add_image(name, picture, step, dataformats="HWC")
         self._board.flush()
+        self._draw()
+
+    def _draw(self) -> None:
+        write_curves(self.folder.metrics, self.folder.curves)
+        self.is_drawn = True
 
     def _forget_after(self, step: int) -> None:
         rows: list[dict[str, str]] = []

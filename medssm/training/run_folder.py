@@ -41,6 +41,10 @@ class RunFolder:
         return self.path / "metrics.csv"
 
     @property
+    def curves(self) -> Path:
+        return self.path / "curves.png"
+
+    @property
     def last(self) -> Path:
         return self.path / "last.ckpt"
 

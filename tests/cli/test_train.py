@@ -38,7 +38,16 @@ def test_a_run_makes_its_own_folder_and_says_where_the_weights_are(cube_dataset:
     [folder] = (tmp_path / "runs").iterdir()
     assert folder.name.startswith("btcv-mamband-xs-")
     assert {file.name for file in folder.iterdir()} == {
-        *("recipe.yaml", "environment.json", "train.log", "metrics.csv", "last.ckpt", "best.safetensors", "tensorboard")
+        *(
+            "recipe.yaml",
+            "environment.json",
+            "train.log",
+            "metrics.csv",
+            "last.ckpt",
+            "best.safetensors",
+            "tensorboard",
+        ),
+        "curves.png",
     }
     assert "finished at step 2" in result.output
     assert str(folder.relative_to(tmp_path) / "best.safetensors") in result.output
