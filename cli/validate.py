@@ -44,7 +44,7 @@ def validate(
     if isinstance(resolved, ClassificationRecipe):
         outcome = _images(resolved, weights, model)
     else:
-        outcome = _scans(resolved, weights)
+        outcome = _scans(resolved, weights, model)
     if csv:
         outcome.write_csv(csv)
     if json:
@@ -89,12 +89,13 @@ def _source(outcome: "Accuracy") -> str:
     return f" Published: {result.metric} on {result.dataset}, {result.source}{remark}."
 
 
-def _scans(recipe: Any, weights: str) -> "Validation":
+def _scans(recipe: Any, weights: str, model: str | None) -> "Validation":
     from medssm.cli.terminal import case_progress, console
     from medssm.recipes import validation
+    from medssm.recipes.weights import weights_path
 
     with case_progress("Validating") as progress:
-        outcome = validation.validate(recipe, Path(weights), progress)
+        outcome = validation.validate(recipe, weights_path(weights, model), progress)
     console().print(_table(outcome))
     console().print(_remarks(outcome), highlight=False)
     return outcome

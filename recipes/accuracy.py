@@ -13,7 +13,6 @@ from timm.data import ImageNetInfo
 from torch import nn
 
 from medssm.checkpoints import WeightsMetadata, load_model
-from medssm.checkpoints.hub import fetch_published
 from medssm.data.imagenet import ImageDataset
 from medssm.data.imagenet.dataset import with_classes
 from medssm.errors import CheckpointError, UsageError
@@ -23,11 +22,10 @@ from medssm.models import model_info
 from medssm.models.info import ImageInput, PublishedResult
 from medssm.recipes.photographs import ValidationImages, open_images
 from medssm.recipes.schema import ClassificationRecipe
+from medssm.recipes.weights import weights_path
 from medssm.training.hardware import resolve_precision
 from medssm.training.loader import by_processes
 
-# What stands for the weights that the authors published.
-PUBLISHED = "published"
 AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 
 
@@ -101,7 +99,7 @@ def measure_accuracy(
     Images are prepared as the weights ask for, not as the recipe does.
 
     Args:
-        weights: a run folder, one of our files or a published one; or PUBLISHED, with `model`.
+        weights: a run folder, one of our files or a published one; "published" fetches those of `model`.
         model: whose weights they are; None to tell by the file.
         progress: called with (images done, images).
 
@@ -129,11 +127,7 @@ def measure_accuracy(
 def _load(weights: str | Path, model: str | None) -> tuple[nn.Module, WeightsMetadata]:
     """The network; raises UsageError or CheckpointError if it is none that classifies images, or another's."""
     name = model_info(model).name if model else None
-    if str(weights) == PUBLISHED:
-        if name is None:
-            raise UsageError("--weights published: say whose, with --model NAME")
-        weights = fetch_published(name)
-    network, metadata = load_model(weights, name)
+    network, metadata = load_model(weights_path(weights, name), name)
     if name and metadata.model != name:
         raise CheckpointError(f"{weights}: holds weights of {metadata.model}, not of {name}; leave --model out")
     if model_info(metadata.model).task != "classification":

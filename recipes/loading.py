@@ -40,9 +40,10 @@ def load_recipe(recipe: str | Path, model: str | None = None, overrides: Mapping
     if model is not None:
         model = _of_task(name, content.get("task"), model)
         content = merged(content, section_of(name, sections, model))
-        content = merged(content, {"model": {"name": model}})
     for key, value in overrides.items():
         content = merged(content, _nested(key, value))
+    if model is not None:
+        content = merged(content, {"model": {"name": model}})
     try:
         return TypeAdapter(Recipe).validate_python(content)
     except ValidationError as error:
@@ -57,9 +58,10 @@ def section_of(recipe: str, sections: Mapping[str, Any], model: str) -> dict[str
     section = dict(_mapping(recipe, f"models.{model}", sections.get(model) or {}))
     if (other := section.pop("like", None)) is None:
         return section
-    if other not in sections or other == model:
+    others = {name: value for name, value in sections.items() if name != model}
+    if other not in others:
         raise UsageError(f"{recipe}: models.{model}.like: there is no other section {other!r}")
-    return merged(section_of(recipe, sections, other), section)
+    return merged(section_of(recipe, others, other), section)
 
 
 def _of_task(recipe: str, task: Any, model: str) -> str:

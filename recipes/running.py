@@ -28,6 +28,7 @@ CHANGEABLE = frozenset(
         "run.max_steps",
         "run.nodes",
         "run.patience",
+        "validation.batch_size",
     }
 )
 

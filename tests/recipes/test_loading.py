@@ -82,7 +82,9 @@ def test_a_model_for_something_else_is_refused(recipe: str, model: str, sentence
 
 
 def test_a_model_may_be_called_as_its_paper_does() -> None:
-    assert load_recipe("imagenet", "groupmamba_tiny") == load_recipe("imagenet", "groupmamba-t")
+    recipe = load_recipe("imagenet", "groupmamba-t")
+    assert load_recipe("imagenet", "groupmamba_tiny") == recipe
+    assert load_recipe("imagenet", overrides={"model.name": "groupmamba_tiny"}) == recipe
 
 
 def test_a_section_that_is_like_another_begins_with_it() -> None:
@@ -90,6 +92,8 @@ def test_a_section_that_is_like_another_begins_with_it() -> None:
     assert section_of("mine", sections, "b") == {"run": {"seed": 3, "nodes": 2}}
     with pytest.raises(UsageError, match=r"models\.c\.like: there is no other section 'd'"):
         section_of("mine", {"c": {"like": "d"}}, "c")
+    with pytest.raises(UsageError, match=r"models\.b\.like: there is no other section 'a'"):
+        section_of("mine", {"a": {"like": "b"}, "b": {"like": "a"}}, "a")
 
 
 def test_overrides_are_read_as_yaml() -> None:
