@@ -22,6 +22,10 @@ def evaluate(
     tolerance: Annotated[float, typer.Option(min=0.0, help="Tolerance of the surface Dice in mm.")] = 2.0,
     csv: Annotated[Path | None, typer.Option(help="Write every score, a row per case and organ.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write summary and scores.")] = None,
+    html: Annotated[Path | None, typer.Option(help="Write a report: one page, offline, printable.")] = None,
+    scans: Annotated[
+        Path | None, typer.Option(metavar="PATH", help="The scan or folder of scans that the report draws on.")
+    ] = None,
     cases: Annotated[bool, typer.Option("--cases", help="Also print each case.")] = False,
 ) -> None:
     """Compare label maps with references: Dice, HD95 and surface Dice per organ.
@@ -30,7 +34,10 @@ def evaluate(
     """
     from medssm import metrics
     from medssm.cli.terminal import case_progress, console
+    from medssm.errors import UsageError
 
+    if scans and not html:
+        raise UsageError("--scans is what a report draws on; give --html report.html as well")
     with case_progress("Comparing") as progress:
         outcome = metrics.evaluate(predictions, references, tolerance, progress=progress)
     out = console()
@@ -41,6 +48,10 @@ def evaluate(
         outcome.write_csv(csv)
     if json:
         outcome.write_json(json)
+    if html:
+        from medssm.viewing.report import write_report
+
+        write_report(outcome, html, scans)
     for path in outcome.without_reference:
         out.print(f"no reference for {path}; left out", highlight=False)
     for path in outcome.without_prediction:

@@ -4,7 +4,7 @@ import csv
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,14 @@ class Evaluation:
         tolerance: of the surface Dice, in mm.
         without_prediction: references that no prediction belongs to.
         without_reference: predictions that no reference belongs to.
+        files: prediction and reference of each case, by its name.
     """
 
     scores: list[OrganScore]
     tolerance: float
     without_prediction: list[Path]
     without_reference: list[Path]
+    files: dict[str, tuple[Path, Path]] = field(default_factory=dict)
 
     @property
     def summary(self) -> list[OrganSummary]:
@@ -89,20 +91,21 @@ def evaluate(
         progress(done, len(pairs))
         prediction, reference = read_volume(prediction_path), read_volume(reference_path)
         turned = turned_like(reference, prediction)
-        _check_same_grid(prediction, turned)
-        maps = (_labels(prediction), _labels(turned))
+        check_same_grid(prediction, turned)
+        maps = (label_array(prediction), label_array(turned))
         organs = names or _names(prediction, reference, maps)
         scores += score_case(*maps, turned.spacing, organs, tolerance, case)
     progress(len(pairs), len(pairs))
-    return Evaluation(scores, tolerance, alone, unasked)
+    files = {case: (prediction_path, reference_path) for case, prediction_path, reference_path in pairs}
+    return Evaluation(scores, tolerance, alone, unasked, files)
 
 
 def _pair(predictions: Path, references: Path) -> tuple[list[tuple[str, Path, Path]], list[Path], list[Path]]:
     """Cases with both files, references without a prediction, predictions without a reference."""
     if predictions.is_file() and references.is_file():
-        return [(_case(references), predictions, references)], [], []
-    found = {_case(path): path for path in find_volumes(predictions)}
-    wanted = {_case(path): path for path in find_volumes(references)}
+        return [(case_name(references), predictions, references)], [], []
+    found = {case_name(path): path for path in find_volumes(predictions)}
+    wanted = {case_name(path): path for path in find_volumes(references)}
     pairs = [(case, found[case], wanted[case]) for case in wanted if case in found]
     if not pairs:
         raise DataError(
@@ -113,15 +116,17 @@ def _pair(predictions: Path, references: Path) -> tuple[list[tuple[str, Path, Pa
     return pairs, alone, [path for case, path in found.items() if case not in wanted]
 
 
-def _case(path: Path) -> str:
-    """
-    >>> _case(Path("img0035_seg.nii.gz")) == _case(Path("label0035.nii.gz"))
+def case_name(path: Path) -> str:
+    """What a file is called by, whether it is the scan, the prediction or the reference of a case.
+
+    >>> case_name(Path("img0035_seg.nii.gz")) == case_name(Path("label0035.nii.gz"))
     True
     """
     return re.sub(r"^(img|label)(?=[_\d])_?", "", re.sub(r"_seg$", "", volume_stem(path)))
 
 
-def _check_same_grid(prediction: Volume, reference: Volume) -> None:
+def check_same_grid(prediction: Volume, reference: Volume) -> None:
+    """Raises GeometryError unless the two have one shape and put every voxel in the same place."""
     pair = f"{prediction.path} and {reference.path}"
     if prediction.shape != reference.shape:
         raise GeometryError(f"{pair}: shapes {prediction.shape} and {reference.shape} differ; they are not one case")
@@ -130,7 +135,11 @@ def _check_same_grid(prediction: Volume, reference: Volume) -> None:
         raise GeometryError(f"{pair}: their affines place a voxel {apart:.3g} mm apart; they are not on one grid")
 
 
-def _labels(volume: Volume) -> np.ndarray:
+def label_array(volume: Volume) -> np.ndarray:
+    """The labels of a map as int32.
+
+    Raises: DataError if it holds fractions or negative numbers.
+    """
     values = np.asarray(volume.array)
     labels = values.astype(np.int32)
     if values.dtype.kind not in "iub" and not np.array_equal(values, labels):

@@ -55,7 +55,7 @@ def comparison_figure(
     ]
     present = sorted({label for part in rows[0] + rows[1] for label in np.unique(part.labels).tolist()} - {0})
     organs = [(colour_of(label), names.get(label, f"label {label}")) for label in present]
-    return sheet(rows, [*organs, *MEANINGS], view_notes(affine, given))
+    return sheet(rows, [*organs, (None, "agreement:"), *MEANINGS], view_notes(affine, given))
 
 
 def agreement(prediction: np.ndarray, reference: np.ndarray) -> np.ndarray:

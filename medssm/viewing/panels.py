@@ -18,6 +18,7 @@ from PIL import Image
 from medssm.viewing.slices import Plane, plane_picture
 
 Colour = tuple[int, int, int]
+LegendLine = tuple[Colour | None, str]  # a heading has no colour
 
 LABEL_OPACITY = 0.4
 DPI = 100
@@ -76,7 +77,7 @@ def panel(
     return Panel(name, np.clip((cut - low) / (high - low), 0, 1), painted, colour_of, *size, plane.marks)
 
 
-def sheet(rows: Sequence[Sequence[Panel]], legend: Sequence[tuple[Colour, str]], notes: Sequence[str] = ()) -> Figure:
+def sheet(rows: Sequence[Sequence[Panel]], legend: Sequence[LegendLine], notes: Sequence[str] = ()) -> Figure:
     """All panels on one scale, the legend at their right and the notes below."""
     widths = [sum(part.width for part in row) for row in rows]
     heights = [max(part.height for part in row) for row in rows]
@@ -171,15 +172,19 @@ def _mark(axes: Axes, part: Panel, scale: float) -> None:
     axes.text(length + gap, under, size, color="white", fontsize=8, va="center")
 
 
-def _legend_width(legend: Sequence[tuple[Colour, str]]) -> float:
+def _legend_width(legend: Sequence[LegendLine]) -> float:
     return 0.7 + LETTER * max((len(text) for _, text in legend), default=0)
 
 
-def _write_legend(figure: Figure, legend: Sequence[tuple[Colour, str]], left: float) -> None:
+def _write_legend(figure: Figure, legend: Sequence[LegendLine], left: float) -> None:
     width, height = figure.get_size_inches()
     top = height - ABOVE
     for line, (colour, text) in enumerate(legend):
         bottom = top - LINE * (line + 1)
+        place = ((left + (0.47 if colour else 0.15)) / width, (bottom + 0.07) / height)
+        figure.text(*place, text, color="white", fontsize=9, va="center", parse_math=False)
+        if colour is None:
+            continue
         swatch = Rectangle(
             ((left + 0.15) / width, bottom / height),
             0.22 / width,
@@ -188,5 +193,3 @@ def _write_legend(figure: Figure, legend: Sequence[tuple[Colour, str]], left: fl
             facecolor=[part / 255 for part in colour],
         )
         figure.add_artist(swatch)
-        place = ((left + 0.47) / width, (bottom + 0.07) / height)
-        figure.text(*place, text, color="white", fontsize=9, va="center", parse_math=False)

@@ -8,6 +8,7 @@ import numpy as np
 from typer.testing import CliRunner
 
 from medssm.cli.main import build_app
+from medssm.errors import UsageError
 
 
 def save(path: Path) -> None:
@@ -35,3 +36,26 @@ def test_a_reference_without_prediction_is_named_and_fails(tmp_path: Path) -> No
     result = CliRunner().invoke(build_app(), ["evaluate", str(tmp_path / "out"), str(tmp_path / "labels[1]")])
     assert result.exit_code == 1
     assert "labels[1]/b.nii.gz" in result.output.replace("\n", "")
+
+
+def test_html_is_one_page_with_the_scores(tmp_path: Path) -> None:
+    for name in ("p", "r", "scan"):
+        save(tmp_path / f"{name}.nii.gz")
+    files = [str(tmp_path / f"{name}.nii.gz") for name in ("p", "r")]
+    report = tmp_path / "report.html"
+    arguments = ["evaluate", *files, "--html", str(report), "--scans", str(tmp_path / "scan.nii.gz")]
+    result = CliRunner().invoke(build_app(), arguments)
+    assert result.exit_code == 0, result.output
+    page = report.read_text(encoding="utf-8")
+    assert "Evaluation of 1 case" in page
+    assert 'data-value="1.0">1.000</td>' in page
+    assert "data:image/jpeg;base64," in page
+
+
+def test_scans_without_a_report_are_a_mistake(tmp_path: Path) -> None:
+    for name in ("p", "r"):
+        save(tmp_path / f"{name}.nii.gz")
+    files = [str(tmp_path / f"{name}.nii.gz") for name in ("p", "r")]
+    result = CliRunner().invoke(build_app(), ["evaluate", *files, "--scans", str(tmp_path)])
+    assert isinstance(result.exception, UsageError)
+    assert "give --html" in str(result.exception)

@@ -34,7 +34,7 @@ def test_rows_are_reference_prediction_and_agreement_through_the_largest_error()
     assert len(figure.axes) == 9
     legend = [text.get_text() for text in figure.texts]
     organs = ["spleen", "label 2", "label 3", "label 4", "liver"]
-    assert legend[:9] == [*organs, "both", "only the prediction", "only the reference", "another organ"]
+    assert legend[:10] == [*organs, "agreement:", "both", "only the prediction", "only the reference", "another organ"]
 
 
 @pytest.mark.parametrize(

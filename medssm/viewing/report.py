@@ -1,0 +1,212 @@
+"""The page of an evaluation: one HTML file that opens anywhere without a network, and prints."""
+
+import base64
+import os
+import shlex
+from collections.abc import Iterable, Sequence
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from medssm.data.volume import Volume, find_volumes, read_volume, turned_like
+from medssm.files import atomic_path
+from medssm.metrics.evaluation import Evaluation, case_name, check_same_grid, label_array
+from medssm.metrics.organ_scores import OrganScore
+from medssm.metrics.summary import Mean, OrganSummary
+from medssm.training.run_folder import environment
+from medssm.viewing.comparison import comparison_figure
+from medssm.viewing.distributions import distribution
+from medssm.viewing.panels import pixels
+from medssm.viewing.report_page import Cell, document, escaped, table
+
+# How many of the worst cases are drawn, and in which quality; a picture is about 200 kB.
+WORST_CASES = 5
+JPEG_QUALITY = 85
+
+COUNTING = (
+    "An organ is missed where only the reference has it, spurious where only the prediction has it, absent where "
+    "neither has it. A missed or spurious organ counts as Dice 0, surface Dice 0 and an HD95 of the scan's diagonal in "
+    "every mean; an absent one is in no mean."
+)
+
+
+def write_report(evaluation: Evaluation, path: str | Path, scans: str | Path | None = None) -> None:
+    """Writes the page of an evaluation: means, distributions, the worst cases in pictures, every score, settings.
+
+    Args:
+        path: an HTML file.
+        scans: a scan or the folder of the scans that the label maps belong to, to draw these on; names are matched as
+            those of predictions and references are. Without a scan the label maps are drawn on black.
+
+    Raises: GeometryError if a scan does not lie on the grid of its label map; OSError of the file system.
+    """
+    body = "".join(_sections(evaluation, _scans_by_case(scans), Path(scans) if scans else None))
+    with atomic_path(path) as temporary:
+        temporary.write_text(document(_title(evaluation), body), encoding="utf-8")
+
+
+def worst_cases(scores: Iterable[OrganScore], count: int = WORST_CASES) -> list[tuple[str, float]]:
+    """Cases with the lowest mean Dice over their organs, lowest first, and that mean.
+
+    Missed and spurious organs count as 0; a case without any organ is none of them.
+    """
+    of_case: dict[str, list[float]] = {}
+    for score in scores:
+        if score.dice is not None:
+            of_case.setdefault(score.case, []).append(score.dice)
+    means = [(case, float(np.mean(values))) for case, values in of_case.items()]
+    return sorted(means, key=lambda pair: pair[1])[:count]
+
+
+def _title(evaluation: Evaluation) -> str:
+    return f"Evaluation of {_counted(len({score.case for score in evaluation.scores}), 'case')}"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'s' * (count != 1)}"
+
+
+def _sections(evaluation: Evaluation, scans: dict[str, Path], folder: Path | None) -> Iterable[str]:
+    record = environment("cpu")
+    yield f'<h1>{_title(evaluation)}</h1>\n<p class="quiet">{record["time"]}. For research; not for diagnosis.</p>\n'
+    yield from _left_out(evaluation)
+    yield "<h2>Means over cases</h2>\n" + _summary_table(evaluation)
+    yield "<h2>Distributions</h2>\n" + _distributions(evaluation)
+    yield f"<h2>Worst cases</h2>\n<p>{_drawn(scans)}</p>\n"
+    for case, mean in worst_cases(evaluation.scores):
+        yield _worst_case(evaluation, case, mean, scans.get(case))
+    yield "<h2>All scores</h2>\n" + _score_table(evaluation.scores)
+    yield "<h2>Settings and versions</h2>\n" + _settings(evaluation, folder, record)
+
+
+def _left_out(evaluation: Evaluation) -> Iterable[str]:
+    """The files that had no partner."""
+    kinds = (
+        (evaluation.without_prediction, "No prediction for these references; they are left out of every mean"),
+        (evaluation.without_reference, "No reference for these predictions; they are left out"),
+    )
+    for paths, sentence in kinds:
+        if paths:
+            items = "".join(f"<li>{escaped(path)}</li>" for path in paths)
+            yield f'<p class="bad">{sentence}:</p>\n<ul>{items}</ul>\n'
+
+
+def _summary_table(evaluation: Evaluation) -> str:
+    columns = ("organ", "n", "missed", "absent", "spurious", "Dice", "HD95 (mm)", "surface Dice")
+    *organs, overall = map(_summary_row, evaluation.summary)
+    caption = f"Mean [95 % bootstrap interval over cases]; surface Dice at {evaluation.tolerance:g} mm. {COUNTING}"
+    return table(caption, columns, organs, overall)
+
+
+def _summary_row(row: OrganSummary) -> list[str | Cell]:
+    counts = (row.n, row.missed, row.absent, row.spurious)
+    means = (_mean(row.dice, 3), _mean(row.hd95, 1), _mean(row.surface_dice, 3))
+    return [row.organ, *(Cell(str(count), count) for count in counts), *means]
+
+
+def _mean(mean: Mean, digits: int) -> Cell:
+    if mean.mean is None:
+        return Cell("-", None)
+    return Cell(f"{mean.mean:.{digits}f} [{mean.low:.{digits}f}, {mean.high:.{digits}f}]", mean.mean)
+
+
+def _distributions(evaluation: Evaluation) -> str:
+    scores = evaluation.scores
+    note = "A dot is a case where both label maps have the organ; the box spans the quartiles, the bar is the median."
+    drawings = (
+        distribution("Dice", scores, "dice", 1.0),
+        distribution("HD95 in mm, less is better", scores, "hd95"),
+        distribution(f"Surface Dice at {evaluation.tolerance:g} mm", scores, "surface_dice", 1.0),
+    )
+    return f"<p>{note}</p>\n" + "".join(drawings)
+
+
+def _drawn(scans: dict[str, Path]) -> str:
+    text = "Those with the lowest mean Dice over their organs, through the largest area on which the two differ."
+    return text if scans else f"{text} No scans were given, so that the label maps lie on black."
+
+
+def _worst_case(evaluation: Evaluation, case: str, mean: float, scan: Path | None) -> str:
+    scores = [score for score in evaluation.scores if score.case == case]
+    sentences = []
+    for status in ("missed", "spurious", "absent"):
+        if organs := [score.organ for score in scores if score.status == status]:
+            sentences.append(f"{status}: {', '.join(organs)}")
+    if scored := sorted((score.dice or 0.0, score.organ) for score in scores if score.status == "scored"):
+        sentences.append("lowest Dice: " + ", ".join(f"{organ} {dice:.3f}" for dice, organ in scored[:3]))
+    heading = f"<h3>{escaped(case)}, mean Dice {mean:.3f}</h3>\n<p>{escaped('; '.join(sentences))}</p>\n"
+    return heading + _picture(*evaluation.files[case], case, scores, scan) if case in evaluation.files else heading
+
+
+def _picture(
+    prediction_path: Path, reference_path: Path, case: str, scores: list[OrganScore], scan: Path | None
+) -> str:
+    prediction = read_volume(prediction_path)
+    reference = turned_like(read_volume(reference_path), prediction)
+    volume = _background(prediction, scan)
+    names = {score.label: score.organ for score in scores}
+    window = None if scan else (0.0, 1.0)
+    figure = comparison_figure(volume, label_array(prediction), label_array(reference), names, window)
+    stream = BytesIO()
+    Image.fromarray(pixels(figure)).save(stream, "jpeg", quality=JPEG_QUALITY, subsampling=0)
+    data = base64.b64encode(stream.getvalue()).decode("ascii")
+    width, height = (round(inches * figure.dpi) for inches in figure.get_size_inches())
+    text = f"{case}: reference, prediction and their agreement, each in axial, coronal and sagittal plane"
+    return (
+        f'<figure><img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" '
+        f'alt="{escaped(text)}"></figure>\n'
+    )
+
+
+def _background(labels: Volume, scan: Path | None) -> Volume:
+    """The scan on the grid of a label map; black where there is none."""
+    if scan is None:
+        return Volume(np.broadcast_to(np.uint8(0), labels.shape), labels.affine, path=labels.path)
+    volume = turned_like(read_volume(scan), labels)
+    check_same_grid(labels, volume)
+    return volume
+
+
+def _scans_by_case(scans: str | Path | None) -> dict[str, Path]:
+    return {case_name(path): path for path in find_volumes(Path(scans))} if scans else {}
+
+
+def _score_table(scores: Sequence[OrganScore]) -> str:
+    columns = ("case", "organ", "label", "status", "Dice", "HD95 (mm)", "surface Dice", "ml", "reference ml")
+    field = (
+        '<p class="screen"><label>Show rows with <input type="search" data-filters="scores" '
+        'placeholder="a case, an organ or a status"></label></p>\n'
+    )
+    caption = f"{_counted(len(scores), 'score')}, a row for each case and organ. The head of a column sorts by it."
+    return field + table(caption, columns, map(_score_row, scores), identifier="scores")
+
+
+def _score_row(score: OrganScore) -> list[str | Cell]:
+    figures = ((score.dice, 3), (score.hd95, 1), (score.surface_dice, 3), (score.volume_ml, 1), (score.reference_ml, 1))
+    cells = [Cell("-" if value is None else f"{value:.{digits}f}", value) for value, digits in figures]
+    return [score.case, score.organ, Cell(str(score.label), score.label), score.status, *cells]
+
+
+def _settings(evaluation: Evaluation, scans: Path | None, record: dict[str, object]) -> str:
+    packages, command = record["packages"], record["command"]
+    assert isinstance(packages, dict)
+    assert isinstance(command, list)
+    entries = {
+        "predictions": _folder(prediction for prediction, _ in evaluation.files.values()),
+        "references": _folder(reference for _, reference in evaluation.files.values()),
+        "scans": scans or "none given",
+        "tolerance of the surface Dice": f"{evaluation.tolerance:g} mm",
+        "command": shlex.join([os.path.basename(command[0]), *command[1:]]),
+        "packages": ", ".join(f"{name} {version}" for name, version in packages.items()),
+        "Python": record["python"],
+        "system": record["system"],
+    }
+    return "<dl>" + "\n".join(f"<dt>{key}</dt><dd>{escaped(value)}</dd>" for key, value in entries.items()) + "</dl>\n"
+
+
+def _folder(paths: Iterable[Path]) -> str:
+    """The file, or the folder that all of them lie in."""
+    given = [str(path) for path in paths]
+    return given[0] if len(given) == 1 else os.path.commonpath(given) if given else "not known"
