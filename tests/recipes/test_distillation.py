@@ -104,7 +104,7 @@ def test_without_a_teacher_both_heads_are_trained_as_they_are_evaluated(
     images, labels = torch.randn(4, 3, 32, 32), torch.tensor([1, 2, 3, 4])
     loss = task.losses(model, (images, F.one_hot(labels, 10).float()), Moment())["loss"]
     first, second = model(images)
-    assert float(loss.detach()) == pytest.approx(float(F.cross_entropy((first + second) / 2, labels)), rel=1e-6)
+    assert loss.item() == pytest.approx(F.cross_entropy((first + second) / 2, labels).item(), rel=1e-6)
 
 
 def test_a_network_without_a_second_head_is_refused(
