@@ -76,8 +76,9 @@ def _spread(scores: Sequence[OrganScore], metric: str, end: float, y: float) -> 
     if not found:
         return ""
     low, median, high = (_place(q, end) for q in np.percentile([value for value, _ in found], [25, 50, 75]))
-    ranks = np.linspace(0, len(found) - 1, min(len(found), MOST_DOTS)).round().astype(int)
-    dots = [_dot(*found[rank], end, y + (-5, 0, 5)[n % 3]) for n, rank in enumerate(ranks)]
+    ranks = np.linspace(0, len(found) - 1, min(len(found), MOST_DOTS)).round()
+    chosen = [found[int(rank)] for rank in ranks]
+    dots = [_dot(value, case, end, y + (-5, 0, 5)[n % 3]) for n, (value, case) in enumerate(chosen)]
     return (
         f'<rect class="box" x="{low}" y="{y - 9}" width="{max(round(high - low, 1), 0.5)}" height="18"/>'
         f'<line class="median" x1="{median}" x2="{median}" y1="{y - 9}" y2="{y + 9}"/>' + "".join(dots)
