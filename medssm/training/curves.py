@@ -81,10 +81,13 @@ def _curves(rows: Sequence[Mapping[str, str]], columns: Sequence[str]) -> dict[s
 
 
 def _draw(axes: Axes, title: str, curves: Mapping[str, Curve]) -> None:
-    colours = cycle(COLOURS)
+    colours, explained = cycle(COLOURS), set[str]()
     for name, curve in curves.items():
-        if "/" in name.removeprefix(AVERAGE):
-            axes.plot(*curve, color=PART_COLOUR, linewidth=0.8, zorder=1)
+        whole, _, part = name.removeprefix(AVERAGE).partition("/")
+        if part:
+            label = None if whole in explained else f"{whole}/..."
+            axes.plot(*curve, color=PART_COLOUR, linewidth=0.8, zorder=1, label=label)
+            explained.add(whole)
             continue
         colour = next(colours)
         if len(curve.steps) > POINTS:
