@@ -93,7 +93,8 @@ def _draw(axes: Axes, title: str, curves: Mapping[str, Curve]) -> None:
         if len(curve.steps) > POINTS:
             curve = _band(axes, curve, colour)
         marker = "." if len(curve.steps) < 60 else None
-        axes.plot(*curve, color=colour, label=name, linewidth=1.4, marker=marker, zorder=2)
+        width = 3.0 if colour == COLOURS[0] else 1.3  # the first one is seen also where another lies on it
+        axes.plot(*curve, color=colour, label=name, linewidth=width, marker=marker, zorder=2)
     axes.set_ylabel(title)
     axes.grid(color="0.9")
     axes.set_axisbelow(True)
