@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from medssm.data.volume import Volume, find_volumes, read_volume, turned_like
+from medssm.errors import DataError
 from medssm.files import atomic_path
 from medssm.metrics.evaluation import Evaluation, case_name, check_same_grid, label_array
 from medssm.metrics.organ_scores import OrganScore
@@ -37,12 +38,15 @@ def write_report(evaluation: Evaluation, path: str | Path, scans: str | Path | N
 
     Args:
         path: an HTML file.
-        scans: a scan or the folder of the scans that the label maps belong to, to draw these on; names are matched as
+        scans: the scan, or the folder of scans, that the label maps belong to and are drawn on; names are matched as
             those of predictions and references are. Without a scan the label maps are drawn on black.
 
-    Raises: GeometryError if a scan does not lie on the grid of its label map; OSError of the file system.
+    Raises:
+        DataError: no scan has the name of a case, or one cannot be read.
+        GeometryError: a scan does not lie on the grid of its label map.
     """
-    body = "".join(_sections(evaluation, _scans_by_case(scans), Path(scans) if scans else None))
+    folder = Path(scans) if scans else None
+    body = "".join(_sections(evaluation, _scans_by_case(evaluation, folder), folder))
     with atomic_path(path) as temporary:
         temporary.write_text(document(_title(evaluation), body), encoding="utf-8")
 
@@ -125,7 +129,7 @@ def _distributions(evaluation: Evaluation) -> str:
 
 def _drawn(scans: dict[str, Path]) -> str:
     text = "Those with the lowest mean Dice over their organs, through the largest area on which the two differ."
-    return text if scans else f"{text} No scans were given, so that the label maps lie on black."
+    return text if scans else f"{text} No scans were given (--scans), so that the label maps lie on black."
 
 
 def _worst_case(evaluation: Evaluation, case: str, mean: float, scan: Path | None) -> str:
@@ -136,6 +140,8 @@ def _worst_case(evaluation: Evaluation, case: str, mean: float, scan: Path | Non
             sentences.append(f"{status}: {', '.join(organs)}")
     if scored := sorted((score.dice or 0.0, score.organ) for score in scores if score.status == "scored"):
         sentences.append("lowest Dice: " + ", ".join(f"{organ} {dice:.3f}" for dice, organ in scored[:3]))
+    if scan is None:
+        sentences.append("drawn without its scan")
     heading = f"<h3>{escaped(case)}, mean Dice {mean:.3f}</h3>\n<p>{escaped('; '.join(sentences))}</p>\n"
     return heading + _picture(*evaluation.files[case], case, scores, scan) if case in evaluation.files else heading
 
@@ -169,8 +175,18 @@ def _background(labels: Volume, scan: Path | None) -> Volume:
     return volume
 
 
-def _scans_by_case(scans: str | Path | None) -> dict[str, Path]:
-    return {case_name(path): path for path in find_volumes(Path(scans))} if scans else {}
+def _scans_by_case(evaluation: Evaluation, scans: Path | None) -> dict[str, Path]:
+    if scans is None:
+        return {}
+    found = {case_name(path): path for path in find_volumes(scans)}
+    if len(found) == len(evaluation.files) == 1:
+        return dict(zip(evaluation.files, found.values(), strict=True))
+    if not found.keys() & evaluation.files.keys():
+        raise DataError(
+            f"{scans}: no scan has the name of a case (found {', '.join(list(found)[:3])}; expected "
+            f"{', '.join(list(evaluation.files)[:3])})"
+        )
+    return found
 
 
 def _score_table(scores: Sequence[OrganScore]) -> str:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from medssm.data.organs import AGREEMENT, ONLY_LEFT, ONLY_RIGHT
-from medssm.errors import GeometryError
+from medssm.errors import DataError, GeometryError
 from medssm.metrics import Evaluation, OrganScore, evaluate
 from medssm.viewing.distributions import MOST_DOTS, distribution
 from medssm.viewing.report import WORST_CASES, worst_cases, write_report
@@ -236,6 +236,30 @@ def test_a_hundred_cases_stay_below_ten_megabytes(tmp_path: Path) -> None:
     assert 1_000_000 < (tmp_path / "report.html").stat().st_size < 10_000_000
     many = [OrganScore(str(k), 1, "liver", "scored", 0.5, 1.0, 0.5, 1.0, 1.0) for k in range(5000)]
     assert distribution("Dice", many, "dice").count("<circle") == MOST_DOTS
+
+
+def test_one_scan_belongs_to_the_one_case_whatever_its_name(folder: Path, tmp_path: Path) -> None:
+    one = evaluate(folder / "pred" / "img0003_seg.nii.gz", folder / "ref" / "label0003.nii.gz")
+    body = np.full((24, 24, 10), 60, np.int16)
+    body[0, 0, :2] = -1000, 900
+    save(tmp_path / "another name.nii.gz", body)
+    grey = 140  # of 60 HU between -160 and 240: 255 * 220 / 400
+    shares = []
+    for scan in (tmp_path / "another name.nii.gz", None):
+        write_report(one, tmp_path / "report.html", scan)
+        page = Page((tmp_path / "report.html").read_text(encoding="utf-8"))
+        [image] = page.of("img")
+        data = base64.b64decode((image["src"] or "").split(",")[1])
+        shares.append((abs(np.asarray(Image.open(io.BytesIO(data))).astype(int) - grey).max(axis=-1) < 6).mean())
+    assert shares[0] > 0.2 > 10 * shares[1]
+    assert "drawn without its scan" in "".join(page.texts)
+
+
+def test_scans_of_other_cases_are_a_mistake(evaluation: Evaluation, tmp_path: Path) -> None:
+    save(tmp_path / "scans" / "report.nii.gz", np.zeros((24, 24, 10), np.int16))
+    with pytest.raises(DataError, match=r"no scan has the name of a case \(found report"):
+        write_report(evaluation, tmp_path / "report.html", tmp_path / "scans")
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_a_scan_on_another_grid_is_refused_and_nothing_is_written(evaluation: Evaluation, tmp_path: Path) -> None:
