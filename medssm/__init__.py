@@ -17,8 +17,9 @@ _PUBLIC = {
     "list_models": "medssm.models",
     "load": "medssm.inference",
     "Segmentation": "medssm.inference",
+    "view": "medssm.viewing.interactive",
 }
-__all__ = ["Segmentation", "__version__", "create_model", "list_models", "load"]
+__all__ = ["Segmentation", "__version__", "create_model", "list_models", "load", "view"]
 
 
 def __getattr__(name: str) -> Any:

@@ -65,8 +65,8 @@ class Segmentation:
         with atomic_path(path) as temporary:
             self.figure().savefig(temporary, format="png")
 
-    def show(self) -> "Figure":
-        """The figure, displayed in the notebook or in a window; without a screen it is only returned."""
-        from medssm.viewing.preview import display
+    def show(self) -> "Figure | None":
+        """Shows scan and organs: an interactive page in a notebook; elsewhere the figure, which is also returned."""
+        from medssm.viewing.interactive import view
 
-        return display(self.figure())
+        return view(self.volume, self.labels, names=self.names)
