@@ -16,6 +16,7 @@ COMMANDS: tuple[str, ...] = (
     "train",
     "validate",
     "predict",
+    "view",
     "classify",
     "models",
     "weights",
