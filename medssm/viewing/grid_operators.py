@@ -63,6 +63,17 @@ def fusion(x: Tensor) -> Tensor:
     return fused.unflatten(2, (height, width))
 
 
+def stacked(*mixings: Mixing) -> Mixing:
+    """Layers one after another, each added to what it was given, as blocks are."""
+
+    def mix(x: Tensor) -> Tensor:
+        for mixing in mixings:
+            x = x + mixing(x)
+        return x
+
+    return mix
+
+
 def _decay(kept: float) -> Tensor:
     """A, (1, 1), that keeps this share of a state in a step of size 1."""
     return torch.full((1, 1), math.log(kept))

@@ -11,7 +11,7 @@ from medssm.models import create_model
 from medssm.models.group_mamba import ORDERS
 from medssm.models.mamband import scan_order
 from medssm.models.mixer import ScanOrder
-from medssm.viewing.grid_operators import KEPT, fusion, scan, states, wavefront
+from medssm.viewing.grid_operators import KEPT, fusion, scan, stacked, states, wavefront
 from medssm.viewing.receptive_field import OUTSIDE, effective_size, fields_figure, receptive_field
 
 
@@ -44,6 +44,14 @@ def test_a_scan_forgets_by_the_same_share_in_every_step() -> None:
     field = receptive_field(scan(ScanOrder((0,), reverse=False)), (1, 7), (6,))
     expected = [KEPT**steps for steps in range(6, -1, -1)]
     np.testing.assert_allclose(field, expected, rtol=1e-5)
+
+
+def test_a_scan_and_its_reverse_hear_of_all_tokens() -> None:
+    there, back = scan(scan_order(0, 2)), scan(scan_order(1, 2))
+    assert reached(stacked(there, back), (4, 5), (1, 3)).all()
+    assert not reached(stacked(there, there), (4, 5), (1, 3)).all()
+    y, x = stacked(there, back)(ones := torch.ones(1, 1, 2, 3)), ones + there(ones)
+    torch.testing.assert_close(y, x + back(x))
 
 
 def test_the_wavefront_hears_of_the_rectangle_to_the_upper_left() -> None:
