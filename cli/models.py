@@ -73,7 +73,8 @@ def _model_table(info: "ModelInfo") -> "Table":
         "made by": "this project; nothing was published for it" if info.is_ours else "the authors of the paper",
         "input": _input(info),
         "output": f"{info.num_classes} classes" + (" with the background" if info.task == "segmentation" else ""),
-        "parameters": f"{count_parameters(info.name):,}" + _beside(info.cost and f"{info.cost.parameters:g} M"),
+        "parameters": f"{count_parameters(info.name):,}"
+        + _beside(f"{info.cost.parameters:g} M" if info.cost else None),
         **_cost_rows(info, model_cost(info.name)),
         **_published_rows(info),
     }
@@ -119,8 +120,8 @@ def _cost_rows(info: "ModelInfo", cost: "Cost") -> dict[str, str]:
     return rows
 
 
-def _beside(published: str | None) -> str:
-    return f" (published {published})" if published else ""
+def _published_parameters(info: "ModelInfo") -> str:
+    return f" (published {info.cost.parameters:g} M)" if info.cost else ""
 
 
 def _published_rows(info: "ModelInfo") -> dict[str, str]:

@@ -1,16 +1,14 @@
 """What a classifier learns from another network: a teacher (GroupMamba), or its own moving average (MESA)."""
 
 from pathlib import Path
-from urllib.error import URLError
 
 import timm
-import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from medssm.checkpoints.hub import fetch_url
 from medssm.checkpoints.published import read_weights_file
 from medssm.errors import CheckpointError, UsageError
-from medssm.files import atomic_path, cache_folder
 from medssm.recipes.schema import DistillationSettings, SelfDistillationSettings
 
 
@@ -67,17 +65,12 @@ def fetch(url: str) -> Path:
 
     Raises: CheckpointError if it cannot be had.
     """
-    path = cache_folder() / "teachers" / url.rpartition("/")[2]
-    if path.is_file():
-        return path
-    hash_start = path.stem.rpartition("-")[2]
+    name = url.rpartition("/")[2]
     try:
-        with atomic_path(path) as temporary:
-            torch.hub.download_url_to_file(url, str(temporary), hash_prefix=hash_start)
-    except (URLError, OSError, RuntimeError) as error:
+        return fetch_url(url, sha256=Path(name).stem.rpartition("-")[2])
+    except (OSError, CheckpointError) as error:
         reason = getattr(error, "reason", None) or error
         raise CheckpointError(
-            f"{path.name}: the teacher's weights could not be fetched from {url} ({reason}); download them elsewhere "
+            f"{name}: the teacher's weights could not be fetched from {url} ({reason}); download them elsewhere "
             "and give them with --set distillation.weights=FILE, or train without: --set distillation=null"
         ) from error
-    return path

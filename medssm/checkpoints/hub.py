@@ -1,5 +1,6 @@
 """Published weights, fetched once and kept in a cache: huggingface_hub's, or ours for plain addresses."""
 
+import hashlib
 import socket
 import sys
 from pathlib import Path
@@ -48,28 +49,33 @@ def fetch_published(name: str) -> Path:
     return path
 
 
-def fetch_url(url: str, size: int | None = None) -> Path:
+def fetch_url(url: str, size: int | None = None, sha256: str = "") -> Path:
     """The path of a file on this machine, downloaded on first use with a progress bar on a terminal.
 
     Args:
         size: in bytes, which the file must have; None for whatever the server announces.
+        sha256: how its SHA-256 must begin, in hexadecimal digits.
 
-    Raises: OSError if it cannot be reached; CheckpointError if it has another size.
+    Raises: OSError if it cannot be reached; CheckpointError if it has another size or hash.
     """
     address = urlsplit(url)
     path = cache_folder() / "weights" / address.netloc / address.path.lstrip("/")
     if path.is_file():
         return path
+    digest = hashlib.sha256()
     with urlopen(url, timeout=PATIENCE) as answer, atomic_path(path) as temporary:
         announced = int(answer.headers.get("Content-Length") or 0) or size
         with Progress(disable=not sys.stderr.isatty(), transient=True) as progress, open(temporary, "wb") as file:
             bar = progress.add_task(path.name, total=announced)
             while block := answer.read(BLOCK):
                 file.write(block)
+                digest.update(block)
                 progress.advance(bar, len(block))
         found = temporary.stat().st_size
         if found != (size or announced or found):
             raise CheckpointError(f"{url}: {found} bytes came instead of {size or announced}; try again")
+        if not digest.hexdigest().startswith(sha256):
+            raise CheckpointError(f"{url}: what came has not the SHA-256 that begins with {sha256}; try again")
     return path
 
 

@@ -11,7 +11,7 @@ from medssm import models
 from medssm.checkpoints.hub import fetch_published
 from medssm.checkpoints.metadata import WeightsMetadata
 from medssm.checkpoints.published import WeightsFile, first_names, read_weights_file
-from medssm.checkpoints.recognition import Fit, expected_shapes, fit_to, recognise
+from medssm.checkpoints.recognition import Fit, expected_shapes, fit_own, recognise
 from medssm.data.organs import BTCV_ORGANS
 from medssm.data.preprocessing import Preprocessing
 from medssm.errors import CheckpointError, UsageError
@@ -139,7 +139,7 @@ def nearest_model(file: WeightsFile, model: str | None = None) -> Fit | None:
             f"{file.path}: holds weights of {file.metadata.model!r}, which is no model here; upgrade medssm"
         )
     metadata = file.metadata
-    return fit_to(metadata.model, file.state, metadata.in_channels, metadata.num_classes, _laid_out_for(metadata))
+    return fit_own((metadata.model, metadata.in_channels, metadata.num_classes, _laid_out_for(metadata)), file.state)
 
 
 def _laid_out_for(metadata: WeightsMetadata) -> tuple[int, ...] | None:

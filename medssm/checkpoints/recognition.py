@@ -73,7 +73,7 @@ def recognise(state: Mapping[str, Tensor], preferred: str | None = None) -> Fit 
     candidates = _with_entry("stem_entry", state) or _with_entry("head_entry", state)
     if not candidates:
         return None
-    fits = [fit_to(name, entries) for name, entries in candidates]
+    fits = [fit_published(name, entries) for name, entries in candidates]
     best = min(fits, key=lambda fit: (fit.faults, fit.model != preferred, not _has_published_classes(fit)))
     expected = len(expected_shapes(*best.network))
     return best if len(best.missing) + len(best.reshaped) <= expected / 2 else None
@@ -89,29 +89,26 @@ def _with_entry(kind: Literal["stem_entry", "head_entry"], state: Mapping[str, T
     return [(info.name, entries) for info, entries in pairs if getattr(info, kind) in info.from_published(entries)]
 
 
-def fit_to(
-    model: str,
-    state: Mapping[str, Tensor],
-    in_channels: int | None = None,
-    num_classes: int | None = None,
-    input_size: tuple[int, ...] | None = None,
-) -> Fit:
-    """A state dict beside the entries of one model; sizes that are not given are read from the tensors."""
+def fit_published(model: str, state: Mapping[str, Tensor]) -> Fit:
+    """A published state dict beside the entries of one model; channels and classes are read from the tensors."""
     info = model_info(model)
     kept = info.from_published(state)
-    in_channels = in_channels or _size(kept, info.stem_entry, 1, info.in_channels)
-    num_classes = num_classes or _size(kept, info.head_entry, 0, info.num_classes)
-    expected = expected_shapes(model, in_channels, num_classes, input_size)
+    in_channels = _size(kept, info.stem_entry, 1, info.in_channels)
+    num_classes = _size(kept, info.head_entry, 0, info.num_classes)
+    dropped = tuple(name for name in state if name not in kept)
+    return fit_own((model, in_channels, num_classes, None), kept, dropped)
+
+
+def fit_own(network: Network, state: Mapping[str, Tensor], dropped: tuple[str, ...] = ()) -> Fit:
+    """A state dict under a network's own names beside its entries; `dropped` is only passed on."""
+    expected = expected_shapes(*network)
     return Fit(
-        model=model,
-        in_channels=in_channels,
-        num_classes=num_classes,
-        input_size=input_size,
-        state=kept,
-        dropped=tuple(name for name in state if name not in kept),
-        missing=tuple(name for name in expected if name not in kept),
-        extra=tuple(name for name in kept if name not in expected),
-        reshaped=tuple(name for name, shape in expected.items() if name in kept and kept[name].shape != shape),
+        *network,
+        state=dict(state),
+        dropped=dropped,
+        missing=tuple(name for name in expected if name not in state),
+        extra=tuple(name for name in state if name not in expected),
+        reshaped=tuple(name for name, shape in expected.items() if name in state and state[name].shape != shape),
     )
 
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from medssm import create_model
-from medssm.checkpoints import load_model, load_weights
+from medssm.checkpoints import WeightsMetadata, load_model, load_weights, save_weights
 from medssm.checkpoints.recognition import expected_shapes, recognise
 from medssm.errors import CheckpointError
 from medssm.models import list_models, model_info
@@ -104,3 +104,12 @@ def test_a_variant_with_the_entries_of_another_takes_its_files(saved):
     assert load_weights(saved(state))[1].model == "mambavision-t"
     with pytest.raises(CheckpointError, match="holds weights of mambavision-t, not of mambavision-s"):
         create_model("mambavision-s", pretrained=saved(state))
+
+
+def test_own_weights_of_another_size_come_back_with_their_positions(tmp_path):
+    network = create_model("mamband2d-s", input_size=64, num_classes=3)
+    metadata = WeightsMetadata(model="mamband2d-s", num_classes=3, in_channels=3, input_size=(64, 64))
+    save_weights(tmp_path / "w.safetensors", network, metadata)
+    loaded, _ = load_model(tmp_path / "w.safetensors")
+    assert torch.equal(loaded.backbone.pos_embed, network.backbone.pos_embed)
+    assert loaded.backbone.pos_embed.shape == (1, 64, 384)

@@ -42,7 +42,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory, cube_dataset: Path, small_
     return folder
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def tiny_models() -> Iterator[None]:
     """The models "tiny" and "tiny-distilled" can be created and trained."""
     with pytest.MonkeyPatch.context() as patch:
@@ -80,7 +80,7 @@ def small_images(shapes: Path) -> dict[str, Any]:
     }
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def classified(tmp_path_factory: pytest.TempPathFactory, tiny_models: None, small_images: dict[str, Any]) -> Path:
     """A finished run folder of the tiny classifier on the patterns."""
     folder = tmp_path_factory.mktemp("classified") / "run"
