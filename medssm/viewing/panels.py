@@ -1,4 +1,4 @@
-"""Drawing of slices: rows of panels on one scale, with orientation letters, scale bars and a legend.
+"""Drawing of slices: rows of panels, each row on one scale, with orientation letters, scale bars and a legend.
 
 Sizes are in mm in the patient and in inches on the figure. A panel is drawn pixel for pixel, so that a voxel has its
 proportions whatever its spacing, and the outline of an organ is equally thin on every grid. Works without a display.
@@ -22,8 +22,9 @@ LegendLine = tuple[Colour | None, str]  # a heading has no colour
 
 LABEL_OPACITY = 0.4
 DPI = 100
-# Of the figure, in inches: the room for all panels, a cell's least width, and what lies around a panel.
-WIDEST, HIGHEST, NARROWEST = 11.4, 8.4, 1.5
+# Of the figure, in inches: the room for all panels, the least width of a cell and the largest of a row's first panel,
+# and what lies around a panel.
+WIDEST, HIGHEST, NARROWEST, LARGEST = 11.4, 10.0, 1.5, 3.4
 SIDE, ABOVE, BELOW = 0.24, 0.5, 0.48
 LINE = 0.21  # of text
 LETTER = 0.078  # width of a letter of the legend, roughly
@@ -78,19 +79,18 @@ def panel(
 
 
 def sheet(rows: Sequence[Sequence[Panel]], legend: Sequence[LegendLine], notes: Sequence[str] = ()) -> Figure:
-    """All panels on one scale, the legend at their right and the notes below."""
-    widths = [sum(part.width for part in row) for row in rows]
-    heights = [max(part.height for part in row) for row in rows]
-    around = (2 * SIDE * max(len(row) for row in rows), (ABOVE + BELOW) * len(rows))
-    scale = min((WIDEST - around[0]) / max(widths), (HIGHEST - around[1]) / sum(heights))  # inches for a mm
-    cells = [[max(part.width * scale, NARROWEST) + 2 * SIDE for part in row] for row in rows]
+    """The panels of each row on one scale, the legend at their right and the notes below."""
+    scales = [_scale(row, HIGHEST / len(rows) - ABOVE - BELOW) for row in rows]
+    cells = [
+        [max(part.width * scale, NARROWEST) + 2 * SIDE for part in row] for row, scale in zip(rows, scales, strict=True)
+    ]
+    bands = [max(part.height for part in row) * scale + ABOVE + BELOW for row, scale in zip(rows, scales, strict=True)]
     panels_width = max(sum(row) for row in cells)
-    bands = [height * scale + ABOVE + BELOW for height in heights]
     width, height = panels_width + _legend_width(legend), max(sum(bands), LINE * (len(legend) + 2))
     foot = LINE * len(notes) + 0.1
     figure = Figure(figsize=(width, height + foot), facecolor="black", dpi=DPI)
     FigureCanvasAgg(figure)
-    for row, sizes, top in zip(rows, cells, accumulate(bands, initial=0.0), strict=False):
+    for row, scale, sizes, top in zip(rows, scales, cells, accumulate(bands, initial=0.0), strict=False):
         for part, left in zip(row, accumulate(sizes, initial=0.0), strict=False):
             _draw(figure, part, left + SIDE, top + ABOVE, scale)
     _write_legend(figure, legend, panels_width)
@@ -138,6 +138,14 @@ def _outline(labels: np.ndarray) -> np.ndarray:
     padded = np.pad(labels, 1, mode="edge")
     neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
     return np.any([near != labels for near in neighbours], axis=0)
+
+
+def _scale(row: Sequence[Panel], height: float) -> float:
+    """Inches for a mm, so that a row is neither wider than the room for panels nor higher than `height` inches."""
+    width = WIDEST - 2 * SIDE * len(row)
+    return min(
+        width / sum(part.width for part in row), height / max(part.height for part in row), LARGEST / row[0].width
+    )
 
 
 def _draw(figure: Figure, part: Panel, left: float, top: float, scale: float) -> None:
