@@ -73,8 +73,7 @@ def _model_table(info: "ModelInfo") -> "Table":
         "made by": "this project; nothing was published for it" if info.is_ours else "the authors of the paper",
         "input": _input(info),
         "output": f"{info.num_classes} classes" + (" with the background" if info.task == "segmentation" else ""),
-        "parameters": f"{count_parameters(info.name):,}"
-        + _beside(f"{info.cost.parameters:g} M" if info.cost else None),
+        "parameters": f"{count_parameters(info.name):,}{_published_parameters(info)}",
         **_cost_rows(info, model_cost(info.name)),
         **_published_rows(info),
     }
