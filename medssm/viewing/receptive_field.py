@@ -34,21 +34,22 @@ def receptive_field(
     not do, since after a norm it is constant. A module is run in evaluation mode, and its weights stay as they are.
 
     Args:
-        network: maps (1, channels, *size) to (1, K, *grid), or to several such maps, of which the last is taken.
+        network: maps (1, channels, *size) to (1, K, *grid), or to several such maps, of which the last is taken. A
+            module runs where its weights are, a function on the CPU.
         shape: (channels, *size) of one input.
         place: of the output's grid; None for the middle.
         samples: inputs of standard-normal noise.
 
-    Returns: (*size), not negative; 0 where the output does not depend on the input at all.
+    Returns: (*size) on the CPU, not negative; 0 where the output does not depend on the input at all.
     Source: Luo, Li, Urtasun & Zemel 2016, arXiv:1701.04128, section 3 (effective receptive field).
     """
     random = torch.Generator().manual_seed(seed)
     total = torch.zeros(*shape[1:])
     with _evaluating(network):
         for _ in range(samples):
-            x = torch.randn(1, *shape, generator=random).requires_grad_()
+            x = torch.randn(1, *shape, generator=random).to(_device(network)).requires_grad_()
             [gradient] = torch.autograd.grad(_probed(network(x), place, random), x)
-            total += gradient[0].square().mean(0)
+            total += gradient[0].square().mean(0).cpu()
     return (total / samples).sqrt()
 
 
@@ -83,6 +84,11 @@ def fields_figure(fields: Mapping[str, Tensor], numbered: bool = False) -> Figur
     return figure
 
 
+def _device(network: Network) -> torch.device:
+    parameters = list(network.parameters()) if isinstance(network, nn.Module) else []
+    return parameters[0].device if parameters else torch.device("cpu")
+
+
 @contextmanager
 def _evaluating(network: Network) -> Iterator[None]:
     """A module in evaluation mode, and afterwards as it was."""
@@ -104,7 +110,7 @@ def _probed(output: Tensor | Sequence[Tensor], place: Sequence[int] | None, rand
     for index in where:
         channels = channels[:, index]
     signs = torch.randint(0, 2, channels.shape, generator=random) * 2 - 1
-    return (signs * channels).sum()
+    return (signs.to(channels) * channels).sum()
 
 
 def _in_blocks(field: Tensor) -> Tensor:

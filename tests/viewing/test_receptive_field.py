@@ -111,8 +111,18 @@ def test_the_field_of_a_convolution_is_the_norm_of_its_weights() -> None:
 
 
 def test_a_norm_over_the_channels_does_not_hide_the_field() -> None:
-    network = nn.Sequential(nn.Conv2d(1, 8, 3, padding=1), nn.GroupNorm(1, 8), nn.Flatten(2), nn.LayerNorm(25))
-    assert receptive_field(lambda x: network(x).unflatten(2, (5, 5)), (1, 5, 5)).min() > 0
+    """Their plain sum is constant there, and its gradient nothing but rounding."""
+    torch.manual_seed(0)
+    convolution, norm = nn.Conv2d(1, 8, 3, padding=1), nn.LayerNorm(8)
+
+    def network(x: torch.Tensor) -> torch.Tensor:
+        return norm(convolution(x).movedim(1, -1)).movedim(-1, 1)
+
+    x = torch.randn(1, 1, 5, 5, requires_grad=True)
+    [of_the_sum] = torch.autograd.grad(network(x)[..., 2, 2].sum(), x)
+    field = receptive_field(network, (1, 5, 5))
+    assert of_the_sum.abs().max() < 1e-5
+    assert field[1:4, 1:4].min() > 1e-3
 
 
 def test_the_last_of_several_maps_is_taken_at_its_middle() -> None:
@@ -135,6 +145,16 @@ def test_a_network_is_left_as_it_was() -> None:
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, before[name]), name
     torch.testing.assert_close(field, receptive_field(network, (3, 32, 32)))
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_network_on_a_gpu_has_the_field_that_it_has_on_the_cpu() -> None:
+    torch.manual_seed(0)
+    network = create_model("spatialmamba-xs", features_only=True)
+    on_cpu, on_gpu = (receptive_field(network.to(device), (3, 32, 32)) for device in ("cpu", "cuda"))
+    assert on_gpu.device == on_cpu.device
+    assert effective_size(on_gpu) == pytest.approx(effective_size(on_cpu), rel=0.05)  # convolutions are in TF32
 
 
 def test_the_size_of_a_gaussian_field_is_that_of_two_standard_deviations() -> None:
