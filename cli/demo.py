@@ -29,4 +29,5 @@ def demo(
     dice = result.scores[-1].dice.mean
     screen.print(f"mean Dice on {result.scores[-1].n} scans that it never saw: {dice:.3f}", highlight=False)
     screen.print("Synthetic scans only: these weights are not fit for patients.", highlight=False)
-    screen.print(f"pictures: {result.pictures[0].parent}, label maps: {out / 'predictions'}", highlight=False)
+    places = f"pictures: {result.pictures[0].parent}, label maps: {out / 'predictions'}, report: {out / 'report.html'}"
+    screen.print(places, highlight=False, soft_wrap=True)

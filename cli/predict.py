@@ -32,7 +32,7 @@ def predict(
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Part of a window its neighbour repeats.")] = 0.5,
     tta: Annotated[bool, typer.Option("--tta", help="Average over the mirror images seen in training.")] = False,
     memory: Annotated[str | None, typer.Option(help="Bound on the memory of the process, such as 4G.")] = None,
-    preview: Annotated[bool, typer.Option("--preview", help="Also write a PNG of three planes.")] = False,
+    preview: Annotated[bool, typer.Option("--preview", help="Also draw the slices that matter, a PNG.")] = False,
     stats: Annotated[bool, typer.Option("--stats", help="Also write CSV and JSON of every organ.")] = False,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write every class's probability.")

@@ -12,6 +12,7 @@ from medssm.data.volume import output_path
 from medssm.metrics import OrganSummary, evaluate
 from medssm.recipes.running import train
 from medssm.training import Outcome
+from medssm.viewing.report import write_report
 
 MODEL = "mamband-xs"
 # Cases of the phantom that the training never sees: another seed, and none of them chooses a checkpoint.
@@ -39,7 +40,7 @@ def run_demo(
     """Trains, predicts and evaluates in `folder`; one that was stopped goes on where it was.
 
     Args:
-        folder: gets `run`, `unseen`, `predictions` and the scores.
+        folder: gets `run`, `unseen`, `predictions`, the scores and a report of them.
         minutes: length of the training.
         cases: scans to train and validate on; None for the recipe's number.
         say: called with a line before each part.
@@ -66,6 +67,7 @@ def run_demo(
     evaluation = evaluate(folder / "predictions", unseen / "labelsTr", names=BTCV_ORGANS)
     evaluation.write_csv(folder / "scores.csv")
     evaluation.write_json(folder / "scores.json")
+    write_report(evaluation, folder / "report.html", unseen / "imagesTr")
     return Demo(outcome, evaluation.summary, pictures)
 
 
