@@ -137,7 +137,8 @@ def test_the_page_works_with_the_keyboard(visit, phantom_page: Path) -> None:
     browser = visit(phantom_page)
 
     def height() -> float:
-        return float(browser.text("place").split("S ")[1].split()[0])
+        letter, millimetres = browser.text("place").split()[4:6]
+        return float(millimetres) * {"S": 1, "I": -1}[letter]
 
     start = height()
     browser.press(Keys.PAGE_UP, Keys.PAGE_UP)

@@ -104,10 +104,12 @@ def test_scan_and_labels_are_in_the_page_as_they_are(codes: str) -> None:
     turns = nib.orientations.ornt_transform(nib.orientations.axcodes2ornt("RAS"), nib.orientations.axcodes2ornt(codes))
     stored = nib.Nifti1Image(array, affine).as_reoriented(turns)
     page = build_page(Volume(np.asarray(stored.dataobj), stored.affine), (np.asarray(stored.dataobj) > 50) * 3)
-    for name, expected in (("scan", array), ("overlay", array > 50)):
-        found = volume_in(page, name)
-        np.testing.assert_array_equal(found.get_fdata(), expected)
-        np.testing.assert_array_equal(found.affine, affine)
+    scan, overlay = volume_in(page, "scan"), volume_in(page, "overlay")
+    np.testing.assert_array_equal(scan.get_fdata(), array)
+    np.testing.assert_array_equal(scan.affine, affine)
+    labelled = nib.affines.apply_affine(overlay.affine, np.argwhere(overlay.get_fdata()))
+    np.testing.assert_array_equal(labelled, nib.affines.apply_affine(affine, np.argwhere(array > 50)))
+    assert overlay.shape[0] == 4  # planes 1 to 3 hold labels, and one of background is kept
 
 
 @pytest.mark.parametrize(

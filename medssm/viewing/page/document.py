@@ -19,7 +19,7 @@ from medssm.viewing.page.embedding import embedded_labels, embedded_scan
 from medssm.viewing.page.niivue import niivue_script
 from medssm.viewing.page.overlay import Overlay, entry_table, organ_table, overlay_of
 from medssm.viewing.page.places import organ_places, start_place
-from medssm.viewing.page.reduction import Factors, Grid, reduced_image, reduced_labels, reduction_factors
+from medssm.viewing.page.reduction import Factors, Grid, cropped, reduced_image, reduced_labels, reduction_factors
 from medssm.viewing.page.sources import LabelMap, LabelSource, ScanSource, labels_from, names_for, ras, scan_from
 from medssm.viewing.policy import content_policy
 from medssm.viewing.slices import SOFT_TISSUE, grey_window
@@ -75,7 +75,7 @@ def build_page(
 
     Args:
         image: a scan, or its file or DICOM folder.
-        labels: its label map, as file or array (X, Y, Z); None for the scan alone.
+        labels: its label map, as file or array (X, Y, Z); None for the scan alone. The page holds the part with labels.
         compare: a second label map; colours then show where the two agree and which one is alone.
         names: label value -> organ; by default those in the files, else BTCV's.
         most_bytes: the page is no larger, if that is possible.
@@ -104,7 +104,7 @@ def _embedded(scan: Volume, overlay: Overlay | None, most_bytes: int) -> tuple[_
     voxels = MOST_VOXELS
     while True:
         factors = reduction_factors(image.array.shape, image.affine, voxels)
-        shown = _Shown(reduced_image(image, factors), reduced_labels(labels, factors) if overlay else labels, factors)
+        shown = _Shown(reduced_image(image, factors), cropped(reduced_labels(labels, factors)), factors)
         texts = embedded_scan(shown.scan), embedded_labels(shown.labels) if overlay else ""
         size = sum(map(len, texts))
         if size <= most_bytes or shown.scan.array.size == 1:

@@ -74,6 +74,18 @@ def reduced_labels(labels: Grid, factors: Factors) -> Grid:
     return Grid(labels.array[np.ix_(*picks)], labels.affine @ _step(factors, offsets))
 
 
+def cropped(labels: Grid) -> Grid:
+    """The part that holds labels, with a voxel of background around it; everything where there is no label."""
+    box = []
+    for axis, size in enumerate(labels.array.shape):
+        others = tuple(a for a in range(3) if a != axis)
+        hit = np.flatnonzero(labels.array.any(axis=others))
+        if len(hit) == 0:
+            return labels
+        box.append(slice(max(int(hit[0]) - 1, 0), min(int(hit[-1]) + 2, size)))
+    return Grid(labels.array[tuple(box)], labels.affine @ _step((1, 1, 1), [part.start for part in box]))
+
+
 def _step(factors: Factors, offsets: list[float] | list[int]) -> np.ndarray:
     """(4, 4) from indices of the small grid to those of the large one."""
     step = np.diag([*factors, 1.0])

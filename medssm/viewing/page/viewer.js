@@ -115,12 +115,13 @@
   }
 
   function tellPlace({ mm, values }) {
-    const [right, front, head] = Array.from(mm).map((part) => part.toFixed(1));
+    const ends = ["RL", "AP", "SI"];
+    const at = ends.map(([plus, minus], axis) => `${mm[axis] < 0 ? minus : plus} ${Math.abs(mm[axis]).toFixed(1)}`);
     const entry = hasLabels && values[1] ? page.entries[Math.round(values[1].value) - 1] : undefined;
     const name = (organ) => (organ === null ? "none" : page.organs[organ].name);
     let organ = "";
     if (entry) organ = entry.left === entry.right ? name(entry.left) : `${name(entry.left)} | ${name(entry.right)}`;
-    find("place").textContent = `R ${right}  A ${front}  S ${head} mm   value ${Number(values[0].value.toPrecision(5))}   ${organ}`;
+    find("place").textContent = `${at.join("  ")} mm   value ${Number(values[0].value.toPrecision(5))}   ${organ}`;
     solid.scene.crosshairPos = solid.mm2frac(planes.frac2mm(planes.scene.crosshairPos));
     solid.drawScene();
   }
@@ -233,7 +234,6 @@
     if (hasLabels) setOpacity(0.5);
     setView("all");
     solid.setRenderAzimuthElevation(160, 10);
-    solid.setScale(1.3);
     planes.onLocationChange = tellPlace;
     planes.onIntensityChange = ({ cal_min, cal_max }) => setWindow(cal_min, cal_max);
     goTo(page.start);
