@@ -146,6 +146,7 @@ def test_the_table_of_networks_for_images_is_the_one_that_the_command_makes() ->
     counted = [list(row.cells()) for row in measure_zoo(speed=False)]
     error, speed = 5, 6
     assert [row[:error] + row[speed + 1 :] for row in written] == [row[:error] + row[speed + 1 :] for row in counted]
+    assert all(row[speed] != "–" for row in written)
     assert {row[error] for row in written if row[error] != "–"} <= {
         f"{n}e-0{k}" for n in range(1, 10) for k in (5, 6, 7)
     }
