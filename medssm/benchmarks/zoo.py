@@ -56,7 +56,7 @@ class ZooRow:
             f"{self.multiply_adds / 1e9:.2f}",
             _or_dash(self.published_multiply_adds, "g"),
             _or_dash(self.error, ".0e"),
-            _or_dash(self.speed, ".2g"),
+            _or_dash(self.speed, ".2g" if (self.speed or 0) < 10 else ".0f"),
             f"{result.metric} {result.value:.1f}, {result.dataset}" if result else "–",
             result.source if result else "–",
         )

@@ -4,6 +4,7 @@ Li, Singh & Grover, ECCV 2024, arXiv:2402.05892. Weights: huggingface.co/jacklis
 Images are (B, C, H, W), clips (B, C, T, H, W).
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -38,7 +39,7 @@ class ClassifierConfig:
     head_dropout_rate: float = 0.0
 
 
-class Classifier(Recomputing):
+class Classifier(Recomputing, ABC):
     """An encoder whose final tokens are pooled to logits (B, num_classes); the head is the subclass's.
 
     Args:
@@ -67,9 +68,9 @@ class Classifier(Recomputing):
         """The maps at `strides`."""
         return self.backbone(image)
 
+    @abstractmethod
     def classify(self, x: Tensor) -> Tensor:
         """Logits from the final tokens (B, N, d_model)."""
-        raise NotImplementedError
 
 
 class ImageClassifier(Classifier):
