@@ -13,7 +13,7 @@ def test_a_file_appears_whole_under_its_name(tmp_path: Path) -> None:
         assert temporary.name.endswith(".nii.gz")
         temporary.write_text("whole")
         assert not target.exists()
-    assert target.read_text() == "whole"
+    assert target.read_text(encoding="utf-8") == "whole"
     assert list(target.parent.iterdir()) == [target]
 
 
@@ -28,7 +28,7 @@ def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         write_half()
-    assert target.read_text() == "old"
+    assert target.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [target]
 
 

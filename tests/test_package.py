@@ -36,7 +36,7 @@ def module_names() -> dict[str, Path]:
 
 def imported_by(path: Path) -> set[str]:
     names = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and node.module:
@@ -56,7 +56,7 @@ def test_imports_point_one_way(part: str) -> None:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_nothing_imports_by_the_folders_own_name(folder: str) -> None:
     for name, path in module_names().items():
-        for node in ast.walk(ast.parse(path.read_text())):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             modules = [node.module or ""] if isinstance(node, ast.ImportFrom) and node.level == 0 else []
             modules += [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             if folder != "medssm":

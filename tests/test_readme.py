@@ -23,7 +23,7 @@ from medssm.models import list_models, model_info
 from medssm.models.flops import model_cost
 from medssm.models.registry import count_parameters
 
-README = (Path(__file__).parents[1] / "README.md").read_text()
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 NOT_OURS = ("make", "pip")
 SHORT = shlex.split(
     "--max-steps 1 --set data.phantom_cases=3 --set data.preprocessing.spacing=[6,6,6] "
@@ -90,9 +90,9 @@ def test_every_command_and_the_python_run_in_order(
         assert type_command(shortened(command), monkeypatch) == 0, (command, capsys.readouterr())
     written = {"img0001_seg.nii.gz", "img0002_seg.png", "scan_seg.nii.gz", "another_seg.nrrd", "another_seg.csv"}
     assert written <= {path.name for path in Path("segmentations").iterdir()}
-    assert len(Path("scores.csv").read_text().splitlines()) == 1 + 2 * 13
-    assert "finished at step 2" in Path("runs/btcv/train.log").read_text()
-    assert "finished at step 2" in Path("runs/imagenet/train.log").read_text()
+    assert len(Path("scores.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2 * 13
+    assert "finished at step 2" in Path("runs/btcv/train.log").read_text(encoding="utf-8")
+    assert "finished at step 2" in Path("runs/imagenet/train.log").read_text(encoding="utf-8")
 
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), {})

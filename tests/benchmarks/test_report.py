@@ -30,6 +30,6 @@ def test_figures_that_are_computed_stand_beside_what_they_come_from() -> None:
 
 def test_file_names_the_machine(tmp_path: Path) -> None:
     write_json(tmp_path / "report.json", REPORT)
-    content = json.loads((tmp_path / "report.json").read_text())
+    content = json.loads((tmp_path / "report.json").read_text(encoding="utf-8"))
     assert set(content["machine"]) == {"date", "device", "threads", "instruction_set", "versions", "openmp"}
     assert content["points"] == [{"x": 1}]

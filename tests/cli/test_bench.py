@@ -35,7 +35,7 @@ def test_scan_prints_tables_and_writes_every_repetition(tmp_path: Path, monkeypa
     assert result.exit_code == 0, result.output
     for text in ("L=5, dim 32, N=16", "L=2x3x4, dim 16, N=16", "geometric mean", "G exp/s", "design targets"):
         assert text in result.output
-    report = json.loads((tmp_path / "scan.json").read_text())
+    report = json.loads((tmp_path / "scan.json").read_text(encoding="utf-8"))
     assert report["machine"]["threads"] == 1
     assert len(report["rows"]) == TINY.rows
     for row in report["rows"]:
@@ -74,7 +74,7 @@ def test_stitching_and_prediction_are_in_one_table(tmp_path: Path, monkeypatch: 
     assert result.exit_code == 0, result.output
     assert "stitching alone" in result.output
     assert result.output.count("100.0000%") == 2
-    assert json.loads((tmp_path / "predict.json").read_text())["stitching"]["shape"] == [40, 40, 40]
+    assert json.loads((tmp_path / "predict.json").read_text(encoding="utf-8"))["stitching"]["shape"] == [40, 40, 40]
 
 
 def test_memory_prints_peak_and_limit(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -92,7 +92,7 @@ def test_models_of_both_libraries_are_in_one_table(tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.output.count("mamband-xs") == result.output.count("timm:test_resnet") == 2
     assert "32-true" in result.output
-    report = json.loads((tmp_path / "m.json").read_text())
+    report = json.loads((tmp_path / "m.json").read_text(encoding="utf-8"))
     assert report["conditions"]["budget"] == 0.01
     assert [speed["batch"] for speed in report["speeds"]] == [1, 1, 2, 2]
     assert all(speed["images_per_second"]["median"] > 0 for speed in report["speeds"])
@@ -111,7 +111,7 @@ def test_the_table_of_networks_is_written_as_markdown(tmp_path: Path) -> None:
     result = medssm("zoo", "groupmamba-t", "--no-speed", "--markdown", tmp_path / "zoo.md")
     assert result.exit_code == 0, result.output
     assert "groupmamba-t" in result.output
-    row = (tmp_path / "zoo.md").read_text().splitlines()[2]
+    row = (tmp_path / "zoo.md").read_text(encoding="utf-8").splitlines()[2]
     assert row.startswith("| `groupmamba-t` | 23.36 | 23 | 4.65 | 4.6 | – | – | top-1 83.3")
 
 

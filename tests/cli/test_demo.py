@@ -19,8 +19,8 @@ def test_the_demo_ends_with_its_dice_and_pictures(tmp_path: Path, monkeypatch: p
     result = CliRunner().invoke(build_app(), SHORT)
     assert result.exit_code == 0, (result.output, result.exception)
 
-    summary = json.loads(Path("demo/scores.json").read_text())["summary"]
-    assert "<h1" in Path("demo/report.html").read_text()
+    summary = json.loads(Path("demo/scores.json").read_text(encoding="utf-8"))["summary"]
+    assert "<h1" in Path("demo/report.html").read_text(encoding="utf-8")
     assert summary[-1]["n"] == 4
     assert f"mean Dice on 4 scans that it never saw: {summary[-1]['dice']['mean']:.3f}" in result.output
     assert "not fit for patients" in result.output

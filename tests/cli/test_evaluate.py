@@ -26,7 +26,7 @@ def test_table_and_json_tell_the_same(tmp_path: Path) -> None:
     assert result.exit_code == 0
     assert "spleen" in result.output
     assert "1.000 [1.000, 1.000]" in result.output
-    assert json.loads((tmp_path / "s.json").read_text())["summary"][0]["dice"]["mean"] == 1.0
+    assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["summary"][0]["dice"]["mean"] == 1.0
 
 
 def test_a_reference_without_prediction_is_named_and_fails(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_everything_that_can_be_written_beside_it(predict, scan: Path) -> None:
     labels = read_volume(out / "case1_seg.nii.gz").array
     assert [int(row["voxels"]) for row in rows] == [int((labels == label).sum()) for label in NAMES]
     assert all(0 < float(row["confidence"]) <= 1 for row in rows if int(row["voxels"]))
-    assert json.loads((out / "case1_seg.json").read_text())["scan"] == str(scan)
+    assert json.loads((out / "case1_seg.json").read_text(encoding="utf-8"))["scan"] == str(scan)
     assert nib.load(out / "case1_prob.nii.gz").shape == (*labels.shape, 3)
 
 

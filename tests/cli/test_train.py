@@ -51,7 +51,7 @@ def test_a_run_makes_its_own_folder_and_says_where_the_weights_are(cube_dataset:
     }
     assert "finished at step 2" in result.output
     assert str(folder.relative_to(tmp_path) / "best.safetensors") in result.output
-    assert "seed: 3" in (folder / "recipe.yaml").read_text()
+    assert "seed: 3" in (folder / "recipe.yaml").read_text(encoding="utf-8")
 
     again = medssm("train", "--resume", "--max-epochs", "1")
     assert "step 2 of 2" in again.output

@@ -60,7 +60,7 @@ def test_csv_and_json_hold_the_same(tmp_path) -> None:
         write_statistics(tmp_path / f"out.{suffix}", rows, "scan.nii.gz")
     with open(tmp_path / "out.csv") as file:
         table = list(csv.DictReader(file))
-    content = json.loads((tmp_path / "out.json").read_text())
+    content = json.loads((tmp_path / "out.json").read_text(encoding="utf-8"))
     assert content["scan"] == "scan.nii.gz"
     for row, entry in zip(table, content["organs"], strict=True):
         assert {key: "" if value is None else str(value) for key, value in entry.items()} == row

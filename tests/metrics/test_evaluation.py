@@ -90,6 +90,6 @@ def test_files_hold_the_scores(tmp_path: Path) -> None:
     liver = next(row for row in rows if row["organ"] == "liver")
     assert float(liver["dice"]) == pytest.approx(2 / 3)
     assert next(row for row in rows if row["organ"] == "spleen")["dice"] == ""
-    written = json.loads((tmp_path / "scores.json").read_text())
+    written = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
     assert written["summary"][-1]["dice"]["mean"] == pytest.approx(2 / 3)
     assert written["summary"][0]["absent"] == 1

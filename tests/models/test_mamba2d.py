@@ -31,7 +31,7 @@ PARAMETERS = {
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_entries_have_the_official_names_order_and_shapes(name):
-    official = json.loads((GOLDEN / f"{name}.keys.json").read_text())
+    official = json.loads((GOLDEN / f"{name}.keys.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
         state = create_model(name).state_dict()
     assert [[entry, list(tensor.shape), str(tensor.dtype)] for entry, tensor in state.items()] == [

@@ -43,12 +43,14 @@ def entries_of(name, **options):
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_entries_have_the_official_names_order_and_shapes(name):
-    assert entries_of(name) == json.loads((GOLDEN / f"{name}.keys.json").read_text())
+    assert entries_of(name) == json.loads((GOLDEN / f"{name}.keys.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.parametrize("name", ["mamba_vision_T", "mamba_vision_S", "mamba_vision_B"])
 def test_the_pyramid_has_the_entries_of_the_official_dense_backbone(name):
-    assert entries_of(name, features_only=True) == json.loads((GOLDEN / f"{name}.dense.keys.json").read_text())
+    assert entries_of(name, features_only=True) == json.loads(
+        (GOLDEN / f"{name}.dense.keys.json").read_text(encoding="utf-8")
+    )
 
 
 @pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())

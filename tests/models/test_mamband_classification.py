@@ -31,7 +31,9 @@ PARAMETERS = {
 
 @pytest.mark.parametrize("name", PARAMETERS)
 def test_entries_have_the_official_names_and_shapes(name):
-    official = {entry: shape for entry, shape, _ in json.loads((GOLDEN / f"{name}.keys.json").read_text())}
+    official = {
+        entry: shape for entry, shape, _ in json.loads((GOLDEN / f"{name}.keys.json").read_text(encoding="utf-8"))
+    }
     if name.endswith("k400"):
         official = from_published_kinetics(official)
     with torch.device("meta"):

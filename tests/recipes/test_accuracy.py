@@ -43,7 +43,7 @@ def test_the_command_gives_the_accuracy_of_every_class(classified: Path, shapes:
     assert result.exit_code == 0, result.output
     expected = places(shapes, classified)
     flat = [place for row in expected.values() for place in row]
-    written = json.loads((tmp_path / "a.json").read_text())
+    written = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
     assert written["images"] == 30
     assert written["top1"] == pytest.approx(sum(place < 1 for place in flat) / 30)
     assert written["top5"] == pytest.approx(sum(place < 5 for place in flat) / 30)

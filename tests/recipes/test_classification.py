@@ -103,7 +103,9 @@ def assert_same_run(folder: Path, reference: Path) -> None:
     for part in ("model", "average"):
         for name, value in theirs[part].items():
             assert torch.equal(mine[part][name], value), (part, name)
-    assert (folder / "metrics.csv").read_text() == (reference / "metrics.csv").read_text()
+    assert (folder / "metrics.csv").read_text(encoding="utf-8") == (reference / "metrics.csv").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_a_bfloat16_channels_last_run_with_a_lamb_learns_too(run: Run, tmp_path: Path) -> None:

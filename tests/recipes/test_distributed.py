@@ -65,8 +65,8 @@ def test_two_devices_train_the_weights_of_one_with_twice_the_batch(cube_dataset:
 
     assert output.count("step 0 of 2") == output.count("finished at step 2") == 1
     run = tmp_path / "two" / "run"
-    assert (run / "train.log").read_text().count("finished at step 2") == 1
-    assert len(json.loads((run / "environment.json").read_text())) == 1
+    assert (run / "train.log").read_text(encoding="utf-8").count("finished at step 2") == 1
+    assert len(json.loads((run / "environment.json").read_text(encoding="utf-8"))) == 1
     assert len(list((run / "tensorboard").iterdir())) == 1
     with open(run / "metrics.csv", newline="") as file:
         steps = [row["step"] for row in csv.DictReader(file)]

@@ -37,7 +37,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 
 def test_it_learns_the_cubes_of_unseen_scans(trained: Path) -> None:
-    rows = (trained / "metrics.csv").read_text().splitlines()
+    rows = (trained / "metrics.csv").read_text(encoding="utf-8").splitlines()
     columns = rows[0].split(",")
     last = dict(zip(columns, rows[-1].split(","), strict=True))
     assert float(last["dice"]) > 0.5
@@ -118,7 +118,7 @@ def test_a_dataset_of_more_classes_than_the_model_is_refused(run: Run, cube_data
 
 def test_a_dataset_without_validation_cases_is_refused(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
     shutil.copytree(cube_dataset, tmp_path / "data")
-    datalist = json.loads((tmp_path / "data" / "dataset_0.json").read_text())
+    datalist = json.loads((tmp_path / "data" / "dataset_0.json").read_text(encoding="utf-8"))
     datalist["training"] = datalist["training"][:1]
     datalist["validation"] = []
     (tmp_path / "data" / "dataset_0.json").write_text(json.dumps(datalist))

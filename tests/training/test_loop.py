@@ -108,10 +108,10 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 def test_the_run_folder_tells_the_whole_run(tmp_path: Path) -> None:
     train(tmp_path / "run", steps=8)
-    assert (tmp_path / "run" / "recipe.yaml").read_text() == "tiny: true\n"
-    [session] = json.loads((tmp_path / "run" / "environment.json").read_text())
+    assert (tmp_path / "run" / "recipe.yaml").read_text(encoding="utf-8") == "tiny: true\n"
+    [session] = json.loads((tmp_path / "run" / "environment.json").read_text(encoding="utf-8"))
     assert session["packages"]["torch"] == torch.__version__.split("+")[0]
-    assert "finished at step 8" in (tmp_path / "run" / "train.log").read_text()
+    assert "finished at step 8" in (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
     assert [row["step"] for row in rows(tmp_path / "run") if row["loss"]] == [str(step) for step in range(1, 9)]
     assert [row["step"] for row in rows(tmp_path / "run") if row["score"]] == ["2", "4", "6", "8"]
 

@@ -46,7 +46,9 @@ def assert_same_run(folder: Path, reference: Path) -> None:
         assert torch.equal(mine["model"][name], value), name
     mine["progress"].pop("seconds"), theirs["progress"].pop("seconds")
     assert mine["progress"] == theirs["progress"]
-    assert (folder / "metrics.csv").read_text() == (reference / "metrics.csv").read_text()
+    assert (folder / "metrics.csv").read_text(encoding="utf-8") == (reference / "metrics.csv").read_text(
+        encoding="utf-8"
+    )
     ours, best = load_file(folder / "best.safetensors"), load_file(reference / "best.safetensors")
     assert all(torch.equal(ours[name], value) for name, value in best.items())
 

@@ -114,5 +114,5 @@ def test_two_at_once_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         folders = set(pool.map(lambda _: cached_phantom(cases=2, spacing=COARSE), range(2)))
     assert len(folders) == 1
     assert [path.name for path in (tmp_path / "phantom").iterdir()] == [folders.pop().name]
-    content = json.loads(next((tmp_path / "phantom").glob("*/dataset_0.json")).read_text())
+    content = json.loads(next((tmp_path / "phantom").glob("*/dataset_0.json")).read_text(encoding="utf-8"))
     assert len(content["training"]) == len(content["validation"]) == 1
