@@ -5,7 +5,6 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,8 @@ from medssm.data.imagenet import ImageDataset
 from medssm.data.imagenet.dataset import with_classes
 from medssm.errors import CheckpointError, UsageError
 from medssm.files import atomic_path
+from medssm.inference.classification import input_fields
+from medssm.inference.precision import autocast
 from medssm.metrics.classification import top_k_hits
 from medssm.models import model_info
 from medssm.models.info import ImageInput, PublishedResult
@@ -25,8 +26,6 @@ from medssm.recipes.schema import ClassificationRecipe
 from medssm.recipes.weights import weights_path
 from medssm.training.hardware import resolve_precision
 from medssm.training.loader import by_processes
-
-AUTOCAST = {"16-mixed": torch.float16, "bf16-mixed": torch.bfloat16}
 
 
 @dataclass(frozen=True)
@@ -138,10 +137,7 @@ def _load(weights: str | Path, model: str | None) -> tuple[nn.Module, WeightsMet
 def _input_of(metadata: WeightsMetadata) -> tuple[tuple[int, int], ImageInput]:
     """Size (H, W) and preparation that the weights ask for."""
     height, width = metadata.input_size
-    given: dict[str, Any] = {
-        key: tuple(value) if isinstance(value, list) else value for key, value in metadata.preprocessing.items()
-    }
-    return (height, width), ImageInput(**given)
+    return (height, width), ImageInput(**input_fields(metadata))
 
 
 def _as_the_network_numbers(dataset: ImageDataset, metadata: WeightsMetadata) -> ImageDataset:
@@ -173,14 +169,14 @@ def _hits(
     wants_gpu = recipe.run.accelerator in ("auto", "cuda") and torch.cuda.is_available()
     device = torch.device("cuda" if wants_gpu else "cpu")
     network = network.to(device).eval()
-    dtype = AUTOCAST.get(resolve_precision(recipe.run.precision, recipe.run.accelerator))
+    precision = resolve_precision(recipe.run.precision, recipe.run.accelerator)
     rounded = getattr(torch, recipe.data.dtype)
     found = []
     progress(0, len(images.samples))
     places, processes = range(len(images)), recipe.run.loader_processes
     for index, batch in by_processes(images.__getitem__, places, processes, ValidationImages.__module__):
         labels = batch.labels.to(device)
-        with torch.inference_mode(), torch.autocast(device.type, dtype, enabled=dtype is not None):
+        with torch.inference_mode(), autocast(precision, device):
             logits = network(batch.images.to(rounded).float().to(device)).float()
         found.append(torch.stack([top_k_hits(logits, labels, k) for k in (1, 5)], 1).cpu().numpy())
         progress(min(len(images.samples), (index + 1) * images.batch_size), len(images.samples))

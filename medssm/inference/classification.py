@@ -97,7 +97,7 @@ def image_classifier(
     network: nn.Module, metadata: WeightsMetadata, device: str | torch.device | None = None, precision: str = "32-true"
 ) -> Classifier:
     """The classifier of a network for images and the metadata of its weights."""
-    views = ImageViews(ImageInput(**_preprocessing(metadata)), metadata.input_size)
+    views = ImageViews(ImageInput(**input_fields(metadata)), metadata.input_size)
     return Classifier(network, metadata.model, views, class_names(metadata), device, precision)
 
 
@@ -105,10 +105,10 @@ def video_classifier(
     network: nn.Module, metadata: WeightsMetadata, device: str | torch.device | None = None, precision: str = "32-true"
 ) -> Classifier:
     """The classifier of a network for clips and the metadata of its weights."""
-    views = ClipViews(ClipInput(**_preprocessing(metadata)), metadata.input_size)
+    views = ClipViews(ClipInput(**input_fields(metadata)), metadata.input_size)
     return Classifier(network, metadata.model, views, class_names(metadata), device, precision)
 
 
-def _preprocessing(metadata: WeightsMetadata) -> dict[str, Any]:
-    """Fields of the model's input; JSON knows no tuples."""
+def input_fields(metadata: WeightsMetadata) -> dict[str, Any]:
+    """Fields of the `ImageInput` or `ClipInput` that weights ask for; JSON knows no tuples."""
     return {name: tuple(value) if isinstance(value, list) else value for name, value in metadata.preprocessing.items()}
