@@ -221,22 +221,14 @@ class GroupMamba(Recomputing):
 
     norm4: nn.LayerNorm
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        in_channels: int,
-        num_classes: int,
-        dropout_rate: float,
-        drop_path_rate: float,
-        features_only: bool,
-    ) -> None:
+    def __init__(self, config: Config, options: Options) -> None:
         super().__init__()
+        dropout_rate, drop_path_rate = options.rates(0.0, DROP_PATH_RATE)
         self.channels = config.channels
         self.strides = STRIDES
-        self.features_only = features_only
+        self.features_only = options.features_only
         rates: Any = calculate_drop_path_rates(drop_path_rate, list(config.depths), stagewise=True)
-        convolutions, previous = stem(in_channels, config.stem), config.stem
+        convolutions, previous = stem(options.in_channels, config.stem), config.stem
         for stage, channels, stage_rates, ratio in zip(STAGES, config.channels, rates, MLP_RATIOS, strict=True):
             blocks = nn.ModuleList(Block(channels, ratio, rate) for rate in stage_rates)
             embedding = PatchEmbedding(convolutions if stage == 1 else nn.Identity(), previous, channels)
@@ -244,11 +236,11 @@ class GroupMamba(Recomputing):
             self.add_module(f"block{stage}", blocks)
             self.add_module(f"norm{stage}", nn.LayerNorm(channels, NORM_EPS))
             previous = channels
-        if not features_only:
+        if not options.features_only:
             self.post_network = nn.ModuleList([ClassBlock(previous)])
             self.dropout = nn.Dropout(dropout_rate)
-            self.head = nn.Linear(previous, num_classes)
-            self.dist_head = nn.Linear(previous, num_classes) if config.is_distilled else None
+            self.head = nn.Linear(previous, options.num_classes)
+            self.dist_head = nn.Linear(previous, options.num_classes) if config.is_distilled else None
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor] | list[Tensor]:
@@ -320,18 +312,6 @@ def _initialise(module: nn.Module) -> None:
         nn.init.zeros_(module.bias)
 
 
-def build(config: Config, options: Options) -> GroupMamba:
-    """The classifier of a variant, or its pyramid."""
-    return GroupMamba(
-        config,
-        in_channels=options.in_channels,
-        num_classes=options.num_classes,
-        dropout_rate=options.dropout_rate or 0.0,
-        drop_path_rate=DROP_PATH_RATE if options.drop_path_rate is None else options.drop_path_rate,
-        features_only=options.features_only,
-    )
-
-
 def from_published(state: Mapping[str, Tensor]) -> StateDict:
     """Published entries as they are; weights without a distillation head get a copy of the only one.
 
@@ -380,7 +360,7 @@ def _published(
         ),
         stem_entry="patch_embed1.conv.0.weight",
         head_entry="head.bias",
-        build=partial(build, config),
+        build=partial(GroupMamba, config),
         from_published=from_published,
     )
 

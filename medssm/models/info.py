@@ -31,6 +31,13 @@ class Options:
     input_size: tuple[int, ...] | None = None
     features_only: bool = False
 
+    def rates(self, dropout_rate: float, drop_path_rate: float) -> tuple[float, float]:
+        """The two rates that are asked for, or those that were published, which are given."""
+        return (
+            dropout_rate if self.dropout_rate is None else self.dropout_rate,
+            drop_path_rate if self.drop_path_rate is None else self.drop_path_rate,
+        )
+
 
 @dataclass(frozen=True)
 class VolumeInput:

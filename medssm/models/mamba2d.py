@@ -286,23 +286,16 @@ class Mamba2D(Recomputing):
 
     strides = STRIDES
 
-    def __init__(
-        self,
-        config: Config,
-        in_channels: int,
-        num_classes: int,
-        dropout_rate: float,
-        drop_path_rate: float,
-        features_only: bool,
-    ) -> None:
+    def __init__(self, config: Config, options: Options) -> None:
         super().__init__()
+        dropout_rate, drop_path_rate = options.rates(config.dropout_rate, config.drop_path_rate)
         self.channels = config.dims
-        self.features_only = features_only
-        self.backbone = Backbone(config, in_channels, drop_path_rate)
-        if not features_only:
+        self.features_only = options.features_only
+        self.backbone = Backbone(config, options.in_channels, drop_path_rate)
+        if not options.features_only:
             dim = config.dims[-1]
             self.head = MlpHead(
-                dim, num_classes, MLP_RATIO, act_layer=nn.GELU, norm_layer=nn.LayerNorm, drop_rate=dropout_rate
+                dim, options.num_classes, MLP_RATIO, act_layer=nn.GELU, norm_layer=nn.LayerNorm, drop_rate=dropout_rate
             )
             self.norm = nn.LayerNorm(dim)
 
@@ -315,15 +308,6 @@ class Mamba2D(Recomputing):
     def forward_features(self, image: Tensor) -> list[Tensor]:
         """The output of every stage, from the finest to the coarsest."""
         return self.backbone(image)
-
-
-def build(config: Config, options: Options) -> Mamba2D:
-    """The network of a variant; nothing in it is laid out for one size of image."""
-    dropout_rate = config.dropout_rate if options.dropout_rate is None else options.dropout_rate
-    drop_path_rate = config.drop_path_rate if options.drop_path_rate is None else options.drop_path_rate
-    return Mamba2D(
-        config, options.in_channels, options.num_classes, dropout_rate, drop_path_rate, options.features_only
-    )
 
 
 _PAPER = "Baty et al. 2026, arXiv:2412.16146"
@@ -350,7 +334,7 @@ def _info(
         num_classes=1000,
         stem_entry="backbone.ds.stem.conv.weight",
         head_entry="head.fc2.bias",
-        build=partial(build, config),
+        build=partial(Mamba2D, config),
         result=PublishedResult("top-1", top1, "ImageNet-1k validation", source),
         cost=PublishedCost(parameters, None, source),
         weights=PublishedWeights(_LICENCE, filename, url=f"{_RELEASES}/download/{file}", page=page),

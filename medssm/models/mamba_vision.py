@@ -212,31 +212,26 @@ class MambaVision(Recomputing):
 
     strides = STRIDES
 
-    def __init__(
-        self,
-        config: Config,
-        in_channels: int,
-        num_classes: int,
-        dropout_rate: float,
-        drop_path_rate: float,
-        features_only: bool,
-    ) -> None:
+    def __init__(self, config: Config, options: Options) -> None:
         super().__init__()
+        if options.input_size is not None:
+            config = replace(config, image_size=max(options.input_size))
+        dropout_rate, drop_path_rate = options.rates(0.0, config.drop_path_rate)
         self.channels = tuple(config.dim * 2**stage for stage in range(4))
-        self.features_only = features_only
-        self.patch_embed = Stem(in_channels, config.stem_width, config.dim)
+        self.features_only = options.features_only
+        self.patch_embed = Stem(options.in_channels, config.stem_width, config.dim)
         # Over all blocks of all stages; on the CPU even where the network is laid out without memory.
         rates = torch.linspace(0, drop_path_rate, sum(config.depths), device="cpu").split(config.depths)
         self.levels = nn.ModuleList(
             _stage(config, stage, dim, rates[stage].tolist()) for stage, dim in enumerate(self.channels)
         )
-        if features_only:
+        if options.features_only:
             for stage, dim in enumerate(self.channels):
                 self.add_module(f"outnorm{stage}", LayerNorm2d(dim, eps=1e-5))
         else:
             self.norm = nn.BatchNorm2d(self.channels[-1])
             self.dropout = nn.Dropout(dropout_rate)
-            self.head = nn.Linear(self.channels[-1], num_classes)
+            self.head = nn.Linear(self.channels[-1], options.num_classes)
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
@@ -275,16 +270,6 @@ def _initialise(module: nn.Module) -> None:
         trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
-
-
-def build(config: Config, options: Options) -> MambaVision:
-    """The network of a variant."""
-    if options.input_size is not None:
-        config = replace(config, image_size=max(options.input_size))
-    rate = config.drop_path_rate if options.drop_path_rate is None else options.drop_path_rate
-    return MambaVision(
-        config, options.in_channels, options.num_classes, options.dropout_rate or 0.0, rate, options.features_only
-    )
 
 
 _PAPER = "Hatamizadeh & Kautz 2024, arXiv:2407.08083"
@@ -328,7 +313,7 @@ def _info(
         num_classes=1000,
         stem_entry="patch_embed.conv_down.0.weight",
         head_entry="head.bias",
-        build=partial(build, config),
+        build=partial(MambaVision, config),
         result=PublishedResult("top-1", top1, "ImageNet-1k validation", source),
         cost=PublishedCost(*cost, source, remark=_COUNT),
         weights=PublishedWeights("CC-BY-NC-SA-4.0", f"{file}.pth.tar", repository=f"nvidia/{hub_name}"),

@@ -191,33 +191,25 @@ class SpatialMamba(Recomputing):
         channels, strides: of the pyramid, from the finest level to the coarsest.
     """
 
-    def __init__(
-        self,
-        config: Config,
-        *,
-        in_channels: int,
-        num_classes: int,
-        dropout_rate: float,
-        drop_path_rate: float,
-        features_only: bool,
-    ) -> None:
+    def __init__(self, config: Config, options: Options) -> None:
         super().__init__()
+        dropout_rate, drop_path_rate = options.rates(0.0, config.drop_path_rate)
         self.channels = tuple(config.width * 2**stage for stage in range(len(config.depths)))
         self.strides = STRIDES
-        self.features_only = features_only
-        self.patch_embed = Stem(in_channels, config.width)
+        self.features_only = options.features_only
+        self.patch_embed = Stem(options.in_channels, config.width)
         self.dropout = nn.Dropout(dropout_rate)  # where the original has its only one, at rate 0
         rates: Any = calculate_drop_path_rates(drop_path_rate, list(config.depths), stagewise=True)
         self.layers = nn.ModuleList(
             Stage(channels, stage_rates, is_last=channels == self.channels[-1])
             for channels, stage_rates in zip(self.channels, rates, strict=True)
         )
-        if features_only:
+        if options.features_only:
             for stage, channels in enumerate(self.channels):
                 self.add_module(f"outnorm{stage}", nn.LayerNorm(channels))
         else:
             self.norm = nn.LayerNorm(self.channels[-1])
-            self.head = nn.Linear(self.channels[-1], num_classes)
+            self.head = nn.Linear(self.channels[-1], options.num_classes)
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
@@ -255,18 +247,6 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-def build(config: Config, options: Options) -> SpatialMamba:
-    """The classifier of a variant, or its dense backbone."""
-    return SpatialMamba(
-        config,
-        in_channels=options.in_channels,
-        num_classes=options.num_classes,
-        dropout_rate=options.dropout_rate or 0.0,
-        drop_path_rate=config.drop_path_rate if options.drop_path_rate is None else options.drop_path_rate,
-        features_only=options.features_only,
-    )
-
-
 _SOURCE = "Xiao et al. 2024, arXiv:2410.15091"
 _REMARK = "not said whether of the plain or of the averaged weights"
 
@@ -296,7 +276,7 @@ def _info(name: str, title: str, config: Config, size: int = 224) -> ModelInfo:
         num_classes=1000,
         stem_entry="patch_embed.conv1.conv.weight",
         head_entry="head.bias",
-        build=partial(build, config),
+        build=partial(SpatialMamba, config),
     )
 
 

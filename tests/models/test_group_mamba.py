@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from medssm.kernels import selective_scan
 from medssm.models import create_model, model_info
-from medssm.models.group_mamba import _T, GroupScan, Mixer, build, from_published
+from medssm.models.group_mamba import _T, GroupMamba, GroupScan, Mixer, from_published
 from medssm.models.info import Options
 from medssm.models.mixer import ScanOrder
 from medssm.models.registry import count_parameters
@@ -188,7 +188,7 @@ def test_training_gives_both_heads_and_evaluation_their_mean():
 
 def test_without_a_teacher_there_is_one_head():
     with torch.device("meta"):
-        model = build(replace(_T, is_distilled=False), Options(3, 1000))
+        model = GroupMamba(replace(_T, is_distilled=False), Options(3, 1000))
         logits = model(torch.empty(2, 3, 32, 32))
     assert sum(parameter.numel() for parameter in model.parameters()) == 22_912_917
     assert logits.shape == (2, 1000)
@@ -196,7 +196,7 @@ def test_without_a_teacher_there_is_one_head():
 
 def test_weights_of_one_head_give_the_logits_of_that_head():
     torch.manual_seed(0)
-    single = build(replace(_T, is_distilled=False), Options(3, 5)).eval()
+    single = GroupMamba(replace(_T, is_distilled=False), Options(3, 5)).eval()
     model = create_model("groupmamba-t", num_classes=5).eval()
     model.load_state_dict(from_published(single.state_dict()))
     image = torch.randn(1, 3, 32, 32)
