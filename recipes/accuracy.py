@@ -1,10 +1,9 @@
 """The accuracy of a classifier on the validation images of a dataset, beside the published one."""
 
-import csv
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,12 +14,12 @@ from medssm.checkpoints import WeightsMetadata, load_model
 from medssm.data.imagenet import ImageDataset
 from medssm.data.imagenet.dataset import with_classes
 from medssm.errors import CheckpointError, UsageError
-from medssm.files import atomic_path
 from medssm.inference.classification import input_fields
 from medssm.inference.precision import autocast
 from medssm.metrics.classification import top_k_hits
 from medssm.models import model_info
 from medssm.models.info import ImageInput, PublishedResult
+from medssm.recipes.measured import Measured, Table, source_of
 from medssm.recipes.photographs import ValidationImages, open_images
 from medssm.recipes.schema import ClassificationRecipe
 from medssm.recipes.weights import weights_path
@@ -40,7 +39,7 @@ class ClassAccuracy:
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Measured):
     """The validation of one network.
 
     Attributes:
@@ -72,22 +71,33 @@ class Accuracy:
         """The share of images whose class was among the five most probable ones."""
         return sum(entry.top5 for entry in self.classes) / self.images
 
-    def write_json(self, path: Path) -> None:
-        """Writes all of it."""
-        head = {"top1": self.top1, "top5": self.top5, "images": self.images}
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps({**head, **asdict(self)}, indent=2) + "\n", encoding="utf-8")
+    @property
+    def title(self) -> str:
+        return f"{self.model}, {self.images} validation images of {self.dataset}"
 
-    def write_csv(self, path: Path) -> None:
-        """Writes a row per class."""
-        rows = [asdict(entry) for entry in self.classes]
-        with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+    def table(self) -> Table:
+        rows = [("measured", f"{100 * self.top1:.2f} %", f"{100 * self.top5:.2f} %")]
+        if self.published:
+            rows.append(("published", f"{self.published.value:.1f} %", ""))
+        return Table(("", "top-1", "top-5"), rows)
+
+    def remarks(self) -> str:
+        given, (height, width) = self.preparation, self.input_size
+        how = "shorter side" if given.crop_mode == "center" else "both sides"
+        prepared = (
+            f"Images as the weights ask for: {how} to {int(height / given.crop_pct)}, {given.interpolation}, middle "
+            f"{height} x {width}; {self.precision}."
+        )
+        return f"{prepared} {source_of(self.published)}".rstrip()
+
+    def document(self) -> dict[str, Any]:
+        return {"top1": self.top1, "top5": self.top5, "images": self.images, **asdict(self)}
+
+    def rows(self) -> list[dict[str, Any]]:
+        return [asdict(entry) for entry in self.classes]
 
 
-def measure_accuracy(
+def measure(
     recipe: ClassificationRecipe,
     weights: str | Path,
     model: str | None = None,

@@ -18,7 +18,7 @@ from medssm.models import create_model, model_info
 from medssm.models.info import ImageInput
 from medssm.recipes.answers import Answer, answers_of, contact_sheet
 from medssm.recipes.distillation import distillation_loss, load_teacher, self_distillation_loss
-from medssm.recipes.photographs import Photographs, ValidationBatch
+from medssm.recipes.photographs import Photographs, ValidationBatch, open_images
 from medssm.recipes.schema import ClassificationRecipe
 from medssm.training import Moment, Task
 
@@ -154,6 +154,11 @@ class Classification(Task):
             source=f"recipe {recipe.name} on {self.dataset.source.name}, validation top-1 {scores['top1']:.4f}",
         )
         save_weights(path, model, metadata)
+
+
+def open_task(recipe: ClassificationRecipe) -> Classification:
+    """The task of a recipe, with its data found."""
+    return Classification(recipe, open_images(recipe.data))
 
 
 def score_batch(logits: Tensor, labels: Tensor, answers: list[Answer]) -> BatchScore:

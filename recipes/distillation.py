@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from medssm.checkpoints.hub import fetch_url
 from medssm.checkpoints.published import read_weights_file
 from medssm.errors import CheckpointError, UsageError
-from medssm.recipes.schema import DistillationSettings, SelfDistillationSettings
+from medssm.recipes.schema.classification import DistillationSettings, SelfDistillationSettings
 
 
 def distillation_loss(logits: Tensor, teacher: Tensor, settings: DistillationSettings) -> Tensor:

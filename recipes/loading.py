@@ -11,11 +11,10 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from medssm.errors import UsageError
 from medssm.models import model_info
-from medssm.recipes.schema import ClassificationRecipe, Recipe, SegmentationRecipe
+from medssm.recipes.schema import Recipe
+from medssm.recipes.tasks import TASKS
 from medssm.recipes.yaml_text import parse, render
 from medssm.training import TrainingSettings
-
-RECIPES: dict[str, type[BaseModel]] = {"segmentation": SegmentationRecipe, "classification": ClassificationRecipe}
 
 
 def list_recipes() -> list[str]:
@@ -70,8 +69,8 @@ def _of_task(recipe: str, task: Any, model: str) -> str:
     Raises: UsageError if it is unknown, or not for what the recipe trains.
     """
     info = model_info(model)
-    if task in RECIPES and info.task != task:
-        example = {"segmentation": "btcv", "classification": "imagenet"}.get(info.task)
+    if task in TASKS and info.task != TASKS[task].networks:
+        example = next((kind.example for kind in TASKS.values() if kind.networks == info.task), None)
         hint = f"the recipe for it is {example}" if example else "there is no recipe for it yet"
         raise UsageError(f"{recipe}: trains {task}, but {info.name} is a model for {info.task}; {hint}")
     return info.name
@@ -124,13 +123,13 @@ def explain(error: ValidationError, task: str) -> str:
     """The first fault of a recipe for a task in words, with the nearest known key if one is unknown."""
     fault = error.errors()[0]
     if fault["type"].startswith("union_tag") and not fault["loc"]:
-        return f"task: must be one of {', '.join(RECIPES)}, found {task!r}"
+        return f"task: must be one of {', '.join(TASKS)}, found {task!r}"
     key = ".".join(str(part) for part in fault["loc"] if part not in _kinds())
     if fault["type"] != "extra_forbidden":
         message = fault["msg"].removeprefix("Value error, ")
         found = "" if isinstance(fault["input"], dict) else f" (found {fault['input']!r})"
         return f"{key}: {message[:1].lower()}{message[1:]}{found}".removeprefix(": ")
-    nearest = nearest_key(key, RECIPES[task])
+    nearest = nearest_key(key, TASKS[task].schema)
     return f"{key}: there is no such key" + (f"; did you mean {nearest}?" if nearest else "")
 
 
@@ -189,7 +188,7 @@ def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def _kinds() -> set[str]:
     """The tags by which pydantic names the alternatives of a section; they are no part of a key."""
     alternatives = get_args(TrainingSettings.model_fields["schedule"].annotation)
-    return {kind.model_fields["kind"].default for kind in alternatives} | RECIPES.keys()
+    return {kind.model_fields["kind"].default for kind in alternatives} | TASKS.keys()
 
 
 def _is_yaml(name: str) -> bool:

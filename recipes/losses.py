@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from monai.losses import DiceLoss
 from torch import Tensor
 
-from medssm.recipes.schema import LossSettings
+from medssm.recipes.schema.segmentation import LossSettings
 
 SMOOTHING = 1e-6
 

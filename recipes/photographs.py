@@ -17,7 +17,7 @@ from medssm.data.transforms.images import evaluation_transform, training_transfo
 from medssm.data.transforms.mixing import mix
 from medssm.errors import DataError, UsageError
 from medssm.models.info import ImageInput
-from medssm.recipes.schema import ClassificationRecipe, ImageDataSettings
+from medssm.recipes.schema.classification import ClassificationRecipe, ImageDataSettings
 from medssm.training import Source
 
 # The transforms are functions that no process can hand to another: each makes its own, once.

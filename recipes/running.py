@@ -8,7 +8,8 @@ from typing import Any
 from medssm.errors import UsageError
 from medssm.files import atomic_path
 from medssm.recipes.loading import differing_keys, dump_recipe, load_recipe
-from medssm.recipes.schema import ClassificationRecipe, Recipe
+from medssm.recipes.schema import Recipe
+from medssm.recipes.tasks import open_task
 from medssm.training import Outcome, RunFolder, fit
 
 RUNS = Path("runs")
@@ -59,18 +60,6 @@ def train(
     settings = load_recipe(recipe, model, overrides)
     path = Path(folder) if folder else RUNS / f"{settings.name}-{settings.model.name}-{datetime.now():%Y%m%d-%H%M%S}"
     return fit(open_task(settings), settings, path, dump_recipe(settings))
-
-
-def open_task(recipe: Recipe) -> Any:
-    """The task that a recipe is run by, with its data found."""
-    if isinstance(recipe, ClassificationRecipe):
-        from medssm.recipes.classification import Classification
-        from medssm.recipes.photographs import open_images
-
-        return Classification(recipe, open_images(recipe.data))
-    from medssm.recipes.segmentation import Segmentation, open_dataset
-
-    return Segmentation(recipe, open_dataset(recipe.data))
 
 
 def newest_run() -> Path:

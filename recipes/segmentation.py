@@ -18,7 +18,7 @@ from medssm.models import create_model
 from medssm.recipes.dice import dice_per_class, organ_mean
 from medssm.recipes.losses import inverse_root_weights, segmentation_losses
 from medssm.recipes.pictures import validation_pictures
-from medssm.recipes.schema import DataSettings, SegmentationRecipe, ValidationSettings
+from medssm.recipes.schema.segmentation import DataSettings, SegmentationRecipe, ValidationSettings
 from medssm.training import Moment, Task
 
 
@@ -163,6 +163,11 @@ def segment_on_grid(
         batch=settings.window_batch,
         device=next(model.parameters()).device,
     )
+
+
+def open_task(recipe: SegmentationRecipe) -> Segmentation:
+    """The task of a recipe, with its data found."""
+    return Segmentation(recipe, open_dataset(recipe.data))
 
 
 def open_dataset(data: DataSettings) -> Dataset:

@@ -1,7 +1,5 @@
 """A network on the validation cases of a dataset, in the published protocol and on the scans' own grids."""
 
-import csv
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +15,11 @@ from medssm.data.cache import PreprocessedCases
 from medssm.data.datalist import Case
 from medssm.data.preprocessing import Preprocessing
 from medssm.data.volume import read_volume
-from medssm.files import atomic_path
 from medssm.recipes.dice import dice_per_class, organ_mean
-from medssm.recipes.schema import SegmentationRecipe, ValidationSettings
+from medssm.recipes.measured import Measured, Table
+from medssm.recipes.schema.segmentation import SegmentationRecipe, ValidationSettings
 from medssm.recipes.segmentation import check_classes, open_dataset, segment_on_grid
+from medssm.recipes.weights import weights_path
 
 REMARK = (
     "The published figures are those of the checkpoint that was best on six validation cases, the same that chose it, "
@@ -46,7 +45,7 @@ class CaseDice:
 
 
 @dataclass(frozen=True)
-class Validation:
+class Validation(Measured):
     """The validation of one network.
 
     Attributes:
@@ -88,46 +87,63 @@ class Validation:
             for label, name in names.items()
         ]
 
-    def write_json(self, path: Path) -> None:
-        """Writes summary and rows."""
+    def document(self) -> dict[str, Any]:
         head = {"model": self.model, "weights": self.weights, "dataset": self.dataset, "spacing": self.spacing}
-        with atomic_path(path) as temporary:
-            temporary.write_text(
-                json.dumps({**head, "summary": self.summary(), "scores": self.rows()}, indent=2) + "\n"
-            )
+        return {**head, "summary": self.summary(), "scores": self.rows()}
 
-    def write_csv(self, path: Path) -> None:
-        """Writes the rows; an empty field where the reference does not hold the organ."""
-        rows = self.rows()
-        with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+    @property
+    def title(self) -> str:
+        return f"{self.model}, {len(self.cases)} validation cases of {self.dataset}"
+
+    def table(self) -> Table:
+        summary, grid = self.summary(), " x ".join(f"{side:g}" for side in self.spacing)
+        grids, keys = ("network_grid", "own_grid"), ("dice", "dice_with_background")
+        rows = [
+            (case.case, *(f"{m:.4f}" for dice in _grids(case) for m in (dice[1:].nanmean(), dice.nanmean())))
+            for case in self.cases
+        ]
+        rows.append((f"mean of {len(self.cases)}", *(f"{summary[of][key]:.4f}" for of in grids for key in keys)))
+        published = f"as published: {grid} mm grid, cropped"
+        header = ("case", published, "... with background", "own grid", "... with background")
+        return Table(header, rows, has_total=True)
+
+    def remarks(self) -> str:
+        summary = self.summary()
+        return (
+            f"Each figure is the mean over the organs that a case's reference holds; {summary['absent']} were absent. "
+            f"The last case alone, with background, as the original prints it: "
+            f"{summary['last_case']['dice_with_background']:.4f} ({summary['last_case']['case']}). {summary['remark']}"
+        )
 
 
-def validate(
-    recipe: SegmentationRecipe, weights: str | Path, progress: Callable[[int, int], None] = lambda *_: None
+def measure(
+    recipe: SegmentationRecipe,
+    weights: str | Path,
+    model: str | None = None,
+    progress: Callable[[int, int], None] = lambda *_: None,
 ) -> Validation:
     """The Dice of a network on the validation cases of a recipe's dataset.
 
     Args:
-        weights: a run folder, one of our files or a published one.
+        weights: a run folder, one of our files or a published one; "published" fetches those of `model`.
+        model: whose published weights to fetch.
         progress: called with (cases done, cases).
 
     Raises: UsageError or DataError if there is no dataset; CheckpointError if the weights cannot be used.
     """
+    weights = weights_path(weights, model)
     dataset = open_dataset(recipe.data)
-    model, metadata = load_model(weights)
+    network, metadata = load_model(weights)
     check_classes(metadata.num_classes, dataset)
     preprocessing = Preprocessing.model_validate(metadata.preprocessing)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    model = model.to(device).eval()
+    network = network.to(device).eval()
     predictor = inference.load_predictor(weights)
     preprocessed = PreprocessedCases(dataset.validation, preprocessing)
     scored = []
     for index, case in enumerate(dataset.validation):
         progress(index, len(dataset.validation))
-        on_network_grid = _published_dice(model, metadata, preprocessed, index, device)
+        on_network_grid = _published_dice(network, metadata, preprocessed, index, device)
         scored.append(CaseDice(case.id, on_network_grid, _own_dice(predictor, case, metadata.num_classes)))
     progress(len(scored), len(scored))
     return Validation(
@@ -151,6 +167,10 @@ def _own_dice(predictor: Any, case: Case, num_classes: int) -> Tensor:
     labels = predictor.predict(case.image).labels
     reference = read_volume(case.label).array
     return dice_per_class(torch.from_numpy(np.ascontiguousarray(labels)), torch.from_numpy(reference), num_classes)
+
+
+def _grids(case: CaseDice) -> tuple[Tensor, Tensor]:
+    return case.network_grid, case.own_grid
 
 
 def _means(dice: list[Tensor]) -> dict[str, float | None]:

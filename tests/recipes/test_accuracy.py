@@ -18,7 +18,7 @@ from medssm.data.transforms.images import evaluation_transform
 from medssm.errors import CheckpointError, UsageError
 from medssm.models.info import IMAGENET_MEAN, IMAGENET_STD
 from medssm.recipes import load_recipe
-from medssm.recipes.accuracy import measure_accuracy
+from medssm.recipes.accuracy import measure
 
 SETTINGS = {"run.loader_processes": 1, "validation.batch_size": 8, "run.accelerator": "cpu"}
 
@@ -61,7 +61,7 @@ def test_classes_are_found_by_their_names(classified: Path, shapes: Path, tmp_pa
         shutil.rmtree(tmp_path / "data" / "val" / name)
         shutil.rmtree(tmp_path / "data" / "train" / name)
     recipe = load_recipe("imagenet", overrides={**SETTINGS, "data.folder": str(tmp_path / "data")})
-    outcome = measure_accuracy(recipe, classified)
+    outcome = measure(recipe, classified)
     expected = places(shapes, classified)
     assert len(outcome.classes) == 6
     for entry in outcome.classes:
@@ -76,16 +76,16 @@ def test_a_dataset_of_other_classes_is_refused(classified: Path, shapes: Path, t
         shutil.rmtree(second)
     recipe = load_recipe("imagenet", overrides={**SETTINGS, "data.folder": str(tmp_path / "data")})
     with pytest.raises(UsageError, match="has 9 classes, such as 'aardvark', which are not those 10 of the weights"):
-        measure_accuracy(recipe, classified)
+        measure(recipe, classified)
 
 
 def test_weights_of_another_model_are_refused(classified: Path, shapes: Path) -> None:
     recipe = load_recipe("imagenet", overrides={**SETTINGS, "data.folder": str(shapes)})
     with pytest.raises(CheckpointError, match="of tiny, not of groupmamba-t"):
-        measure_accuracy(recipe, classified, "groupmamba-t")
+        measure(recipe, classified, "groupmamba-t")
 
 
 def test_published_weights_are_asked_for_by_name(shapes: Path) -> None:
     recipe = load_recipe("imagenet", overrides={**SETTINGS, "data.folder": str(shapes)})
     with pytest.raises(UsageError, match="--weights published: say whose, with --model NAME"):
-        measure_accuracy(recipe, "published")
+        measure(recipe, "published")

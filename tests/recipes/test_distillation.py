@@ -16,7 +16,7 @@ from medssm.errors import CheckpointError, UsageError
 from medssm.recipes import load_recipe
 from medssm.recipes.classification import Classification
 from medssm.recipes.distillation import distillation_loss, fetch, load_teacher, self_distillation_loss
-from medssm.recipes.schema import DistillationSettings, SelfDistillationSettings
+from medssm.recipes.schema.classification import DistillationSettings, SelfDistillationSettings
 from medssm.training import Moment
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "distillation.golden.json").read_text(encoding="utf-8"))

@@ -60,11 +60,12 @@ def test_every_recipe_is_complete_and_survives_being_written(name: str, model: s
 @pytest.mark.parametrize("name", list_recipes())
 def test_a_recipe_names_every_key_in_its_file(name: str) -> None:
     """A reader of the YAML sees every setting, not only those that differ from a default in the code."""
-    from medssm.recipes.loading import RECIPES, _flat, _read
+    from medssm.recipes.loading import _flat, _read
+    from medssm.recipes.tasks import TASKS
 
     written = _read(name)
     written.pop("models")
-    resolved = RECIPES[written["task"]].model_validate(written).model_dump(mode="json")
+    resolved = TASKS[written["task"]].schema.model_validate(written).model_dump(mode="json")
     assert _flat(written).keys() == _flat(resolved).keys()
 
 

@@ -7,7 +7,7 @@ import torch
 
 from medssm.recipes.dice import dice_per_class, organ_mean
 from medssm.recipes.losses import inverse_root_weights, segmentation_losses
-from medssm.recipes.schema import LossSettings
+from medssm.recipes.schema.segmentation import LossSettings
 
 CLASSES = 4
 

@@ -19,7 +19,7 @@ import medssm
 from medssm.checkpoints import load_model
 from medssm.cli.main import build_app
 from medssm.recipes import load_recipe
-from medssm.recipes.validation import CaseDice, Validation, validate
+from medssm.recipes.validation import CaseDice, Validation, measure
 
 VALIDATION = ("0005", "0006")
 
@@ -32,7 +32,7 @@ def scan(folder: Path, number: str) -> tuple[np.ndarray, np.ndarray]:
 
 @pytest.fixture(scope="module")
 def outcome(trained: Path, cube_dataset: Path) -> Validation:
-    return validate(load_recipe("btcv", overrides={"data.folder": str(cube_dataset)}), trained)
+    return measure(load_recipe("btcv", overrides={"data.folder": str(cube_dataset)}), trained)
 
 
 def test_the_published_protocol_is_that_of_monai(outcome: Validation, trained: Path, cube_dataset: Path) -> None:

@@ -1,0 +1,12 @@
+"""What a recipe may say, a file for each task. Each is typed and complete; an unknown key is an error."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from medssm.recipes.schema.classification import ClassificationRecipe
+from medssm.recipes.schema.segmentation import SegmentationRecipe
+
+Recipe = Annotated[SegmentationRecipe | ClassificationRecipe, Field(discriminator="task")]
+
+__all__ = ["ClassificationRecipe", "Recipe", "SegmentationRecipe"]
