@@ -1,4 +1,4 @@
-"""The colours of organs are told apart by people with each kind of colour vision, and are seen on black.
+"""The colours of organs and of classes are told apart by people with each kind of colour vision, and are seen on black.
 
 Simulation of dichromats: Machado, Oliveira & Fernandes 2009, doi:10.1109/TVCG.2009.113, table 1 at severity 1.
 Difference of colours: CIEDE2000, Sharma, Wu & Dalal 2005, doi:10.1002/col.20070.
@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from medssm.data.organs import AGREEMENT, BTCV_ORGANS, COLOURS, DIFFERENT, ONLY_LEFT, ONLY_RIGHT
+from medssm.viewing.palette import palette, readable_on
 
 VISIONS = {
     "normal": np.eye(3),
@@ -103,3 +104,25 @@ def test_agreement_and_the_kinds_of_error_differ_for_every_colour_vision(vision:
 def test_colours_are_seen_on_the_black_of_a_picture(colour: tuple[int, int, int]) -> None:
     """WCAG 2.2, 1.4.11: 3 to 1."""
     assert (np.array(TO_XYZ)[1] @ linear(colour) + 0.05) / 0.05 >= 3
+
+
+@pytest.mark.parametrize(("count", "apart"), [(6, 16.0), (10, 10.0), (20, 4.5), (40, 4.0), (80, 1.9)])
+@pytest.mark.parametrize("vision", VISIONS)
+def test_classes_differ_for_every_colour_vision(vision: str, count: int, apart: float) -> None:
+    """2.3 is about the difference that is just noticed beside one another; a plane of colours has no 80 for all."""
+    seen = [lab(colour, vision) for colour in palette(count).tolist()]
+    assert min(ciede2000(first, second) for first, second in combinations(seen, 2)) >= apart
+
+
+def test_a_class_keeps_its_colour_whatever_their_number() -> None:
+    many = palette(300)
+    for count in (1, 7, 64, 65, 150):
+        np.testing.assert_array_equal(palette(count), many[:count])
+    assert len({tuple(colour) for colour in many.tolist()}) == 300
+
+
+@pytest.mark.parametrize("colour", palette(150).tolist())
+def test_letters_are_read_on_the_colour_of_a_class(colour: list[int]) -> None:
+    """WCAG 2.2, 1.4.3: 4.5 to 1."""
+    background, letters = (np.array(TO_XYZ)[1] @ linear(c) + 0.05 for c in (colour, readable_on(tuple(colour))))
+    assert max(background / letters, letters / background) >= 4.5
