@@ -57,7 +57,7 @@ def test_masks_are_taken_one_after_the_other_and_let_go() -> None:
     picture = draw(boxes=boxes, labels=[0, 1, 2], masks=one_at_a_time())
     assert len(made) == 3
     assert len({tuple(picture[200, 100 * place + 25]) for place in range(3)}) == 3
-    with pytest.raises(ValueError, match="argument 2 is shorter"):
+    with pytest.raises(ValueError, match="argument 2 is longer"):
         draw(boxes=boxes, labels=[0, 1, 2], masks=[np.ones(GREY.shape[:2], bool)])
 
 
