@@ -9,12 +9,13 @@ class WeightsMetadata(BaseModel):
     """Everything that prediction needs beside the tensors; lies as JSON in the header of the safetensors file.
 
     Attributes:
-        model: a name of `medssm.models.list_models()`.
-        class_names: label value -> name; the background (0) may be left out.
+        model: a name of `medssm.models.list_models()`. head: one of `list_heads()`, of a detector or a segmenter.
+        class_names: label value -> name; the background (0) may be left out. Of a detector or a segmenter label 0 is
+            the first class.
         preprocessing: of scans the fields of `medssm.data.preprocessing.Preprocessing`, else those of the model's
-            `ImageInput` or `ClipInput`.
-        input_size: the training crop (D, H, W) in voxels, an image (H, W) or a clip (T, H, W). Files written before
-            there were images call it "window".
+            `ImageInput` or `ClipInput`, or of the head's `DetectionInput` or `SemanticInput`.
+        input_size: the training crop (D, H, W) in voxels, an image (H, W) or a clip (T, H, W); empty for a detector or
+            a segmenter that is laid out as published. Files written before there were images call it "window".
         flips: axis x, y or z of the grid -> "swap" or "as-published", the mirror images seen in training; prediction
             may average over these and no others.
         licence: of the weights. source: where they come from.
@@ -24,6 +25,7 @@ class WeightsMetadata(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     model: str
+    head: str = ""
     num_classes: int = Field(ge=1)
     in_channels: int = Field(ge=1)
     class_names: dict[int, str] = {}

@@ -1,6 +1,7 @@
 """Networks by name, and what is known of each."""
 
+from medssm.models.heads import head_info, list_heads
 from medssm.models.info import ModelInfo
 from medssm.models.registry import create_model, list_models, model_info
 
-__all__ = ["ModelInfo", "create_model", "list_models", "model_info"]
+__all__ = ["ModelInfo", "create_model", "head_info", "list_heads", "list_models", "model_info"]

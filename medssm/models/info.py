@@ -8,10 +8,15 @@ from torch import Tensor, nn
 
 StateDict = dict[str, Tensor]
 TaskName = Literal["segmentation", "classification", "video"]
+# What a head on a backbone's pyramid does: finds objects, or tells the class of every pixel.
+HeadTask = Literal["detection", "semantic"]
 
 # Colour statistics of ImageNet, for values in [0, 1].
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
+# The same as detectors and segmenters have them: those of pixel values from 0 to 255, rounded.
+PIXEL_MEAN = (123.675 / 255, 116.28 / 255, 103.53 / 255)
+PIXEL_STD = (58.395 / 255, 57.12 / 255, 57.375 / 255)
 
 
 @dataclass(frozen=True)
@@ -22,6 +27,8 @@ class Options:
         dropout_rate, drop_path_rate: of activations, and the largest rate of stochastic depth.
         input_size: what windows or learned positions are laid out for; networks that have neither leave it unread.
         features_only: the network gives its pyramid of feature maps in place of logits.
+        pyramid_for: the task of the head that takes the pyramid; of networks that were published with other windows for
+            it.
     """
 
     in_channels: int
@@ -30,6 +37,7 @@ class Options:
     drop_path_rate: float | None = None
     input_size: tuple[int, ...] | None = None
     features_only: bool = False
+    pyramid_for: HeadTask | None = None
 
     def rates(self, dropout_rate: float, drop_path_rate: float) -> tuple[float, float]:
         """The two rates that are asked for, or those that were published, which are given."""
@@ -87,6 +95,42 @@ class ClipInput:
     views: int = 1
     crops: int = 1
     short_side: int = 256
+
+
+@dataclass(frozen=True)
+class DetectionInput:
+    """How an RGB image becomes the input of a detector in evaluation.
+
+    Attributes:
+        mean, std: of the colours, for values in [0, 1].
+        short_side, long_side: in pixels: the image is resized, its ratio kept, until either is reached.
+        multiple: of which sides are made by zeros at the right and the bottom.
+    """
+
+    mean: tuple[float, ...] = PIXEL_MEAN
+    std: tuple[float, ...] = PIXEL_STD
+    short_side: int = 800
+    long_side: int = 1333
+    multiple: int = 32
+
+
+@dataclass(frozen=True)
+class SemanticInput:
+    """How an RGB image becomes the input of a network for label maps in evaluation.
+
+    Attributes:
+        mean, std: of the colours, for values in [0, 1].
+        short_side, long_side: in pixels: the image is resized, its ratio kept, until either is reached.
+        window, stride: (h, w) of the windows that slide over the image, and their steps; None for the whole image at
+            once, of any size, without padding.
+    """
+
+    mean: tuple[float, ...] = PIXEL_MEAN
+    std: tuple[float, ...] = PIXEL_STD
+    short_side: int = 512
+    long_side: int = 2048
+    window: tuple[int, int] | None = None
+    stride: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -167,6 +211,9 @@ class ModelInfo:
         build: the network.
         from_published: published entries to those of the network.
         inflate: of a network for clips: entries of the network for images that it starts from to a part of its own.
+        pyramid_part: the part of the network of `features_only` that is the `backbone` of detectors and segmenters;
+            empty for all of it.
+        neck_groups: of the GroupNorm after each convolution of a detector's feature pyramid; 0 for no norm.
     """
 
     name: str
@@ -183,6 +230,8 @@ class ModelInfo:
     build: Callable[[Options], nn.Module]
     from_published: Callable[[Mapping[str, Tensor]], StateDict] = dict
     inflate: Callable[[Mapping[str, Tensor]], StateDict] | None = None
+    pyramid_part: str = ""
+    neck_groups: int = 0
     is_ours: bool = False
     result: PublishedResult | None = None
     cost: PublishedCost | None = None

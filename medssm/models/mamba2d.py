@@ -241,11 +241,14 @@ class Stage(Recomputing, nn.Sequential):
         return x
 
 
-class Backbone(nn.Module):
+class Backbone(Recomputing):
     """Image (B, C, H, W) to the output of each stage, (B, C, H / stride, W / stride)."""
+
+    strides = STRIDES
 
     def __init__(self, config: Config, in_channels: int, drop_path_rate: float) -> None:
         super().__init__()
+        self.channels = config.dims
         stem = nn.Conv2d(in_channels, config.dims[0], 7, stride=4, padding=2)
         self.ds = nn.ModuleDict({"stem": Downsample(stem, post_norm=True)})
         for stage in (1, 2, 3):
@@ -335,6 +338,8 @@ def _info(
         stem_entry="backbone.ds.stem.conv.weight",
         head_entry="head.fc2.bias",
         build=partial(Mamba2D, config),
+        pyramid_part="backbone",
+        neck_groups=32,
         result=PublishedResult("top-1", top1, "ImageNet-1k validation", source),
         cost=PublishedCost(parameters, None, source),
         weights=PublishedWeights(_LICENCE, filename, url=f"{_RELEASES}/download/{file}", page=page),

@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import nn
@@ -15,6 +16,7 @@ from medssm.models import (
     mamband_segmentation,
     spatial_mamba,
 )
+from medssm.models.heads import HeadInfo, head_info
 from medssm.models.info import ModelInfo, Options, TaskName
 
 _SYSTEMS = (mamband_segmentation, mamband_classification, mamba2d, spatial_mamba, group_mamba, mamba_vision)
@@ -49,6 +51,7 @@ def create_model(
     drop_path_rate: float | None = None,
     input_size: int | Sequence[int] | None = None,
     features_only: bool = False,
+    head: str = "",
 ) -> nn.Module:
     """A freshly initialised network, in training mode.
 
@@ -60,19 +63,33 @@ def create_model(
             allows them.
         features_only: the network gives its pyramid of feature maps, from the finest to the coarsest, in place of
             logits; `channels` and `strides` describe it.
+        head: one of `list_heads()`, for a detector or a segmenter on that pyramid; its classes are the head's, and
+            `dropout_rate` is of the head. Empty for the model itself.
 
-    Raises: UsageError on an unknown name or an impossible size.
+    Raises: UsageError on an unknown name or an impossible size, or if a head does not go with the model.
     """
     info = model_info(name)
     in_channels = info.in_channels if in_channels is None else in_channels
-    num_classes = info.num_classes if num_classes is None else num_classes
+    if num_classes is None:
+        num_classes = head_info(head).num_classes if head else info.num_classes
     if in_channels < 1 or num_classes < 1:
         raise UsageError(f"{name}: {in_channels} input channels and {num_classes} classes; both must be 1 or more")
     for option, rate in (("dropout_rate", dropout_rate), ("drop_path_rate", drop_path_rate)):
         if rate is not None and not 0 <= rate < 1:
             raise UsageError(f"{name}: {option} is {rate}; it must be at least 0 and below 1")
     size = _checked_size(info, input_size)
+    if head:
+        return _with_head(info, head_info(head), Options(in_channels, num_classes, dropout_rate, drop_path_rate, size))
     return info.build(Options(in_channels, num_classes, dropout_rate, drop_path_rate, size, features_only))
+
+
+def _with_head(info: ModelInfo, head: HeadInfo, options: Options) -> nn.Module:
+    """The head on the model's pyramid."""
+    if info.task != "classification":
+        raise UsageError(f"{info.name}: {head.title} takes networks for images, and this is one for {info.task}")
+    network = info.build(replace(options, dropout_rate=None, features_only=True, pyramid_for=head.task))
+    backbone = network.get_submodule(info.pyramid_part)
+    return head.build(info, backbone, options.num_classes, options.dropout_rate)
 
 
 def _checked_size(info: ModelInfo, size: int | Sequence[int] | None) -> tuple[int, ...] | None:
@@ -87,8 +104,8 @@ def _checked_size(info: ModelInfo, size: int | Sequence[int] | None) -> tuple[in
     return sizes
 
 
-def count_parameters(name: str) -> int:
-    """Number of parameters of a model as published, without taking memory for them."""
+def count_parameters(name: str, head: str = "") -> int:
+    """Number of parameters of a model, or of one with a head, as published, without taking memory for them."""
     with torch.device("meta"):
-        model = create_model(name)
+        model = create_model(name, head=head)
     return sum(parameter.numel() for parameter in model.parameters())

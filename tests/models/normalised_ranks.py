@@ -1,0 +1,29 @@
+"""One of two processes that take a step together; run by torchrun with the file of the inputs and a folder.
+
+Writes what it holds after the step: rank0.pt, rank1.pt.
+"""
+
+import sys
+from pathlib import Path
+
+import torch
+from torch import distributed
+from torch.nn.parallel import DistributedDataParallel
+
+from medssm.models.synchronised import SynchronisedBatchNorm2d
+
+given, folder = torch.load(sys.argv[1], weights_only=True), Path(sys.argv[2])
+distributed.init_process_group("gloo")
+rank = distributed.get_rank()
+norm = SynchronisedBatchNorm2d(3)
+norm.load_state_dict(given["norm"])
+images = given["images"].split(given["shares"])[rank].requires_grad_()
+weights = given["weights"].split(given["shares"])[rank]
+parallel = DistributedDataParallel(norm)
+output = parallel(images)
+# Gradients are averaged over the processes; the loss is a sum over the images of both.
+(2 * (output * weights).sum()).backward()
+gradients = {name: parameter.grad for name, parameter in norm.named_parameters()}
+held = {"output": output.detach(), "images": images.grad, "norm": norm.state_dict(), "gradients": gradients}
+torch.save(held, folder / f"rank{rank}.pt")
+distributed.destroy_process_group()
