@@ -1,6 +1,8 @@
 """Reading photographs."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,12 +41,9 @@ def read_image(path: str | Path) -> Image.Image:
 
     Raises: DataError in one sentence if there is no image, or it is damaged or cut off.
     """
-    try:
-        with Image.open(path) as image:
-            image.load()
-            return _rgb(ImageOps.exif_transpose(image))
-    except _BROKEN as error:
-        raise _explained(Path(path), error) from error
+    with opened_image(path) as image:
+        image.load()
+        return _rgb(ImageOps.exif_transpose(image))
 
 
 def image_facts(path: str | Path) -> ImageFacts:
@@ -52,13 +51,23 @@ def image_facts(path: str | Path) -> ImageFacts:
 
     Raises: DataError if there is no image, or it is damaged or cut off.
     """
+    with opened_image(path) as image:
+        facts = ImageFacts(image.format or "", image.mode, image.size)
+        # A JPEG is decoded to an eighth: that reads every byte as well, in half the time (1.8 instead of 3.4 ms).
+        image.draft("RGB", (1, 1))
+        image.load()
+        return facts
+
+
+@contextmanager
+def opened_image(path: str | Path) -> Iterator[Image.Image]:
+    """The image as its file has it, not decoded yet.
+
+    Raises: DataError in one sentence if there is none, or if what is done with it shows that it is damaged.
+    """
     try:
         with Image.open(path) as image:
-            facts = ImageFacts(image.format or "", image.mode, image.size)
-            # A JPEG is decoded to an eighth: that reads every byte as well, in half the time (1.8 instead of 3.4 ms).
-            image.draft("RGB", (1, 1))
-            image.load()
-            return facts
+            yield image
     except _BROKEN as error:
         raise _explained(Path(path), error) from error
 

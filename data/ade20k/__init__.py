@@ -1,5 +1,15 @@
 """Photographs whose every pixel has a class: ADE20K (ADEChallengeData2016), and sets of one's own laid out like it."""
 
 from medssm.data.ade20k.categories import ADE20K_NAMES, ade20k_palette
+from medssm.data.ade20k.dataset import Scene, SceneDataset, load_scenes
+from medssm.data.ade20k.labels import IGNORED, read_labels
 
-__all__ = ["ADE20K_NAMES", "ade20k_palette"]
+__all__ = [
+    "ADE20K_NAMES",
+    "IGNORED",
+    "Scene",
+    "SceneDataset",
+    "ade20k_palette",
+    "load_scenes",
+    "read_labels",
+]

@@ -3,6 +3,8 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from medssm.data.ade20k.layout import find_scenes
+from medssm.data.checks.ade20k import check_scene_dataset
 from medssm.data.checks.findings import Finding, Report
 from medssm.data.checks.image_folders import check_image_dataset
 from medssm.data.checks.images import check_image, read_checked, voxel_statistics
@@ -26,6 +28,8 @@ def check_dataset(
     """
     folder = Path(folder)
     if folder.is_dir() and not is_scan_folder(folder, fold):
+        if find_scenes(folder):
+            return check_scene_dataset(folder, progress)
         if find_layout(folder):
             return check_image_dataset(folder, progress)
         raise DataError(
