@@ -58,11 +58,12 @@ class Loader:
         Args:
             number: which of the step's passes.
         """
-        indices = samples_of_step(self.seed, step, self.source.training_size, self.samples_per_step)
+        source, total = self.source, self.samples_per_step
+        indices = samples_of_step(self.seed, step, source.training_size, total, self.batch_size, source.groups)
         share = self.share(number)
         mine = range(share * self.batch_size, (share + 1) * self.batch_size)
-        samples = [self.source.sample(int(indices[i]), generator(self.seed, Purpose.SAMPLE, step, i)) for i in mine]
-        return self.source.collate(samples, generator(self.seed, Purpose.BATCH, step, share))
+        samples = [source.sample(int(indices[i]), generator(self.seed, Purpose.SAMPLE, step, i)) for i in mine]
+        return source.collate(samples, generator(self.seed, Purpose.BATCH, step, share))
 
     def share(self, number: int) -> int:
         """Which part of a step's samples this process has in a pass, counted over processes and passes."""

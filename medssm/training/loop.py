@@ -214,7 +214,7 @@ class _Loop:
         full, schedule = self.settings.optimizer.learning_rate, self.settings.schedule
         place = (step, self.loader.steps_per_epoch, self.progress.total_steps)
         for group in self.optimizer.param_groups:
-            group["lr"] = schedule.rate(full * group["rate"], *place)
+            group["lr"] = group["share"] * schedule.rate(full * group["peak"], *place)
         return schedule.rate(full, *place)
 
     def backward(self, step: int, number: int, batch: Any) -> dict[str, float]:

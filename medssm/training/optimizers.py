@@ -16,7 +16,10 @@ from medssm.training.settings import LayerDecay, OptimizerSettings
 
 
 def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
-    """The optimiser of all parameters that learn; the `rate` of a group scales its learning rate."""
+    """The optimiser of all parameters that learn.
+
+    The `peak` of a group scales the full learning rate, its `share` what the schedule makes of that.
+    """
     groups, rate = parameter_groups(model, settings), settings.learning_rate
     if settings.algorithm == "lamb":
         return Lamb(groups, lr=rate, betas=settings.betas, eps=settings.eps)
@@ -28,14 +31,16 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
 
 
 def parameter_groups(model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
-    """Parameters of one weight decay and one `rate` together, in the order of their first one."""
-    groups: dict[tuple[float, float], dict[str, Any]] = {}
+    """Parameters of one weight decay and one learning rate together, in the order of their first one."""
+    groups: dict[tuple[float, float, float], dict[str, Any]] = {}
     depth = _number_of_blocks(model, settings.layer_decay) if settings.layer_decay else 0
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decay = settings.weight_decay * decay_factor(name, parameter.ndim, settings)
-            rate = layer_rate(name, depth, settings.layer_decay) if settings.layer_decay else 1.0
-            group = groups.setdefault((decay, rate), {"params": [], "weight_decay": decay, "rate": rate})
+            peak, share = rate_factors(name, settings)
+            peak *= layer_rate(name, depth, settings.layer_decay) if settings.layer_decay else 1.0
+            new = {"params": [], "weight_decay": decay, "peak": peak, "share": share}
+            group = groups.setdefault((decay, peak, share), new)
             group["params"].append(parameter)
     return list(groups.values())
 
@@ -46,6 +51,14 @@ def decay_factor(name: str, dimensions: int, settings: OptimizerSettings) -> flo
         if fnmatchcase(name, rule.name) and (rule.dimensions is None or dimensions <= rule.dimensions):
             return rule.factor
     return 1.0
+
+
+def rate_factors(name: str, settings: OptimizerSettings) -> tuple[float, float]:
+    """The shares of the full learning rate, and of the schedule, that a parameter has by the rules for its name."""
+    for rule in settings.rates:
+        if fnmatchcase(name, rule.name):
+            return (rule.factor, 1.0) if rule.scales == "peak" else (1.0, rule.factor)
+    return 1.0, 1.0
 
 
 def layer_rate(name: str, depth: int, settings: LayerDecay) -> float:

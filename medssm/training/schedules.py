@@ -4,7 +4,7 @@ import math
 from abc import ABC, abstractmethod
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medssm.training.section import Section
 
@@ -93,14 +93,16 @@ class StepCosine(Schedule):
 
 
 class OverlappingCosine(Schedule):
-    """Half a cosine to `floor`, times a linear warm-up that may overlap it; both stepped with every update.
+    """Half a cosine to `floor`, times a linear warm-up, stepped with every update, that may overlap it.
 
     Attributes:
         floor: a learning rate, the same for parameters whose full rate is a lower one.
         start: the share at the first step; the warm-up is complete one step before the end of its epochs.
         cosine_from: the epoch at which the cosine leaves its top.
+        cosine_to: the epoch at which it would be at its floor; None for the end.
+        by_epoch: the cosine is stepped with every epoch, and after the last one before `cosine_to` no more.
 
-    Source: LinearLR and CosineAnnealingLR of MMEngine, as Mamba-ND's ImageNet training combines them.
+    Source: LinearLR and CosineAnnealingLR of MMEngine, as Mamba-ND's training on images and on clips combines them.
     """
 
     kind: Literal["overlapping-cosine"] = "overlapping-cosine"
@@ -109,15 +111,84 @@ class OverlappingCosine(Schedule):
     start: float = Field(gt=0, le=1)
     floor: float = Field(ge=0)
     cosine_from: int = Field(ge=0)
+    cosine_to: int | None = Field(None, gt=0)
+    by_epoch: bool = False
 
     def length(self, steps_per_epoch: int) -> int:
         return self.epochs * steps_per_epoch
 
     def rate(self, full: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
-        share = (step / steps_per_epoch - self.cosine_from) / (self.epochs - self.cosine_from)
+        end = self.cosine_to or self.epochs
+        epoch = min(step // steps_per_epoch, end - 1) if self.by_epoch else step / steps_per_epoch
+        share = (epoch - self.cosine_from) / (end - self.cosine_from)
         cosine = self.floor + (full - self.floor) * _half_cosine(share)
         warm = min(1.0, step / max(1, self.warmup_epochs * steps_per_epoch - 1))
         return cosine * (self.start + (1 - self.start) * warm)
+
+
+class StepDecay(Schedule):
+    """Linear warm-up over the first updates, and a rate that falls by a factor at some epochs.
+
+    Attributes:
+        milestones: epochs, from 0, at whose beginning the rate falls.
+        factor: by which it does.
+        warmup_steps, warmup_start: the share at the first step rises to 1, which it is at the last of these steps.
+        passes: iterations that `warmup_steps` counts for each update of the weights, which is made in the last of
+            them: more than one where the published counter counts the batches whose gradients are summed.
+
+    Source: LinearLR and MultiStepLR of MMEngine, as the detectors of MMDetection are trained.
+    """
+
+    kind: Literal["step-decay"] = "step-decay"
+    epochs: int = Field(gt=0)
+    milestones: tuple[int, ...]
+    factor: float = Field(0.1, gt=0, lt=1)
+    warmup_steps: int = Field(ge=0)
+    warmup_start: float = Field(gt=0, le=1)
+    passes: int = Field(1, gt=0)
+
+    def length(self, steps_per_epoch: int) -> int:
+        return self.epochs * steps_per_epoch
+
+    def rate(self, full: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        falls = sum(step >= milestone * steps_per_epoch for milestone in self.milestones)
+        warm = _warm_share(_iteration(step, self.passes), self.warmup_steps, self.warmup_start)
+        return full * self.factor**falls * warm
+
+
+class Polynomial(Schedule):
+    """Linear warm-up over the first iterations, then a power of the share that is left, down to 0 at the last one.
+
+    Attributes:
+        iterations: of the whole schedule; also the run's length unless that is given.
+        power: 1 for a straight line.
+        warmup_steps, warmup_start, passes: as for `StepDecay`; `iterations` counts as `warmup_steps` does.
+
+    Source: LinearLR and PolyLR of MMEngine, as the segmenters of MMSegmentation are trained.
+    """
+
+    kind: Literal["polynomial"] = "polynomial"
+    iterations: int = Field(gt=1)
+    power: float = Field(1.0, gt=0)
+    warmup_steps: int = Field(ge=0)
+    warmup_start: float = Field(gt=0, le=1)
+    passes: int = Field(1, gt=0)
+
+    @model_validator(mode="after")
+    def _warm_before_the_end(self) -> "Polynomial":
+        if self.warmup_steps >= self.iterations - 1:
+            raise ValueError(f"a warm-up of {self.warmup_steps} is not over before the {self.iterations} iterations")
+        return self
+
+    def length(self, steps_per_epoch: int) -> int:
+        return self.iterations // self.passes
+
+    def rate(self, full: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
+        iteration = _iteration(step, self.passes)
+        if iteration < self.warmup_steps:
+            return full * _warm_share(iteration, self.warmup_steps, self.warmup_start)
+        left = 1 - (iteration - self.warmup_steps) / (self.iterations - self.warmup_steps - 1)
+        return full * max(0.0, left) ** self.power
 
 
 class Constant(Schedule):
@@ -132,6 +203,16 @@ class Constant(Schedule):
 
     def rate(self, full: float, step: int, steps_per_epoch: int, total_steps: int) -> float:
         return full * min(1.0, (step + 1) / max(1, self.warmup_epochs * steps_per_epoch))
+
+
+def _iteration(step: int, passes: int) -> int:
+    """The last of the iterations that make an update."""
+    return step * passes + passes - 1
+
+
+def _warm_share(iteration: int, warmup: int, start: float) -> float:
+    """The share of a warm-up from `start` at iteration 0 to 1 at its last iteration."""
+    return start + (1 - start) * min(1.0, iteration / max(1, warmup - 1)) if warmup else 1.0
 
 
 def _half_cosine(share: float) -> float:

@@ -4,7 +4,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from medssm.training.schedules import Constant, OneCycle, OverlappingCosine, StepCosine, WarmupCosine
+from medssm.training.schedules import (
+    Constant,
+    OneCycle,
+    OverlappingCosine,
+    Polynomial,
+    StepCosine,
+    StepDecay,
+    WarmupCosine,
+)
 from medssm.training.section import Section
 
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
@@ -22,6 +30,20 @@ class DecayRule(Section):
     name: str = "*"
     dimensions: int | None = Field(None, ge=0)
     factor: float = Field(0.0, ge=0)
+
+
+class RateRule(Section):
+    """Which parameters learn at a share of the learning rate.
+
+    Attributes:
+        name: a pattern of parameters' names, as for `DecayRule`.
+        factor: the share.
+        scales: what is scaled: the "peak", so that a schedule's floor is the same for all, or the whole "schedule".
+    """
+
+    name: str
+    factor: float = Field(gt=0)
+    scales: Literal["peak", "schedule"] = "peak"
 
 
 class LayerDecay(Section):
@@ -47,6 +69,7 @@ class OptimizerSettings(Section):
         algorithm: AdamW; schedule-free AdamW; or LAMB as timm has it, which itself clips the gradient's norm to 1 and
             adapts the rate of decayed parameters only.
         decay: the first rule that fits a parameter says how far it is decayed; one that none fits is in full.
+        rates: the first rule that fits a parameter says at which share of the rate it learns; else it is the full one.
         clip_norm: the gradient's largest norm; None for no clipping.
         clip_in_mixed_precision: clip under 16-bit autocast too.
     """
@@ -57,6 +80,7 @@ class OptimizerSettings(Section):
     eps: float = Field(1e-8, gt=0)
     weight_decay: float = Field(0.0, ge=0)
     decay: tuple[DecayRule, ...] = ()
+    rates: tuple[RateRule, ...] = ()
     layer_decay: LayerDecay | None = None
     clip_norm: float | None = Field(None, gt=0)
     clip_in_mixed_precision: bool = True
@@ -129,7 +153,8 @@ class TrainingSettings(Section):
 
     optimizer: OptimizerSettings
     schedule: Annotated[
-        WarmupCosine | OneCycle | StepCosine | OverlappingCosine | Constant, Field(discriminator="kind")
+        WarmupCosine | OneCycle | StepCosine | OverlappingCosine | StepDecay | Polynomial | Constant,
+        Field(discriminator="kind"),
     ]
     averaging: AveragingSettings | None = None
     run: RunSettings

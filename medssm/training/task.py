@@ -19,6 +19,14 @@ class Source(ABC):
     def training_size(self) -> int:
         """The number of samples in an epoch."""
 
+    @property
+    def groups(self) -> np.ndarray | None:
+        """Which samples may share a batch: a group's number for each; None if all may.
+
+        Where it is not None it must stay the same through a run and be cheap to ask for.
+        """
+        return None
+
     @abstractmethod
     def sample(self, index: int, random: np.random.Generator) -> Any:
         """One training sample; everything random in it comes from `random`."""

@@ -221,7 +221,7 @@ def test_the_published_parameters_are_decayed(model: str) -> None:
 def test_the_rates_of_mamband_fall_from_head_to_stem() -> None:
     with torch.device("meta"):
         network = create_model("mamband2d-s")
-    rates = by_parameter(network, resolved("mamband2d-s"), "rate", 1.0)
+    rates = by_parameter(network, resolved("mamband2d-s"), "peak", 1.0)
     assert rates["backbone.pos_embed"] == rates["backbone.patch_embed.projection.weight"] == 0.95**25
     assert rates["backbone.layers.0.norm.weight"] == 0.95**24
     assert rates["backbone.layers.9.down_sample_layer.reduction.weight"] == 0.95**15

@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from medssm.errors import DataError
 from medssm.training.loader import Loader
+from medssm.training.randomness import samples_of_step
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_run import Dying, Sine, train
@@ -33,6 +35,19 @@ def test_passes_share_a_step_as_processes_do() -> None:
     assert torch.equal(torch.cat([passes.batch(3, number)[0] for number in range(4)]), whole)
     ranks = [Loader(Sine(), seed=0, batch_size=1, passes=2, rank=rank, world_size=2) for rank in (0, 1)]
     assert torch.equal(torch.cat([ranks[i % 2].batch(3, i // 2)[0] for i in range(4)]), whole)
+
+
+def test_batches_hold_samples_of_one_group_until_what_is_left_of_each() -> None:
+    groups = np.array([0, 1, 1, 2, 0, 1, 0, 1, 2, 2, 0, 0, 1] * 7)
+    for epoch in (0, 1):
+        steps = range(epoch * 22, (epoch + 1) * 22)
+        batches = [samples_of_step(3, step, 91, 4, 2, groups) for step in steps]
+        pairs = np.concatenate(batches).reshape(-1, 2)
+        assert len(set(pairs.ravel().tolist())) == 88  # 91 samples, of which the last three make no step
+        mixed = [bool(np.ptp(groups[pair])) for pair in pairs]
+        assert sum(mixed) <= 2
+        assert mixed == sorted(mixed)
+    assert not np.array_equal(samples_of_step(3, 0, 91, 4, 2, groups), samples_of_step(3, 22, 91, 4, 2, groups))
 
 
 def test_a_process_that_dies_ends_the_run_with_its_state_saved(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ import torch
 from torch import nn
 
 from medssm.training.averaging import Average
-from medssm.training.optimizers import build_optimizer, evaluation_weights, layer_rate
-from medssm.training.settings import AveragingSettings, LayerDecay, OptimizerSettings
+from medssm.training.optimizers import build_optimizer, evaluation_weights, layer_rate, parameter_groups
+from medssm.training.settings import AveragingSettings, LayerDecay, OptimizerSettings, RateRule
 
 
 def test_lamb_clips_the_gradient_and_adapts_decayed_parameters_only() -> None:
@@ -71,3 +71,17 @@ def test_the_average_takes_in_weights_and_statistics(copies_first: bool) -> None
     assert average.module.num_batches_tracked == 2
     assert not average.module.training
     assert not average.module.weight.requires_grad
+
+
+def test_rules_scale_the_peak_or_the_whole_schedule_of_parameters_by_name() -> None:
+    rates = (RateRule(name="stem.*", factor=0.25, scales="schedule"), RateRule(name="*.weight", factor=0.1))
+    settings = OptimizerSettings(learning_rate=1.0, rates=rates)
+    model = nn.ModuleDict({"stem": nn.Linear(1, 1), "head": nn.Linear(1, 1)})
+    named = {parameter: name for name, parameter in model.named_parameters()}
+    found = {
+        named[parameter]: (group["peak"], group["share"])
+        for group in parameter_groups(model, settings)
+        for parameter in group["params"]
+    }
+    stem = (1.0, 0.25)
+    assert found == {"stem.weight": stem, "stem.bias": stem, "head.weight": (0.1, 1.0), "head.bias": (1.0, 1.0)}

@@ -7,7 +7,15 @@ from timm.scheduler import CosineLRScheduler
 
 from medssm.errors import UsageError
 from medssm.training.budget import length_of_run
-from medssm.training.schedules import Constant, OneCycle, StepCosine, WarmupCosine
+from medssm.training.schedules import (
+    Constant,
+    OneCycle,
+    OverlappingCosine,
+    Polynomial,
+    StepCosine,
+    StepDecay,
+    WarmupCosine,
+)
 from medssm.training.settings import TrainingSettings
 
 STEPS_PER_EPOCH = 24
@@ -51,6 +59,62 @@ def test_the_cosine_by_steps_is_that_of_timm(is_prefix: bool) -> None:
 def test_a_constant_schedule_rises_to_the_full_rate_with_the_last_step_of_its_warm_up() -> None:
     rates = [Constant(epochs=3, warmup_epochs=1).rate(2.0, step, 4, 0) for step in range(6)]
     assert rates == [0.5, 1.0, 1.5, 2.0, 2.0, 2.0]
+
+
+def stepped(scheduler: torch.optim.lr_scheduler.LRScheduler, steps: int) -> list[float]:
+    """The rates of a scheduler of torch, step by step."""
+    rates = []
+    for _ in range(steps):
+        rates.append(scheduler.get_last_lr()[0])
+        scheduler.optimizer.step()
+        scheduler.step()
+    return rates
+
+
+def sgd() -> torch.optim.Optimizer:
+    return torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1e-4)
+
+
+@pytest.mark.parametrize("passes", [1, 5])
+def test_step_decay_warms_up_and_falls_as_torchs_schedulers_do(passes: int) -> None:
+    schedule = StepDecay(epochs=4, milestones=(2, 3), warmup_steps=30, warmup_start=0.001, passes=passes)
+    every = STEPS_PER_EPOCH * passes
+    optimizer = sgd()
+    warm = torch.optim.lr_scheduler.LinearLR(optimizer, 0.001, total_iters=29)
+    falls = torch.optim.lr_scheduler.MultiStepLR(optimizer, [2 * every, 3 * every])
+    expected = stepped(torch.optim.lr_scheduler.ChainedScheduler([warm, falls], optimizer), 4 * every)
+    found = [schedule.rate(1e-4, step, STEPS_PER_EPOCH, 0) for step in range(4 * STEPS_PER_EPOCH)]
+    assert found == pytest.approx(expected[passes - 1 :: passes])
+    assert schedule.length(STEPS_PER_EPOCH) == 4 * STEPS_PER_EPOCH
+
+
+@pytest.mark.parametrize("passes", [1, 2])
+def test_the_polynomial_is_that_of_torch_after_its_warm_up(passes: int) -> None:
+    schedule = Polynomial(iterations=100, power=1.5, warmup_steps=20, warmup_start=1e-6, passes=passes)
+    warm = stepped(torch.optim.lr_scheduler.LinearLR(sgd(), 1e-6, total_iters=19), 20)
+    falling = stepped(torch.optim.lr_scheduler.PolynomialLR(sgd(), total_iters=79, power=1.5), 80)
+    found = [schedule.rate(1e-4, step, 7, 0) for step in range(schedule.length(7))]
+    assert found == pytest.approx((warm + falling)[passes - 1 :: passes], abs=1e-15)
+    assert found[-1] == 0
+
+
+def test_a_polynomial_without_room_after_its_warm_up_is_refused() -> None:
+    with pytest.raises(ValidationError, match="a warm-up of 99 is not over before the 100 iterations"):
+        Polynomial(iterations=100, warmup_steps=99, warmup_start=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("full", "epoch", "rate"),
+    [
+        *[(1e-3, 0, 1e-4), (1e-3, 1, 9.99e-4), (1e-3, 2, 9.96e-4), (1e-3, 3, 9.91e-4)],
+        *[(1e-3, 49, 1.986e-6), (1e-3, 50, 1.986e-6), (1e-4, 49, 1.098e-6), (1e-4, 50, 1.098e-6)],
+    ],
+)
+def test_a_cosine_by_epoch_has_the_published_rates_of_ucf101(full: float, epoch: int, rate: float) -> None:
+    schedule = OverlappingCosine(
+        epochs=51, warmup_epochs=1, start=0.1, floor=1e-6, cosine_from=0, cosine_to=50, by_epoch=True
+    )
+    assert schedule.rate(full, epoch * STEPS_PER_EPOCH, STEPS_PER_EPOCH, 0) == pytest.approx(rate, rel=1e-3)
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3])
