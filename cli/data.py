@@ -17,6 +17,7 @@ def register(app: typer.Typer) -> None:
     group.command()(check)
     group.command()(phantom)
     group.command()(shapes)
+    group.command()(objects)
     app.add_typer(group, name="data")
 
 
@@ -71,6 +72,19 @@ def shapes(
 
     write_shapes(folder, training, validation, seed)
     typer.echo(f"{training} training and {validation} validation images of each class written to {folder}")
+
+
+def objects(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must be empty or absent.")],
+    training: Annotated[int, typer.Option(min=1, help="Training images.")] = 400,
+    validation: Annotated[int, typer.Option(min=1, help="Validation images.")] = 80,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
+) -> None:
+    """Write a synthetic dataset to detect: drawn objects with boxes, masks and crowds, in COCO's layout."""
+    from medssm.data.objects import write_objects
+
+    write_objects(folder, training, validation, seed)
+    typer.echo(f"{training} training and {validation} validation images written to {folder}")
 
 
 def _table(report: "Report") -> "Table":

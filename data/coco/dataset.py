@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from medssm.data.coco.annotations import Annotations
-from medssm.data.coco.layout import Layout, Part, find_layout
+from medssm.data.coco.layout import Layout, find_layout
 from medssm.data.coco.reading import read_annotations
 from medssm.errors import DataError
 

@@ -5,9 +5,10 @@ import pickle
 
 import numpy as np
 import pytest
+from torchvision.models._meta import _COCO_CATEGORIES
+
 from medssm.data.coco import CATEGORIES, NAMES, load_coco, read_annotations
 from medssm.errors import DataError
-from torchvision.models._meta import _COCO_CATEGORIES
 
 
 def rectangle(rows: slice, columns: slice) -> np.ndarray:
