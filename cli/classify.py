@@ -38,7 +38,8 @@ def classify(
     from medssm.allocator import keep_freed_memory
     from medssm.cli.terminal import case_progress, console
     from medssm.inference import load_classifier
-    from medssm.inference.classified_files import classify_files, find_files
+    from medssm.inference.classified_files import classify_files
+    from medssm.inference.files import find_files
     from medssm.inference.weights import choose_classifier
 
     keep_freed_memory()

@@ -10,20 +10,14 @@ from torch import Tensor
 
 from medssm.data.clips import crops, read_clips, segment_frames, strided_frames
 from medssm.data.imagenet.layout import is_image_name
-from medssm.data.images import read_image
 from medssm.data.transforms.images import evaluation_transform
-from medssm.data.video import VIDEO_SUFFIXES
 from medssm.errors import DataError
+from medssm.inference.files import FileKind, Photographs, is_video_name, read_photograph
 from medssm.models.info import ClipInput, ImageInput
 
 
-class Views(Protocol):
+class Views(FileKind, Protocol):
     """How files become inputs of a network; `kind` says which files."""
-
-    kind: str
-
-    def takes(self, path: Path) -> bool:
-        """Whether a file of this name, found in a folder, is meant."""
 
     def of(self, path: Path) -> Iterator[Tensor]:
         """Batches of float32 inputs, over whose scores the mean is to be taken.
@@ -32,10 +26,8 @@ class Views(Protocol):
         """
 
 
-class ImageViews:
+class ImageViews(Photographs):
     """An image's middle, (1, 3, H, W)."""
-
-    kind = "image"
 
     def __init__(self, settings: ImageInput, size: tuple[int, ...]) -> None:
         height, width = size
@@ -48,15 +40,8 @@ class ImageViews:
             settings.std,
         )
 
-    def takes(self, path: Path) -> bool:
-        return is_image_name(path.name)
-
     def of(self, path: Path) -> Iterator[Tensor]:
-        if _is_video_name(path) and not self.takes(path):
-            raise DataError(
-                f"{path}: is a video, and the weights are of a model for images; give those of a video model"
-            )
-        yield self.transform(read_image(path))[None]
+        yield self.transform(read_photograph(path))[None]
 
 
 class ClipViews:
@@ -75,7 +60,7 @@ class ClipViews:
         self.mean, self.std = (torch.tensor(colour).view(3, 1, 1, 1) for colour in (settings.mean, settings.std))
 
     def takes(self, path: Path) -> bool:
-        return _is_video_name(path)
+        return is_video_name(path)
 
     def of(self, path: Path) -> Iterator[Tensor]:
         if is_image_name(path.name) and not self.takes(path):
@@ -84,7 +69,3 @@ class ClipViews:
             )
         for clip in read_clips(path, self.choose, self.crop):
             yield (clip.float() / 255 - self.mean) / self.std
-
-
-def _is_video_name(path: Path) -> bool:
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")

@@ -17,7 +17,8 @@ from medssm.data.actions import HMDB51_ACTIONS, UCF101_ACTIONS
 from medssm.errors import CheckpointError, DataError, UsageError
 from medssm.inference import Classifier, Predictor, load_classifier, load_predictor
 from medssm.inference.class_names import class_names
-from medssm.inference.classified_files import classify_files, find_files
+from medssm.inference.classified_files import classify_files
+from medssm.inference.files import find_files
 from medssm.inference.views import ClipViews, ImageViews
 from medssm.models import create_model as fresh_model
 from medssm.models.info import ClipInput, ImageInput
