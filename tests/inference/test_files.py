@@ -56,18 +56,18 @@ def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
 
 
 def test_a_file_that_fails_has_a_sentence_and_a_defect_of_ours_is_raised(tmp_path: Path) -> None:
-    files = [tmp_path / name for name in ("a", "b", "c", "d")]
+    files = [tmp_path / name for name in ("1.png", "2.png", "3.png", "4.png")]
 
     def run(file: Path) -> str:
         match file.name:
-            case "b":
+            case "2.png":
                 raise DataError("cannot be read")
-            case "c":
+            case "3.png":
                 raise torch.OutOfMemoryError("CUDA out of memory")
-        return file.name.upper()
+        return file.stem
 
     results = run_on_files(files, run)
-    assert results.found == {files[0]: "A", files[3]: "D"}
+    assert results.found == {files[0]: "1", files[3]: "4"}
     assert results.failed[files[1]] == f"{files[1]}: cannot be read"
     assert results.failed[files[2]].startswith(f"{files[2]}: memory ran out; close other programs")
     with pytest.raises(RuntimeError, match="shape"):
