@@ -33,17 +33,20 @@ class ImageFacts:
     size: tuple[int, int]
 
 
-def read_image(path: str | Path) -> Image.Image:
+def read_image(path: str | Path, upright: bool = True) -> Image.Image:
     """The image in RGB with 8 bits per colour, upright.
 
     Grey, palette and CMYK images become RGB, 16 bits become 8, what is transparent shows white, and the rotation that a
     camera notes in EXIF is applied. Of an animation it is the first picture.
 
+    Args:
+        upright: False leaves the pixels as they are stored, for annotations that were drawn on those.
+
     Raises: DataError in one sentence if there is no image, or it is damaged or cut off.
     """
     with opened_image(path) as image:
         image.load()
-        return _rgb(ImageOps.exif_transpose(image))
+        return _rgb(ImageOps.exif_transpose(image) if upright else image)
 
 
 def image_facts(path: str | Path) -> ImageFacts:

@@ -5,10 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from medssm.data.coco.annotations import Annotations
 from medssm.data.coco.layout import Layout, find_layout
 from medssm.data.coco.reading import read_annotations
+from medssm.data.images import read_image
 from medssm.errors import DataError
 
 WHERE_COCO_IS = (
@@ -39,6 +41,10 @@ class CocoImage:
     boxes: np.ndarray
     labels: np.ndarray
     masks: np.ndarray
+
+    def read(self) -> Image.Image:
+        """The image itself, as `read_annotated_image`."""
+        return read_annotated_image(self.path, self.size)
 
 
 class CocoImages(Sequence[CocoImage]):
@@ -131,6 +137,25 @@ def _loaded(folder: Path, layout: Layout) -> CocoDataset:
     if validation and layout.validation:
         validation_images = CocoImages(layout.validation.images, validation, np.arange(len(validation)))
     return CocoDataset(folder, known[0], training_images, validation_images)
+
+
+def read_annotated_image(path: Path, size: tuple[int, int]) -> Image.Image:
+    """The RGB image on the grid that annotations for an image of this size, (H, W), were drawn on.
+
+    That is the one of the stored pixels, whatever rotation EXIF notes; unless only the rotated image has the size.
+
+    Raises: DataError if there is no image, or none of the two has the size.
+    """
+    image = read_image(path, upright=False)
+    if image.size == size[::-1]:
+        return image
+    rotated = read_image(path)
+    if rotated.size != size[::-1]:
+        raise DataError(
+            f"{path}: has {image.width}x{image.height} pixels, but the annotations are for {size[1]}x{size[0]}; "
+            "get the image that belongs to them"
+        )
+    return rotated
 
 
 def with_objects(annotations: Annotations) -> np.ndarray:

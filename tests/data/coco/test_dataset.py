@@ -5,9 +5,11 @@ import pickle
 
 import numpy as np
 import pytest
+from PIL import Image
 from torchvision.models._meta import _COCO_CATEGORIES
 
 from medssm.data.coco import CATEGORIES, NAMES, load_coco, read_annotations
+from medssm.data.coco.dataset import read_annotated_image
 from medssm.errors import DataError
 
 
@@ -151,3 +153,32 @@ def test_entries_of_a_file_equal_those_that_json_reads(folder):
     for key, entry in json_entries(path):
         found.setdefault(key, []).append(entry)
     assert found == {**folder.content, "info": [folder.content["info"]]}
+
+
+def rotated_file(path, size):
+    """A file stored as `size` (H, W), black but for its first row, whose EXIF asks for a quarter turn."""
+    pixels = np.zeros((*size, 3), np.uint8)
+    pixels[0] = 255
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(pixels).save(path, exif=exif)
+
+
+def test_annotations_lie_on_the_stored_pixels_whatever_exif_says(tmp_path):
+    rotated_file(tmp_path / "a.png", (4, 6))
+    pixels = np.asarray(read_annotated_image(tmp_path / "a.png", (4, 6)))
+    assert pixels.shape == (4, 6, 3)
+    assert (pixels[0] == 255).all()
+
+
+def test_a_rotated_image_is_taken_where_it_alone_has_the_annotated_size(tmp_path):
+    rotated_file(tmp_path / "a.png", (4, 6))
+    pixels = np.asarray(read_annotated_image(tmp_path / "a.png", (6, 4)))
+    assert pixels.shape == (6, 4, 3)
+    assert (pixels[:, -1] == 255).all()
+
+
+def test_an_image_of_another_size_is_refused(tmp_path):
+    rotated_file(tmp_path / "a.png", (4, 6))
+    with pytest.raises(DataError, match=r"has 6x4 pixels, but the annotations are for 9x9"):
+        read_annotated_image(tmp_path / "a.png", (9, 9))
