@@ -1,8 +1,10 @@
 """Clips of a video as a network for video takes them: which frames, and which parts of each."""
 
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
@@ -40,6 +42,24 @@ def segment_frames(count: int, frames: int, views: int = 1) -> list[list[int]]:
     part = (count - 1) / frames
     shifts = [int(part / (views + 1) * (view + 1)) for view in range(views)]
     return [[(round(part * frame) + shift) % count for frame in range(frames)] for shift in shifts]
+
+
+def random_strided_frames(count: int, frames: int, stride: int, generator: np.random.Generator) -> list[int]:
+    """Frames of a clip that takes every `stride`-th frame from a random one on; a short video starts over at its end.
+
+    Source: the training pipeline of MMAction2, as Mamba-ND uses it for UCF-101 and HMDB-51.
+    """
+    start = int(generator.integers(max(count - frames * stride, 0), endpoint=True))
+    return [(start + stride * frame) % count for frame in range(frames)]
+
+
+def random_segment_frames(count: int, frames: int, generator: np.random.Generator) -> list[int]:
+    """Frames of a clip that takes a random frame of each of `frames` equal parts of a video, their ends included.
+
+    Source: the training of Mamba-ND on Kinetics-400.
+    """
+    ends = [round((count - 1) / frames * frame) for frame in range(frames + 1)]
+    return [int(generator.integers(low, high, endpoint=True)) for low, high in pairwise(ends)]
 
 
 def read_clips(path: str | Path, choose: Choose, crop: Crop) -> list[Tensor]:

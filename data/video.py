@@ -5,6 +5,7 @@ says of their number is not believed: packets are counted, which needs no decodi
 frames one by one, frames are.
 """
 
+import os
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -46,6 +47,11 @@ class _Packets:
     def key_of(self, frame: int) -> int:
         """The number of the last key frame that is not after a frame."""
         return bisect_right(self.keys, self.times[frame]) - 1
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file's name has the ending of a video; macOS's `._` companions are none."""
+    return os.path.splitext(name)[1].lower() in VIDEO_SUFFIXES and not name.startswith(".")
 
 
 def read_frames(path: str | Path, choose: Choose, prepare: Prepare[Prepared]) -> list[list[Prepared]]:

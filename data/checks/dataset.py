@@ -3,7 +3,9 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from medssm.data import action_sets
 from medssm.data.ade20k.layout import find_scenes
+from medssm.data.checks.action_sets import check_action_set
 from medssm.data.checks.ade20k import check_scene_dataset
 from medssm.data.checks.findings import Finding, Report
 from medssm.data.checks.image_folders import check_image_dataset
@@ -30,6 +32,8 @@ def check_dataset(
     if folder.is_dir() and not is_scan_folder(folder, fold):
         if find_scenes(folder):
             return check_scene_dataset(folder, progress)
+        if layout := action_sets.find_layout(folder):
+            return check_action_set(folder, layout, progress)
         if find_layout(folder):
             return check_image_dataset(folder, progress)
         raise DataError(

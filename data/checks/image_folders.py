@@ -3,12 +3,11 @@
 import os
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from medssm.data.checks.findings import Finding, Report
+from medssm.data.checks.parallel import in_parallel
 from medssm.data.imagenet.dataset import Listing, list_images
 from medssm.data.imagenet.faults import some
 from medssm.data.imagenet.layout import FLAT_NAME, is_image_name, name_stem
@@ -22,7 +21,6 @@ IMAGENET_TRAINING, IMAGENET_VALIDATION = 1_281_167, 50_000
 IMAGENETS_PNG = "n02105855_2933.JPEG"
 # If fewer than this share is missing it was lost; who leaves more out means to.
 _LOST = 0.05
-_BATCH = 512
 _TRAINING_NAME = re.compile(r"(n\d{8})_\d+")
 _ENDINGS = {
     "JPEG": (".jpg", ".jpeg"),
@@ -137,18 +135,10 @@ def _files(listing: Listing, progress: Callable[[int, int], None]) -> Iterator[F
     paths = (
         Path(folder or "", name, image) for folder, by_class in parts for name in by_class for image in by_class[name]
     )
-    for done, findings in enumerate(_in_parallel(_check_file, paths)):
+    for done, findings in enumerate(in_parallel(_check_file, paths)):
         progress(done, total)
         yield from findings
     progress(total, total)
-
-
-def _in_parallel(check: Callable[[Path], list[Finding]], paths: Iterable[Path]) -> Iterator[list[Finding]]:
-    """In threads, which is enough: Pillow decodes without Python's lock. A batch at a time, or a million would wait."""
-    paths = iter(paths)
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        while batch := tuple(islice(paths, _BATCH)):
-            yield from pool.map(check, batch)
 
 
 def _check_file(path: Path) -> list[Finding]:

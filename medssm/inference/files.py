@@ -10,7 +10,7 @@ from PIL import Image
 
 from medssm.data.imagenet.layout import is_image_name
 from medssm.data.images import read_image
-from medssm.data.video import VIDEO_SUFFIXES
+from medssm.data.video import is_video_name
 from medssm.errors import DataError, MedssmError, UsageError
 from medssm.inference.batch import failure_sentence
 
@@ -49,14 +49,9 @@ def read_photograph(path: Path) -> Image.Image:
 
     Raises: DataError for a video, or what is no readable image.
     """
-    if is_video_name(path) and not is_image_name(path.name):
+    if is_video_name(path.name) and not is_image_name(path.name):
         raise DataError(f"{path}: is a video, and the weights are of a model for images; give those of a video model")
     return read_image(path)
-
-
-def is_video_name(path: Path) -> bool:
-    """Whether a file's name has the ending of a video; macOS's `._` companions are none."""
-    return path.suffix.lower() in VIDEO_SUFFIXES and not path.name.startswith(".")
 
 
 def find_files(inputs: Iterable[Path], kind: FileKind, without: Path | None = None) -> list[Path]:

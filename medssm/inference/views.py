@@ -11,8 +11,9 @@ from torch import Tensor
 from medssm.data.clips import crops, read_clips, segment_frames, strided_frames
 from medssm.data.imagenet.layout import is_image_name
 from medssm.data.transforms.images import evaluation_transform
+from medssm.data.video import is_video_name
 from medssm.errors import DataError
-from medssm.inference.files import FileKind, Photographs, is_video_name, read_photograph
+from medssm.inference.files import FileKind, Photographs, read_photograph
 from medssm.models.info import ClipInput, ImageInput
 
 
@@ -60,7 +61,7 @@ class ClipViews:
         self.mean, self.std = (torch.tensor(colour).view(3, 1, 1, 1) for colour in (settings.mean, settings.std))
 
     def takes(self, path: Path) -> bool:
-        return is_video_name(path)
+        return is_video_name(path.name)
 
     def of(self, path: Path) -> Iterator[Tensor]:
         if is_image_name(path.name) and not self.takes(path):
