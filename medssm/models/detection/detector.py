@@ -1,0 +1,129 @@
+"""A detector: backbone, feature pyramid, proposals, and what the proposals are."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from medssm.errors import UsageError
+from medssm.models.detection.cascade import Cascade
+from medssm.models.detection.neck import FeaturePyramid
+from medssm.models.detection.roi_align import LEVELS, aligned
+from medssm.models.detection.rpn import ProposalHead
+from medssm.models.detection.samples import generators, with_area
+from medssm.models.detection.settings import CASCADE_MASK_RCNN, MASK_RCNN, Settings
+from medssm.models.detection.structures import Detections, Objects, RawOutputs
+from medssm.models.pyramid import Pyramid
+
+Sizes = Sequence[tuple[int, int]]
+
+
+class Detector(nn.Module):
+    """Images (B, 3, H, W), normalised and padded with zeros at the bottom and on the right, to objects in them.
+
+    Entries are those of MMDetection's MaskRCNN and CascadeRCNN.
+    """
+
+    def __init__(self, backbone: nn.Module, num_classes: int, settings: Settings) -> None:
+        super().__init__()
+        self.num_classes = num_classes
+        self.settings = settings
+        self.backbone = backbone
+        self.pyramid = Pyramid(*shape_of(backbone))
+        self.neck = FeaturePyramid(self.pyramid.channels, settings)
+        self.rpn_head = ProposalHead(settings)
+        self.roi_head = Cascade(num_classes, settings)
+
+    def losses(self, images: Tensor, sizes: Sizes, targets: Sequence[Objects]) -> dict[str, Tensor]:
+        """Losses "rpn_class", "rpn_box", "class", "box" and "mask"; their sum is what is trained on.
+
+        Args:
+            images: (B, 3, H, W). sizes: (h, w) of each before its padding. targets: its objects.
+        """
+        targets = [with_area(objects) for objects in targets]
+        random = generators(targets)
+        pyramid = self.features(images)
+        objectness, deltas = self.rpn_head(pyramid)
+        losses = self.rpn_head.losses(objectness, deltas, sizes, targets, random)
+        proposals = self.rpn_head.proposals(objectness, deltas, sizes, self.settings.training_proposals)
+        return losses | self.roi_head.losses(pyramid, sizes, proposals, targets, random)
+
+    @torch.no_grad()
+    def detect(self, images: Tensor, sizes: Sizes) -> list[Detections]:
+        """What is seen in each image, the surest first, in its pixels."""
+        pyramid = self.features(images)
+        objectness, deltas = self.rpn_head(pyramid)
+        proposals = self.rpn_head.proposals(objectness, deltas, sizes, self.settings.test_proposals)
+        return self.roi_head.detect(pyramid, sizes, proposals)
+
+    def features(self, images: Tensor) -> list[Tensor]:
+        """The five levels of the neck."""
+        return self.neck(self.pyramid(self.backbone(images)))
+
+    def forward(self, images: Tensor) -> RawOutputs:
+        """Every layer once, on so many boxes as published multiply-adds are counted on, whatever is in the image.
+
+        All boxes are the whole first image: this is for counting and for looking at layers, `detect` is for images.
+        """
+        pyramid = self.features(images)
+        objectness, deltas = self.rpn_head(pyramid)
+        heads = self.roi_head.heads
+        boxes, masks = (self._whole_image(pyramid, images, count) for count in self._counted())
+        found = [stage.box(boxes) for stage in heads]
+        return RawOutputs(
+            pyramid,
+            objectness,
+            deltas,
+            [x for x, _ in found],
+            [x for _, x in found],
+            [stage.mask(masks) for stage in heads],
+        )
+
+    def _counted(self) -> list[tuple[int, int]]:
+        """How many boxes the box heads and the mask heads are counted on, and the side of their features."""
+        settings = self.settings
+        return list(zip(settings.counted_rois, (settings.box_roi_size, settings.mask_roi_size), strict=True))
+
+    def _whole_image(self, pyramid: Sequence[Tensor], images: Tensor, count: tuple[int, int]) -> Tensor:
+        number, side = count
+        height, width = images.shape[2:]
+        rois = torch.tensor([[0, 0, 0, width, height]], dtype=torch.float32, device=images.device).expand(number, -1)
+        level = LEVELS - 1
+        return aligned(pyramid[level], rois, self.settings.strides[level], side, self.settings)
+
+
+def shape_of(backbone: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The channels and strides of a backbone's maps.
+
+    Raises: UsageError if it gives none.
+    """
+    channels, strides = getattr(backbone, "channels", None), getattr(backbone, "strides", None)
+    if not channels or not strides:
+        raise UsageError(
+            f"{type(backbone).__name__} gives no pyramid of features; a head needs a backbone made with "
+            "features_only=True"
+        )
+    return tuple(channels), tuple(strides)
+
+
+def mask_rcnn(
+    backbone: nn.Module, num_classes: int, settings: Settings = MASK_RCNN, *, neck_groups: int = 0
+) -> Detector:
+    """Mask R-CNN on a backbone.
+
+    Args:
+        backbone: images to a list of maps, with `channels` and `strides`.
+        num_classes: without the background.
+        neck_groups: of the norm in the neck, 0 for none.
+
+    Raises: UsageError on a pyramid that cannot be used.
+    """
+    return Detector(backbone, num_classes, replace(settings, neck_groups=neck_groups))
+
+
+def cascade_mask_rcnn(
+    backbone: nn.Module, num_classes: int, settings: Settings = CASCADE_MASK_RCNN, *, neck_groups: int = 0
+) -> Detector:
+    """Cascade Mask R-CNN on a backbone; as `mask_rcnn` otherwise."""
+    return Detector(backbone, num_classes, replace(settings, neck_groups=neck_groups))
