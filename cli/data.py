@@ -18,6 +18,7 @@ def register(app: typer.Typer) -> None:
     group.command()(phantom)
     group.command()(shapes)
     group.command()(objects)
+    group.command()(scenes)
     app.add_typer(group, name="data")
 
 
@@ -85,6 +86,19 @@ def objects(
 
     write_objects(folder, training, validation, seed)
     typer.echo(f"{training} training and {validation} validation images written to {folder}")
+
+
+def scenes(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must be empty or absent.")],
+    training: Annotated[int, typer.Option(min=1, help="Training scenes.")] = 400,
+    validation: Annotated[int, typer.Option(min=1, help="Validation scenes.")] = 80,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scenes.")] = 0,
+) -> None:
+    """Write a synthetic dataset of label maps: small landscapes of eight classes, in ADE20K's layout."""
+    from medssm.data.scenes import write_scenes
+
+    write_scenes(folder, training, validation, seed)
+    typer.echo(f"{training} training and {validation} validation scenes written to {folder}")
 
 
 def _table(report: "Report") -> "Table":
