@@ -8,7 +8,7 @@ the way. The variables A, B and C are the state-space model's.
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,8 @@ from medssm.models.info import (
     PublishedResult,
     PublishedWeights,
     StateDict,
+    published_detector,
+    published_segmenter,
 )
 from medssm.models.mixer import ScanOrder, initialise_dt, widened
 from medssm.models.recompute import Recomputing
@@ -373,8 +375,14 @@ _S_REMARK = (
     "34 million parameters are 34.78 cut, or 34.27 without the distillation head"
 )
 
+_NOT_RELEASED = "neither code nor weights were published; ours is a reconstruction"
+_T_DENSE = (
+    published_detector("mask-rcnn", "1x", (47.6, 42.9), PublishedCost(40, 279, _SOURCE), remark=_NOT_RELEASED),
+    published_segmenter((48.6, 49.2), PublishedCost(49, 955, _SOURCE), remark=_NOT_RELEASED),
+)
+
 MODELS = (
-    _published("groupmamba-t", "Tiny", _T, 83.3, PublishedCost(23, 4.6, _SOURCE), _TINY_SIZE),
+    replace(_published("groupmamba-t", "Tiny", _T, 83.3, PublishedCost(23, 4.6, _SOURCE), _TINY_SIZE), dense=_T_DENSE),
     _published("groupmamba-s", "Small", _S, 83.9, PublishedCost(34, 7.0, _SOURCE, remark=_S_REMARK)),
     _published("groupmamba-b", "Base", _B, 84.5, PublishedCost(57, 14, _SOURCE)),
 )

@@ -133,6 +133,9 @@ class SemanticInput:
     stride: tuple[int, int] | None = None
 
 
+SEMANTIC_INPUT = SemanticInput()
+
+
 @dataclass(frozen=True)
 class PublishedResult:
     """A figure that the authors report; `remark` says how far it can be relied on."""
@@ -192,6 +195,58 @@ class PublishedWeights:
 
 
 @dataclass(frozen=True)
+class PublishedDense:
+    """A detector or segmenter on a model's pyramid, as the authors publish it.
+
+    Attributes:
+        head: one of `medssm.models.list_heads()`. schedule: how long it was trained, as its authors say it.
+        results: box and mask AP of COCO's val2017, or mIoU of ADE20K's validation images.
+        input: how an image becomes an input in evaluation.
+        cost: its multiply-adds are of an input of `cost_size` (H, W), which the tables do not always state.
+    """
+
+    head: str
+    schedule: str
+    results: tuple[PublishedResult, ...]
+    input: DetectionInput | SemanticInput
+    cost: PublishedCost | None = None
+    cost_size: tuple[int, int] = (800, 1280)
+    weights: PublishedWeights | None = None
+
+
+def published_detector(
+    head: str,
+    schedule: str,
+    ap: tuple[float, float],
+    cost: PublishedCost,
+    weights: PublishedWeights | None = None,
+    remark: str = "",
+) -> PublishedDense:
+    """An entry for a detector with the average precisions `ap` of boxes and masks, in percent."""
+    results = tuple(
+        PublishedResult(metric, value, "COCO val2017", cost.source, remark)
+        for metric, value in zip(("box AP", "mask AP"), ap, strict=True)
+    )
+    return PublishedDense(head, schedule, results, DetectionInput(), cost, (800, 1280), weights)
+
+
+def published_segmenter(
+    miou: tuple[float, ...],
+    cost: PublishedCost,
+    weights: PublishedWeights | None = None,
+    image: SemanticInput = SEMANTIC_INPUT,
+    remark: str = "",
+) -> PublishedDense:
+    """An entry for a UPerNet with the mean overlap `miou` of single-scale and, where it is known, multi-scale tests."""
+    results = tuple(
+        PublishedResult(metric, value, "ADE20K validation", cost.source, remark)
+        for metric, value in zip(("mIoU", "mIoU, several scales"), miou, strict=False)
+    )
+    size = (image.short_side, image.long_side)
+    return PublishedDense("upernet", "160k", results, image, cost, size, weights)
+
+
+@dataclass(frozen=True)
 class ModelInfo:
     """One entry of the model table.
 
@@ -214,6 +269,7 @@ class ModelInfo:
         pyramid_part: the part of the network of `features_only` that is the `backbone` of detectors and segmenters;
             empty for all of it.
         neck_groups: of the GroupNorm after each convolution of a detector's feature pyramid; 0 for no norm.
+        dense: what was published of detectors and segmenters on it.
     """
 
     name: str
@@ -236,7 +292,12 @@ class ModelInfo:
     result: PublishedResult | None = None
     cost: PublishedCost | None = None
     weights: PublishedWeights | None = None
+    dense: tuple[PublishedDense, ...] = ()
     aliases: tuple[str, ...] = ()
+
+    def backbone_entry(self, entry: str) -> str:
+        """What an entry of the network is called in a detector or a segmenter."""
+        return f"backbone.{entry.removeprefix(f'{self.pyramid_part}.')}"
 
     @property
     def spacing(self) -> tuple[float, float, float]:

@@ -17,7 +17,20 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.kernels import causal_conv1d, selective_scan
-from medssm.models.info import ImageInput, ModelInfo, Options, PublishedCost, PublishedResult, PublishedWeights
+from medssm.models.info import (
+    SEMANTIC_INPUT,
+    HeadTask,
+    ImageInput,
+    ModelInfo,
+    Options,
+    PublishedCost,
+    PublishedDense,
+    PublishedResult,
+    PublishedWeights,
+    SemanticInput,
+    published_detector,
+    published_segmenter,
+)
 from medssm.models.mixer import widened
 from medssm.models.recompute import Recomputing
 
@@ -26,6 +39,8 @@ D_CONV = 3
 MLP_RATIO = 4
 STEM_EPS = 1e-4  # of the stem's batch norms; all other norms have 1e-5
 STRIDES = (4, 8, 16, 32)
+# Of stages 3 and 4 under a detector: an image of 1333x800 is one window. Under a segmenter variants differ.
+DETECTION_WINDOWS = (112, 56)
 
 
 @dataclass(frozen=True)
@@ -38,6 +53,7 @@ class Config:
         drop_path_rate: the largest rate of stochastic depth.
         layer_scale: start of the learned factors on the branches of stages 3 and 4, None for none.
         image_size: side of the images whose maps are one window in stages 3 and 4.
+        semantic_windows: of stages 3 and 4 under a segmenter; longer images are cut into several windows.
     """
 
     dim: int
@@ -47,6 +63,16 @@ class Config:
     drop_path_rate: float
     layer_scale: float | None = None
     image_size: int = 224
+    semantic_windows: tuple[int, int] = (64, 32)
+
+    def windows(self, image_size: tuple[int, ...] | None, pyramid_for: HeadTask | None) -> tuple[int, int]:
+        """Of stages 3 and 4: those that hold an image of the given size, or else the published ones."""
+        if image_size is None and pyramid_for == "detection":
+            return DETECTION_WINDOWS
+        if image_size is None and pyramid_for == "semantic":
+            return self.semantic_windows
+        side = max(image_size or (self.image_size,))
+        return math.ceil(side / STRIDES[2]), math.ceil(side / STRIDES[3])
 
 
 class Stem(nn.Module):
@@ -214,8 +240,7 @@ class MambaVision(Recomputing):
 
     def __init__(self, config: Config, options: Options) -> None:
         super().__init__()
-        if options.input_size is not None:
-            config = replace(config, image_size=max(options.input_size))
+        windows = config.windows(options.input_size, options.pyramid_for)
         dropout_rate, drop_path_rate = options.rates(0.0, config.drop_path_rate)
         self.channels = tuple(config.dim * 2**stage for stage in range(4))
         self.features_only = options.features_only
@@ -223,7 +248,7 @@ class MambaVision(Recomputing):
         # Over all blocks of all stages; on the CPU even where the network is laid out without memory.
         rates = torch.linspace(0, drop_path_rate, sum(config.depths), device="cpu").split(config.depths)
         self.levels = nn.ModuleList(
-            _stage(config, stage, dim, rates[stage].tolist()) for stage, dim in enumerate(self.channels)
+            _stage(config, stage, dim, rates[stage].tolist(), windows) for stage, dim in enumerate(self.channels)
         )
         if options.features_only:
             for stage, dim in enumerate(self.channels):
@@ -251,7 +276,7 @@ class MambaVision(Recomputing):
         return maps
 
 
-def _stage(config: Config, stage: int, dim: int, drop_path_rates: list[float]) -> Stage:
+def _stage(config: Config, stage: int, dim: int, drop_path_rates: list[float], windows: tuple[int, int]) -> Stage:
     downsample = Downsample(dim) if stage < 3 else nn.Identity()
     if stage < 2:
         return Stage([ConvBlock(dim, rate) for rate in drop_path_rates], downsample)
@@ -261,7 +286,7 @@ def _stage(config: Config, stage: int, dim: int, drop_path_rates: list[float]) -
         scans = number < math.ceil(depth / 2)
         mixer = Mixer(dim) if scans else Attention(dim, num_heads, qkv_bias=True)
         blocks.append(Block(mixer, dim, rate, config.layer_scale))
-    return WindowedStage(blocks, downsample, window=math.ceil(config.image_size / STRIDES[stage]))
+    return WindowedStage(blocks, downsample, window=windows[stage - 2])
 
 
 def _initialise(module: nn.Module) -> None:
@@ -321,9 +346,40 @@ def _info(
     )
 
 
+# The configurations of the downstream code name other rates of stochastic depth, but never hand them on: all have 0.2.
+_DENSE_TABLE = "the authors' tables at github.com/NVlabs/MambaVision, for arXiv:2407.08083"
+_DENSE_LICENCE = "CC-BY-NC-SA-4.0"
+
+
+def _cascade(
+    size: str, ap: tuple[float, float], parameters: float, multiply_adds: float, remark: str = ""
+) -> PublishedDense:
+    file = f"cascade_mask_rcnn_mamba_vision_{size}_3x_coco"
+    weights = PublishedWeights(_DENSE_LICENCE, f"{file}.pth", repository=f"nvidia/{file}")
+    cost = PublishedCost(parameters, multiply_adds, _DENSE_TABLE)
+    return published_detector("cascade-mask-rcnn", "3x", ap, cost, weights, remark)
+
+
+def _upernet(
+    end: str, miou: float, parameters: float, multiply_adds: float, image: SemanticInput = SEMANTIC_INPUT
+) -> PublishedDense:
+    file = f"mamba_vision_160k_ade20k-{end}"
+    weights = PublishedWeights(_DENSE_LICENCE, f"{file}.pth", repository=f"nvidia/{file}")
+    return published_segmenter((miou,), PublishedCost(parameters, multiply_adds, _DENSE_TABLE), weights, image)
+
+
+_T_DENSE = (
+    _cascade("tiny", (51.1, 44.3), 86, 740, "the published log says 51.2 and 44.4"),
+    _upernet("512x512_tiny", 46.0, 55, 945),
+)
+# The authors' table gives the address of T's detector for S's file.
+_S_DENSE = (_cascade("small", (52.3, 45.2), 108, 828), _upernet("512x512_small", 48.2, 84, 1135))
+_B_DENSE = (_cascade("base", (52.8, 45.7), 145, 964), _upernet("512x512_base", 49.1, 126, 1342))
+_L3_DENSE = (_upernet("640x640_l3_21k", 53.2, 780, 3670, SemanticInput(short_side=640, long_side=2560)),)
+
 _T = Config(80, 32, (1, 3, 8, 4), (8, 16), 0.2)
 _T2 = Config(80, 32, (1, 3, 11, 4), (8, 16), 0.2)
-_S = Config(96, 64, (3, 3, 7, 5), (8, 16), 0.2)
+_S = Config(96, 64, (3, 3, 7, 5), (8, 16), 0.2, semantic_windows=(160, 56))
 _B = Config(128, 64, (3, 3, 10, 5), (8, 16), 0.3, layer_scale=1e-5)
 _L = Config(196, 64, (3, 3, 10, 5), (16, 32), 0.3, layer_scale=1e-5)
 _L2 = Config(196, 64, (3, 3, 12, 5), (16, 32), 0.3, layer_scale=1e-5)
@@ -332,15 +388,21 @@ _L3_256 = Config(256, 64, (3, 3, 20, 10), (16, 32), 0.5, layer_scale=1e-5, image
 _L3_512 = replace(_L3_256, image_size=512)
 
 MODELS = (
-    _info("T", _T, 82.3, (31.8, 4.4), "mambavision_tiny_1k"),
+    replace(_info("T", _T, 82.3, (31.8, 4.4), "mambavision_tiny_1k"), dense=_T_DENSE),
     _info("T2", _T2, 82.7, (35.1, 5.1), "mambavision_tiny2_1k", ImageInput(crop_pct=0.98)),
-    _info("S", _S, 83.3, (50.1, 7.5), "mambavision_small_1k", ImageInput(crop_pct=0.93)),
-    _info("B", _B, 84.2, (97.7, 15.0), "mambavision_base_1k"),
+    replace(
+        _info("S", _S, 83.3, (50.1, 7.5), "mambavision_small_1k", ImageInput(crop_pct=0.93)),
+        dense=_S_DENSE,
+    ),
+    replace(_info("B", _B, 84.2, (97.7, 15.0), "mambavision_base_1k"), dense=_B_DENSE),
     _info("L", _L, 85.0, (227.9, 34.9), "mambavision_large_1k"),
     _info("L2", _L2, 85.3, (241.5, 37.5), "mambavision_large2_1k"),
     _info("B-21K", _B, 84.9, (97.7, 15.0), "mambavision_base_21k"),
     _info("L-21K", _L, 86.1, (227.9, 34.9), "mambavision_large_21k"),
     _info("L2-512-21K", _L2_512, 87.3, (241.5, 196.3), "mambavision_L2_21k_240m_512", _SQUASHED),
     _info("L3-256-21K", _L3_256, 87.3, (739.6, 122.3), "mambavision_L3_21k_740m_256"),
-    _info("L3-512-21K", _L3_512, 88.1, (739.6, 489.1), "mambavision_L3_21k_740m_512", _SQUASHED),
+    replace(
+        _info("L3-512-21K", _L3_512, 88.1, (739.6, 489.1), "mambavision_L3_21k_740m_512", _SQUASHED),
+        dense=_L3_DENSE,
+    ),
 )

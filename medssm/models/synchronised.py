@@ -27,7 +27,7 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
     """BatchNorm2d whose statistics in training are those of the maps of all processes together.
 
     In one process it is BatchNorm2d, and so are its entries. Processes may have batches of different sizes; all must
-    call it in the same order. Statistics are float32, as is the output under autocast.
+    call it in the same order. Statistics are float32; the output has the type of the input.
     """
 
     def forward(self, x: Tensor) -> Tensor:

@@ -5,12 +5,13 @@ here were trained. Images, maps and logits are (B, C, H, W); labels are (B, H, W
 """
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medssm.errors import UsageError
+from medssm.models.pyramid import Pyramid
 from medssm.models.recompute import Recomputing
 from medssm.models.synchronised import SynchronisedBatchNorm2d
 
@@ -21,7 +22,6 @@ AUXILIARY_CHANNELS = 256
 AUXILIARY_WEIGHT = 0.4
 DROPOUT_RATE = 0.1
 IGNORED = 255
-LEVELS = 4
 
 
 class ConvUnit(nn.Module):
@@ -96,34 +96,35 @@ class UPerNet(Recomputing):
     """Image (B, C, H, W) of any size to logits (B, num_classes, H, W); in training those of both heads, as a pair.
 
     Args:
-        backbone: gives four maps; its `channels` are theirs.
+        backbone: gives maps of `channels` at `strides`.
         dropout_rate: of channels before the last layer of either head.
+
+    Raises: UsageError if no four maps can be made of those.
     """
 
     def __init__(self, backbone: nn.Module, num_classes: int, dropout_rate: float = DROPOUT_RATE) -> None:
         super().__init__()
-        channels: Sequence[int] = backbone.channels  # type: ignore[assignment]
-        if len(channels) != LEVELS:
-            raise UsageError(f"UPerNet takes a pyramid of {LEVELS} levels, and this backbone gives {len(channels)}")
         self.backbone = backbone
+        self.pyramid = Pyramid(cast(Sequence[int], backbone.channels), cast(Sequence[int], backbone.strides))
+        channels = self.pyramid.channels
         self.decode_head = UPerHead(channels, num_classes, dropout_rate)
         self.auxiliary_head = FCNHead(channels[AUXILIARY_LEVEL], num_classes, dropout_rate)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        pyramid = self.backbone(image)
+        pyramid = self.pyramid(self.backbone(image))
         logits = _resized(self.decode_head(pyramid), image)
         return (logits, _resized(self.auxiliary_head(pyramid), image)) if self.training else logits
 
     def forward_heads(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Logits of both heads on their own grids, a quarter and a sixteenth of the image."""
-        pyramid = self.backbone(image)
+        pyramid = self.pyramid(self.backbone(image))
         return self.decode_head(pyramid), self.auxiliary_head(pyramid)
 
 
 def upernet(backbone: nn.Module, num_classes: int, dropout_rate: float | None = None) -> UPerNet:
     """UPerNet on a backbone, with the published rate of dropout where none is given.
 
-    Raises: UsageError if the backbone's pyramid is none that it takes.
+    Raises: UsageError if no four maps can be made of the backbone's.
     """
     return UPerNet(backbone, num_classes, DROPOUT_RATE if dropout_rate is None else dropout_rate)
 

@@ -139,6 +139,28 @@ def test_windows_hold_the_whole_map_of_the_size_that_they_are_laid_out_for(name,
     assert [level.window for level in model.levels[2:]] == windows
 
 
+@pytest.mark.parametrize(
+    ("name", "head", "size", "windows"),
+    [
+        ("mambavision-s", "cascade-mask-rcnn", None, [112, 56]),
+        ("mambavision-t", "upernet", None, [64, 32]),
+        ("mambavision-s", "upernet", None, [160, 56]),
+        ("mambavision-s", "upernet", 512, [32, 16]),
+    ],
+)
+def test_under_a_head_the_windows_are_those_of_the_published_networks(name, head, size, windows):
+    with torch.device("meta"):
+        backbone = create_model(name, head=head, input_size=size).backbone
+    assert [level.window for level in backbone.levels[2:]] == windows
+
+
+def test_attention_keeps_no_matrix_of_all_tokens_with_all():
+    """A window of 160 has 25 600 tokens: their matrix would take 2.6 GB a head."""
+    with torch.device("meta"):
+        levels = create_model("mambavision-s", head="upernet").backbone.levels[2:]
+    assert all(getattr(block.mixer, "fused_attn", True) for level in levels for block in level.blocks)
+
+
 class CumulatedTokens(torch.nn.Module):
     """Each token plus all before it, plus one: tells windows, order and padding."""
 

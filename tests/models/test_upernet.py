@@ -97,12 +97,25 @@ def test_images_of_any_size_have_logits_for_every_pixel(size):
         assert [output.shape for output in network.train()(torch.empty(2, 3, *size))] == [(2, 5, *size)] * 2
 
 
-def test_a_pyramid_of_another_depth_is_refused():
-    class Shallow(Pyramid):
-        channels = (4, 6)
+def test_a_pyramid_of_other_strides_is_refused():
+    class Odd(Pyramid):
+        strides = (3, 6, 12, 24)
 
-    with pytest.raises(UsageError, match="pyramid of 4 levels, and this backbone gives 2"):
-        UPerNet(Shallow(), 5)
+    with pytest.raises(UsageError, match=r"needs maps at strides \(4, 8, 16, 32\).*gives strides \(3, 6, 12, 24\)"):
+        UPerNet(Odd(), 5)
+
+
+@pytest.mark.parametrize("name", ["mamband2d-s", "mamba2d-n", "groupmamba-t", "mambavision-t", "spatialmamba-xs"])
+def test_any_backbone_for_images_goes_under_the_head(name):
+    torch.manual_seed(0)
+    network = create_model(name, head="upernet", num_classes=3, input_size=(65, 70)).eval()
+    with torch.no_grad():
+        assert network(torch.randn(1, 3, 65, 70)).shape == (1, 3, 65, 70)
+
+
+def test_networks_for_volumes_and_clips_are_refused():
+    with pytest.raises(UsageError, match="mamband-xs: UPerNet takes networks for images, and this is one for segm"):
+        create_model("mamband-xs", head="upernet")
 
 
 def test_losses_are_means_over_all_pixels_the_auxiliary_one_weighted():
