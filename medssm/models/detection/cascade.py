@@ -51,6 +51,12 @@ class Cascade(nn.Module):
         coders = [BoxCoder(stage.stds, self.settings.side_ratio_clip) for stage in stages]
         return [Heads(*parts) for parts in zip(stages, coders, boxes, masks, strict=True)]
 
+    def forward(self, box_features: Tensor, mask_features: Tensor) -> tuple[list[Tensor], list[Tensor], list[Tensor]]:
+        """Logits, differences and masks' logits of every stage, from the same features (n, C, 7, 7), (m, C, 14, 14)."""
+        classified = [heads.box(box_features) for heads in self.heads]
+        masks = [heads.mask(mask_features) for heads in self.heads]
+        return [logits for logits, _ in classified], [deltas for _, deltas in classified], masks
+
     def losses(
         self,
         pyramid: Sequence[Tensor],

@@ -67,28 +67,17 @@ class Detector(nn.Module):
         All boxes are the whole first image: this is for counting and for looking at layers, `detect` is for images.
         """
         pyramid = self.features(images)
-        objectness, deltas = self.rpn_head(pyramid)
-        heads = self.roi_head.heads
-        boxes, masks = (self._whole_image(pyramid, images, count) for count in self._counted())
-        found = [stage.box(boxes) for stage in heads]
-        return RawOutputs(
-            pyramid,
-            objectness,
-            deltas,
-            [x for x, _ in found],
-            [x for _, x in found],
-            [stage.mask(masks) for stage in heads],
-        )
-
-    def _counted(self) -> list[tuple[int, int]]:
-        """How many boxes the box heads and the mask heads are counted on, and the side of their features."""
         settings = self.settings
-        return list(zip(settings.counted_rois, (settings.box_roi_size, settings.mask_roi_size), strict=True))
+        boxes, masks = settings.counted_rois
+        regions = (
+            self._whole_image(pyramid, images, boxes, settings.box_roi_size),
+            self._whole_image(pyramid, images, masks, settings.mask_roi_size),
+        )
+        return RawOutputs(pyramid, *self.rpn_head(pyramid), *self.roi_head(*regions))
 
-    def _whole_image(self, pyramid: Sequence[Tensor], images: Tensor, count: tuple[int, int]) -> Tensor:
-        number, side = count
+    def _whole_image(self, pyramid: Sequence[Tensor], images: Tensor, count: int, side: int) -> Tensor:
         height, width = images.shape[2:]
-        rois = torch.tensor([[0, 0, 0, width, height]], dtype=torch.float32, device=images.device).expand(number, -1)
+        rois = torch.tensor([[0, 0, 0, width, height]], dtype=torch.float32, device=images.device).expand(count, -1)
         level = LEVELS - 1
         return aligned(pyramid[level], rois, self.settings.strides[level], side, self.settings)
 
