@@ -51,6 +51,8 @@ def load_model(path: str | Path, model: str | None = None) -> tuple[nn.Module, W
             num_classes=metadata.num_classes,
             in_channels=metadata.in_channels,
             input_size=_laid_out_for(metadata),
+            head=metadata.head,
+            head_settings=metadata.head_settings,
         )
     network.load_state_dict(state, assign=True)
     return network.eval(), metadata

@@ -10,6 +10,7 @@ class WeightsMetadata(BaseModel):
 
     Attributes:
         model: a name of `medssm.models.list_models()`. head: one of `list_heads()`, of a detector or a segmenter.
+            head_settings: its numbers that are not the published ones.
         class_names: label value -> name; the background (0) may be left out. Of a detector or a segmenter label 0 is
             the first class.
         preprocessing: of scans the fields of `medssm.data.preprocessing.Preprocessing`, else those of the model's
@@ -26,6 +27,7 @@ class WeightsMetadata(BaseModel):
 
     model: str
     head: str = ""
+    head_settings: dict[str, int | float] = {}
     num_classes: int = Field(ge=1)
     in_channels: int = Field(ge=1)
     class_names: dict[int, str] = {}

@@ -1,13 +1,16 @@
 """Every head by name: what makes a detector or a segmenter of a backbone of the registry."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from torch import nn
 
 from medssm.errors import UsageError
 from medssm.models.info import HeadTask, ModelInfo
+from medssm.models.upernet import upernet
+
+HeadSettings = Mapping[str, int | float]
 
 
 @dataclass(frozen=True)
@@ -16,20 +19,22 @@ class HeadInfo:
 
     Attributes:
         name: what a user types. title: one line for the table.
+        parts: what its entries begin with, beside the backbone's.
         num_classes: as published, without the background.
         class_entry: the bias of the last layer, named as in the whole network. background: outputs that it has beside
             those of the classes.
-        build: the network, of what is known of a backbone, the backbone, the number of classes and the rate of dropout
-            (None for the published one).
+        build: the network, of what is known of a backbone, the backbone, the number of classes, the rate of dropout
+            (None for the published one) and settings by name that differ from the published ones.
     """
 
     name: str
     title: str
     task: HeadTask
+    parts: tuple[str, ...]
     num_classes: int
     class_entry: str
     background: int
-    build: Callable[[ModelInfo, nn.Module, int, float | None], nn.Module]
+    build: Callable[[ModelInfo, nn.Module, int, float | None, HeadSettings], nn.Module]
 
 
 def list_heads(task: HeadTask | None = None) -> list[str]:
@@ -52,18 +57,23 @@ def _known() -> str:
     return f"there are {', '.join(HEADS)}"
 
 
-def _mask_rcnn(info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None) -> nn.Module:
-    from medssm.models.detection import mask_rcnn
+def _mask_rcnn(
+    info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None, settings: HeadSettings
+) -> nn.Module:
+    from medssm.models.detection import MASK_RCNN, adjusted, mask_rcnn
 
     _refuse_dropout("mask-rcnn", dropout_rate)
-    return mask_rcnn(backbone, num_classes, neck_groups=info.neck_groups)
+    return mask_rcnn(backbone, num_classes, adjusted(MASK_RCNN, settings), neck_groups=info.neck_groups)
 
 
-def _cascade_mask_rcnn(info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None) -> nn.Module:
-    from medssm.models.detection import cascade_mask_rcnn
+def _cascade_mask_rcnn(
+    info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None, settings: HeadSettings
+) -> nn.Module:
+    from medssm.models.detection import CASCADE_MASK_RCNN, adjusted, cascade_mask_rcnn
 
     _refuse_dropout("cascade-mask-rcnn", dropout_rate)
-    return cascade_mask_rcnn(backbone, num_classes, neck_groups=info.neck_groups)
+    changed = adjusted(CASCADE_MASK_RCNN, settings)
+    return cascade_mask_rcnn(backbone, num_classes, changed, neck_groups=info.neck_groups)
 
 
 def _refuse_dropout(name: str, rate: float | None) -> None:
@@ -71,25 +81,51 @@ def _refuse_dropout(name: str, rate: float | None) -> None:
         raise UsageError(f"{name}: dropout_rate is {rate}, but this head has no dropout; leave it out")
 
 
-def _upernet(info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None) -> nn.Module:
+def _upernet(
+    info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None, settings: HeadSettings
+) -> nn.Module:
     from medssm.models.upernet import upernet
 
+    if settings:
+        raise UsageError(f"upernet: has no head_settings, found {', '.join(settings)}; leave them out")
     return upernet(backbone, num_classes, dropout_rate)
 
+
+_DETECTOR = ("neck.", "rpn_head.", "roi_head.")
+_SEGMENTER = ("decode_head.", "auxiliary_head.")
 
 HEADS = {
     head.name: head
     for head in (
-        HeadInfo("mask-rcnn", "Mask R-CNN", "detection", 80, "roi_head.bbox_head.fc_cls.bias", 1, _mask_rcnn),
+        HeadInfo(
+            "mask-rcnn",
+            "Mask R-CNN",
+            "detection",
+            _DETECTOR,
+            num_classes=80,
+            class_entry="roi_head.bbox_head.fc_cls.bias",
+            background=1,
+            build=_mask_rcnn,
+        ),
         HeadInfo(
             "cascade-mask-rcnn",
             "Cascade Mask R-CNN",
             "detection",
-            80,
-            "roi_head.bbox_head.0.fc_cls.bias",
-            1,
-            _cascade_mask_rcnn,
+            _DETECTOR,
+            num_classes=80,
+            class_entry="roi_head.bbox_head.0.fc_cls.bias",
+            background=1,
+            build=_cascade_mask_rcnn,
         ),
-        HeadInfo("upernet", "UPerNet", "semantic", 150, "decode_head.conv_seg.bias", 0, _upernet),
+        HeadInfo(
+            "upernet",
+            "UPerNet",
+            "semantic",
+            _SEGMENTER,
+            num_classes=150,
+            class_entry="decode_head.conv_seg.bias",
+            background=0,
+            build=_upernet,
+        ),
     )
 }

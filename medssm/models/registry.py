@@ -16,7 +16,7 @@ from medssm.models import (
     mamband_segmentation,
     spatial_mamba,
 )
-from medssm.models.heads import HeadInfo, head_info
+from medssm.models.heads import HeadInfo, HeadSettings, head_info
 from medssm.models.info import ModelInfo, Options, TaskName
 
 _SYSTEMS = (mamband_segmentation, mamband_classification, mamba2d, spatial_mamba, group_mamba, mamba_vision)
@@ -52,6 +52,7 @@ def create_model(
     input_size: int | Sequence[int] | None = None,
     features_only: bool = False,
     head: str = "",
+    head_settings: HeadSettings | None = None,
 ) -> nn.Module:
     """A freshly initialised network, in training mode.
 
@@ -65,6 +66,7 @@ def create_model(
             logits; `channels` and `strides` describe it.
         head: one of `list_heads()`, for a detector or a segmenter on that pyramid; its classes are the head's, and
             `dropout_rate` is of the head. Empty for the model itself.
+        head_settings: numbers of the head by name, where they are not the published ones; None for all as published.
 
     Raises: UsageError on an unknown name or an impossible size, or if a head does not go with the model.
     """
@@ -79,17 +81,18 @@ def create_model(
             raise UsageError(f"{name}: {option} is {rate}; it must be at least 0 and below 1")
     size = _checked_size(info, input_size)
     if head:
-        return _with_head(info, head_info(head), Options(in_channels, num_classes, dropout_rate, drop_path_rate, size))
+        options = Options(in_channels, num_classes, dropout_rate, drop_path_rate, size)
+        return _with_head(info, head_info(head), options, head_settings or {})
     return info.build(Options(in_channels, num_classes, dropout_rate, drop_path_rate, size, features_only))
 
 
-def _with_head(info: ModelInfo, head: HeadInfo, options: Options) -> nn.Module:
+def _with_head(info: ModelInfo, head: HeadInfo, options: Options, settings: HeadSettings) -> nn.Module:
     """The head on the model's pyramid."""
     if info.task != "classification":
         raise UsageError(f"{info.name}: {head.title} takes networks for images, and this is one for {info.task}")
     network = info.build(replace(options, dropout_rate=None, features_only=True, pyramid_for=head.task))
     backbone = network.get_submodule(info.pyramid_part)
-    return head.build(info, backbone, options.num_classes, options.dropout_rate)
+    return head.build(info, backbone, options.num_classes, options.dropout_rate, settings)
 
 
 def _checked_size(info: ModelInfo, size: int | Sequence[int] | None) -> tuple[int, ...] | None:
