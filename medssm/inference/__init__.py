@@ -1,7 +1,8 @@
-"""A scan in, its segmentation out; an image or a video in, its classes out."""
+"""A scan in, its segmentation out; an image or a video in, its classes or its objects out."""
 
 from medssm.inference.classification import Candidate, Classification, Classifier
-from medssm.inference.loading import load, load_classifier, load_predictor
+from medssm.inference.detection import DetectedObject, Detection, Detector
+from medssm.inference.loading import load, load_classifier, load_detector, load_predictor
 from medssm.inference.memory import MemoryEstimate, parse_memory
 from medssm.inference.predictor import Predictor, PredictSettings
 from medssm.inference.segmentation import Segmentation
@@ -12,6 +13,9 @@ __all__ = [
     "Candidate",
     "Classification",
     "Classifier",
+    "DetectedObject",
+    "Detection",
+    "Detector",
     "MemoryEstimate",
     "OrganStatistics",
     "PredictSettings",
@@ -19,6 +23,7 @@ __all__ = [
     "Segmentation",
     "load",
     "load_classifier",
+    "load_detector",
     "load_predictor",
     "parse_memory",
     "segment",

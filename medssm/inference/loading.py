@@ -1,36 +1,49 @@
-"""Weights to what runs them, by the task of their model."""
+"""Weights to what runs them, by the task of their model or of the head on it."""
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import nn
 
 from medssm.checkpoints import WeightsMetadata, load_model
 from medssm.errors import CheckpointError, UsageError
 from medssm.inference.classification import Classifier, image_classifier, video_classifier
+from medssm.inference.detection import Detector, detector
 from medssm.inference.predictor import Predictor, segmenter
 from medssm.models import model_info
+from medssm.models.heads import head_info
 
 Device = str | torch.device | None
-_CLASSIFIERS = {"classification": image_classifier, "video": video_classifier}
-_RUNNERS: dict[str, Callable[[nn.Module, WeightsMetadata, Device], Predictor | Classifier]] = {
+Runner = Predictor | Classifier | Detector
+_RUNNERS: dict[str, Callable[..., Runner]] = {
     "segmentation": segmenter,
-    **_CLASSIFIERS,
+    "classification": image_classifier,
+    "video": video_classifier,
+    "detection": detector,
+}
+# What networks of each task do, and the command that has them do it.
+_USES = {
+    "segmentation": "segments scans; see medssm predict",
+    "classification": "classifies images; see medssm classify",
+    "video": "classifies videos; see medssm classify",
+    "detection": "finds objects; see medssm detect",
+    "semantic": "tells the class of every pixel; see medssm segment",
 }
 
 
-def load(run_or_checkpoint: str | Path, device: Device = None) -> Predictor | Classifier:
+def load(run_or_checkpoint: str | Path, device: Device = None) -> Runner:
     """What runs the network of a run folder, one of our weights files, or a published checkpoint.
 
     Args:
         device: where the network runs; a GPU if there is one, if None.
 
-    Returns: a `Predictor`, which segments scans, or a `Classifier` of images or video, as the weights' model says.
+    Returns: as the weights' model says: a `Predictor`, which segments scans, a `Classifier` of images or video, or a
+        `Detector` of objects.
     Raises: CheckpointError if the weights are damaged or foreign; UsageError for an unusable device.
     """
     network, metadata = load_model(run_or_checkpoint)
-    return _RUNNERS[model_info(metadata.model).task](network, metadata, device)
+    return _RUNNERS[_task(metadata)](network, metadata, device)
 
 
 def load_predictor(run_or_checkpoint: str | Path, device: Device = None) -> Predictor:
@@ -38,10 +51,7 @@ def load_predictor(run_or_checkpoint: str | Path, device: Device = None) -> Pred
 
     Raises: also UsageError for weights of another kind.
     """
-    network, metadata = load_model(run_or_checkpoint)
-    if model_info(metadata.model).task != "segmentation":
-        raise UsageError(f"{run_or_checkpoint}: holds {metadata.model}, which segments no scans; see medssm classify")
-    return segmenter(network, metadata, device)
+    return _load(run_or_checkpoint, ("segmentation",), None, device)  # type: ignore[return-value]
 
 
 def load_classifier(
@@ -55,10 +65,28 @@ def load_classifier(
 
     Raises: also UsageError for weights of another kind, or a precision that the device does not have.
     """
-    network, metadata = load_model(run_or_checkpoint, model)
+    return _load(  # type: ignore[return-value]
+        run_or_checkpoint, ("classification", "video"), model, device, precision=precision
+    )
+
+
+def load_detector(
+    run_or_checkpoint: str | Path, device: Device = None, *, model: str | None = None, precision: str = "32-true"
+) -> Detector:
+    """As `load_classifier`, of a model that finds objects; `model` is the name of its backbone."""
+    return _load(run_or_checkpoint, ("detection",), model, device, precision=precision)  # type: ignore[return-value]
+
+
+def _load(path: str | Path, tasks: tuple[str, ...], model: str | None, device: Device, **options: Any) -> Runner:
+    network, metadata = load_model(path, model)
     if model is not None and metadata.model != model_info(model).name:
-        raise CheckpointError(f"{run_or_checkpoint}: holds weights of {metadata.model}, not of {model}")
-    task = model_info(metadata.model).task
-    if task not in _CLASSIFIERS:
-        raise UsageError(f"{run_or_checkpoint}: holds {metadata.model}, which segments scans; see medssm predict")
-    return _CLASSIFIERS[task](network, metadata, device, precision)
+        raise CheckpointError(f"{path}: holds weights of {metadata.model}, not of {model}")
+    task = _task(metadata)
+    if task not in tasks:
+        name = " with ".join(filter(None, (metadata.model, metadata.head)))
+        raise UsageError(f"{path}: holds {name}, which {_USES[task]}")
+    return _RUNNERS[task](network, metadata, device, **options)
+
+
+def _task(metadata: WeightsMetadata) -> str:
+    return head_info(metadata.head).task if metadata.head else model_info(metadata.model).task

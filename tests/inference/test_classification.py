@@ -167,7 +167,7 @@ def test_load_gives_what_the_weights_are_for(weights: Path, tmp_path: Path) -> N
     assert isinstance(medssm.load(weights, "cpu"), Classifier)
     assert isinstance(medssm.load(tmp_path / "scans.pt", "cpu"), Predictor)
     assert isinstance(load_predictor(tmp_path / "scans.pt", "cpu"), Predictor)
-    with pytest.raises(UsageError, match=f"holds {MODEL}, which segments no scans; see medssm classify"):
+    with pytest.raises(UsageError, match=f"holds {MODEL}, which classifies images; see medssm classify"):
         load_predictor(weights, "cpu")
     with pytest.raises(UsageError, match="holds mamband-xs, which segments scans; see medssm predict"):
         load_classifier(tmp_path / "scans.pt", "cpu")
