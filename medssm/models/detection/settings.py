@@ -195,17 +195,3 @@ def _with_number(section: Any, key: str, path: list[str], value: int | float) ->
         what = "whole number" if kinds == (int,) else "number"
         raise UsageError(f"head_settings: {key} must be a {what} of 0 or more, found {value!r}")
     return replace(section, **{name: value})
-
-
-def narrowed(settings: Settings) -> Settings:
-    """The same detector at a quarter of the width and on fewer boxes: ours, to learn small images on a CPU."""
-    return replace(
-        settings,
-        neck_channels=64,
-        box_channels=64,
-        box_features=256,
-        training_proposals=Limits(per_level=500, per_image=250),
-        test_proposals=Limits(per_level=250, per_image=250),
-        roi_sampling=replace(settings.roi_sampling, count=128),
-        counted_rois=(250, 100),
-    )
