@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from torch import nn
 
 from medssm.errors import UsageError
+from medssm.models.head_settings import adjusted
 from medssm.models.info import HeadTask, ModelInfo
-from medssm.models.upernet import upernet
+from medssm.models.upernet import UPERNET, upernet
 
 HeadSettings = Mapping[str, int | float]
 
@@ -60,7 +61,7 @@ def _known() -> str:
 def _mask_rcnn(
     info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None, settings: HeadSettings
 ) -> nn.Module:
-    from medssm.models.detection import MASK_RCNN, adjusted, mask_rcnn
+    from medssm.models.detection import MASK_RCNN, mask_rcnn
 
     _refuse_dropout("mask-rcnn", dropout_rate)
     return mask_rcnn(backbone, num_classes, adjusted(MASK_RCNN, settings), neck_groups=info.neck_groups)
@@ -69,7 +70,7 @@ def _mask_rcnn(
 def _cascade_mask_rcnn(
     info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None, settings: HeadSettings
 ) -> nn.Module:
-    from medssm.models.detection import CASCADE_MASK_RCNN, adjusted, cascade_mask_rcnn
+    from medssm.models.detection import CASCADE_MASK_RCNN, cascade_mask_rcnn
 
     _refuse_dropout("cascade-mask-rcnn", dropout_rate)
     changed = adjusted(CASCADE_MASK_RCNN, settings)
@@ -84,11 +85,7 @@ def _refuse_dropout(name: str, rate: float | None) -> None:
 def _upernet(
     info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None, settings: HeadSettings
 ) -> nn.Module:
-    from medssm.models.upernet import upernet
-
-    if settings:
-        raise UsageError(f"upernet: has no head_settings, found {', '.join(settings)}; leave them out")
-    return upernet(backbone, num_classes, dropout_rate)
+    return upernet(backbone, num_classes, dropout_rate, adjusted(UPERNET, settings))
 
 
 _DETECTOR = ("neck.", "rpn_head.", "roi_head.")

@@ -5,6 +5,7 @@ here were trained. Images, maps and logits are (B, C, H, W); labels are (B, H, W
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -15,13 +16,22 @@ from medssm.models.pyramid import Pyramid
 from medssm.models.recompute import Recomputing
 from medssm.models.synchronised import SynchronisedBatchNorm2d
 
-CHANNELS = 512
 POOLED_CELLS = (1, 2, 3, 6)
 AUXILIARY_LEVEL = 2
-AUXILIARY_CHANNELS = 256
 AUXILIARY_WEIGHT = 0.4
 DROPOUT_RATE = 0.1
 IGNORED = 255
+
+
+@dataclass(frozen=True)
+class Widths:
+    """Channels within the two heads."""
+
+    channels: int = 512
+    auxiliary_channels: int = 256
+
+
+UPERNET = Widths()
 
 
 class ConvUnit(nn.Module):
@@ -54,16 +64,16 @@ class Classification(nn.Module):
 class UPerHead(Classification):
     """Pyramid pooling on the coarsest level, a feature pyramid on all: logits on the grid of the finest."""
 
-    def __init__(self, channels: Sequence[int], num_classes: int, dropout_rate: float) -> None:
-        super().__init__(CHANNELS, num_classes, dropout_rate)
+    def __init__(self, channels: Sequence[int], num_classes: int, dropout_rate: float, width: int) -> None:
+        super().__init__(width, num_classes, dropout_rate)
         *finer, coarsest = channels
         self.psp_modules = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(cells), ConvUnit(coarsest, CHANNELS, 1)) for cells in POOLED_CELLS
+            nn.Sequential(nn.AdaptiveAvgPool2d(cells), ConvUnit(coarsest, width, 1)) for cells in POOLED_CELLS
         )
-        self.bottleneck = ConvUnit(coarsest + len(POOLED_CELLS) * CHANNELS, CHANNELS, 3)
-        self.lateral_convs = nn.ModuleList(ConvUnit(width, CHANNELS, 1) for width in finer)
-        self.fpn_convs = nn.ModuleList(ConvUnit(CHANNELS, CHANNELS, 3) for _ in finer)
-        self.fpn_bottleneck = ConvUnit(len(channels) * CHANNELS, CHANNELS, 3)
+        self.bottleneck = ConvUnit(coarsest + len(POOLED_CELLS) * width, width, 3)
+        self.lateral_convs = nn.ModuleList(ConvUnit(own, width, 1) for own in finer)
+        self.fpn_convs = nn.ModuleList(ConvUnit(width, width, 3) for _ in finer)
+        self.fpn_bottleneck = ConvUnit(len(channels) * width, width, 3)
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         *finer, coarsest = pyramid
@@ -84,9 +94,9 @@ class UPerHead(Classification):
 class FCNHead(Classification):
     """One convolution on one level of the pyramid: logits on its grid."""
 
-    def __init__(self, channels: int, num_classes: int, dropout_rate: float) -> None:
-        super().__init__(AUXILIARY_CHANNELS, num_classes, dropout_rate)
-        self.convs = nn.Sequential(ConvUnit(channels, AUXILIARY_CHANNELS, 3))
+    def __init__(self, channels: int, num_classes: int, dropout_rate: float, width: int) -> None:
+        super().__init__(width, num_classes, dropout_rate)
+        self.convs = nn.Sequential(ConvUnit(channels, width, 3))
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         return self.classify(self.convs(pyramid[AUXILIARY_LEVEL]))
@@ -102,13 +112,16 @@ class UPerNet(Recomputing):
     Raises: UsageError if no four maps can be made of those.
     """
 
-    def __init__(self, backbone: nn.Module, num_classes: int, dropout_rate: float = DROPOUT_RATE) -> None:
+    def __init__(
+        self, backbone: nn.Module, num_classes: int, dropout_rate: float = DROPOUT_RATE, widths: Widths = UPERNET
+    ) -> None:
         super().__init__()
         self.backbone = backbone
         self.pyramid = Pyramid(cast(Sequence[int], backbone.channels), cast(Sequence[int], backbone.strides))
         channels = self.pyramid.channels
-        self.decode_head = UPerHead(channels, num_classes, dropout_rate)
-        self.auxiliary_head = FCNHead(channels[AUXILIARY_LEVEL], num_classes, dropout_rate)
+        self.decode_head = UPerHead(channels, num_classes, dropout_rate, widths.channels)
+        auxiliary = widths.auxiliary_channels
+        self.auxiliary_head = FCNHead(channels[AUXILIARY_LEVEL], num_classes, dropout_rate, auxiliary)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         pyramid = self.pyramid(self.backbone(image))
@@ -121,12 +134,14 @@ class UPerNet(Recomputing):
         return self.decode_head(pyramid), self.auxiliary_head(pyramid)
 
 
-def upernet(backbone: nn.Module, num_classes: int, dropout_rate: float | None = None) -> UPerNet:
+def upernet(
+    backbone: nn.Module, num_classes: int, dropout_rate: float | None = None, widths: Widths = UPERNET
+) -> UPerNet:
     """UPerNet on a backbone, with the published rate of dropout where none is given.
 
     Raises: UsageError if no four maps can be made of the backbone's.
     """
-    return UPerNet(backbone, num_classes, DROPOUT_RATE if dropout_rate is None else dropout_rate)
+    return UPerNet(backbone, num_classes, DROPOUT_RATE if dropout_rate is None else dropout_rate, widths)
 
 
 def semantic_losses(

@@ -5,7 +5,8 @@ import torch
 
 from medssm.errors import UsageError
 from medssm.models import create_model
-from medssm.models.detection import MASK_RCNN, adjusted
+from medssm.models.detection import MASK_RCNN
+from medssm.models.head_settings import adjusted
 
 
 def test_numbers_are_replaced_by_name():
@@ -39,6 +40,14 @@ def test_a_network_is_built_of_them(head):
     assert {tuple(conv.conv.weight.shape[:1]) for conv in network.neck.fpn_convs} == {(32,)}
 
 
-def test_upernet_has_none():
-    with pytest.raises(UsageError, match="upernet: has no head_settings, found neck_channels"):
+def test_a_narrower_upernet_is_built():
+    with torch.device("meta"):
+        network = create_model("spatialmamba-xs", head="upernet", head_settings={"channels": 48})
+    assert network.decode_head.conv_seg.weight.shape[1] == 48
+    assert network.decode_head.fpn_bottleneck.conv.weight.shape[:2] == (48, 4 * 48)
+    assert network.auxiliary_head.conv_seg.weight.shape[1] == 256
+
+
+def test_upernet_has_no_number_of_a_detector():
+    with pytest.raises(UsageError, match="there is no 'neck_channels'; at this place there are channels, auxiliary"):
         create_model("spatialmamba-xs", head="upernet", head_settings={"neck_channels": 32})

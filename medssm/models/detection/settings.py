@@ -4,12 +4,9 @@ All were trained with MMDetection 3.3 (Chen et al. 2019, arXiv:1906.07155; githu
 option is named after each value. torchvision's own value, where it is another one, follows in brackets.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass, replace
+from dataclasses import dataclass
 from math import inf
-from typing import Any, Literal
-
-from medssm.errors import UsageError
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -165,33 +162,3 @@ CASCADE_MASK_RCNN = Settings(
         Stage(Matching(0.7, 0.7), (0.033, 0.033, 0.067, 0.067), 0.25),
     ),
 )
-
-
-def adjusted(settings: Settings, changes: Mapping[str, int | float]) -> Settings:
-    """The settings with other numbers, for a detector that is smaller or for smaller images than the published ones.
-
-    Args:
-        changes: by name, such as "neck_channels", or "roi_sampling.count" for a number within a section.
-
-    Raises: UsageError on a name that is unknown or stands for no number, or a number that is none of its kind.
-    """
-    for key, value in changes.items():
-        settings = _with_number(settings, key, key.split("."), value)
-    return settings
-
-
-def _with_number(section: Any, key: str, path: list[str], value: int | float) -> Any:
-    name, *rest = path
-    known = [field.name for field in fields(section)]
-    if name not in known:
-        raise UsageError(f"head_settings: there is no {key!r}; at this place there are {', '.join(known)}")
-    old = getattr(section, name)
-    if rest and is_dataclass(old):
-        return replace(section, **{name: _with_number(old, key, rest, value)})
-    kinds = (int,) if isinstance(old, int) else (int, float)
-    if rest or not isinstance(old, (int, float)) or isinstance(old, bool):
-        raise UsageError(f"head_settings: {key!r} is no single number; leave it out")
-    if not isinstance(value, kinds) or isinstance(value, bool) or value < 0:
-        what = "whole number" if kinds == (int,) else "number"
-        raise UsageError(f"head_settings: {key} must be a {what} of 0 or more, found {value!r}")
-    return replace(section, **{name: value})
