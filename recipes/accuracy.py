@@ -10,10 +10,10 @@ import torch
 from timm.data import ImageNetInfo
 from torch import nn
 
-from medssm.checkpoints import WeightsMetadata, load_model
+from medssm.checkpoints import WeightsMetadata
 from medssm.data.imagenet import ImageDataset
 from medssm.data.imagenet.dataset import with_classes
-from medssm.errors import CheckpointError, UsageError
+from medssm.errors import UsageError
 from medssm.inference.classification import input_fields
 from medssm.inference.precision import autocast
 from medssm.metrics.classification import top_k_hits
@@ -22,7 +22,7 @@ from medssm.models.info import ImageInput, PublishedResult
 from medssm.recipes.measured import Measured, Table, source_of
 from medssm.recipes.photographs import ValidationImages, open_images
 from medssm.recipes.schema import ClassificationRecipe
-from medssm.recipes.weights import weights_path
+from medssm.recipes.weights import load_network
 from medssm.training.hardware import resolve_precision
 from medssm.training.loader import by_processes
 
@@ -115,7 +115,7 @@ def measure(
     Raises: UsageError or DataError if there is no dataset; CheckpointError if the weights cannot be used.
     """
     dataset = open_images(recipe.data)
-    network, metadata = _load(weights, model)
+    network, metadata = load_network(weights, model, "classification")
     labels = _as_the_network_numbers(dataset, metadata)
     size, preparation = _input_of(metadata)
     images = ValidationImages(labels.validation, size, preparation, recipe.validation.batch_size)
@@ -131,17 +131,6 @@ def measure(
         published=info.result if metadata.num_classes == info.num_classes else None,
         classes=tuple(_per_class(dataset, hits)),
     )
-
-
-def _load(weights: str | Path, model: str | None) -> tuple[nn.Module, WeightsMetadata]:
-    """The network; raises UsageError or CheckpointError if it is none that classifies images, or another's."""
-    name = model_info(model).name if model else None
-    network, metadata = load_model(weights_path(weights, name), name)
-    if name and metadata.model != name:
-        raise CheckpointError(f"{weights}: holds weights of {metadata.model}, not of {name}; leave --model out")
-    if model_info(metadata.model).task != "classification":
-        raise UsageError(f"{weights}: holds weights of {metadata.model}, which does not classify images")
-    return network, metadata
 
 
 def _input_of(metadata: WeightsMetadata) -> tuple[tuple[int, int], ImageInput]:

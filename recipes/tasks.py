@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from medssm.models.info import TaskName
 from medssm.recipes.measured import Measured
-from medssm.recipes.schema import ClassificationRecipe, Recipe, SegmentationRecipe
+from medssm.recipes.schema import ClassificationRecipe, Recipe, SegmentationRecipe, VideoRecipe
 from medssm.training import Task
 
 
@@ -40,6 +40,7 @@ TASKS = {
     "classification": Kind(
         ClassificationRecipe, "classification", "imagenet", "medssm.recipes.classification", "medssm.recipes.accuracy"
     ),
+    "video": Kind(VideoRecipe, "video", "ucf101", "medssm.recipes.video", "medssm.recipes.video_accuracy"),
 }
 
 

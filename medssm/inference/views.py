@@ -64,9 +64,17 @@ class ClipViews:
         return is_video_name(path.name)
 
     def of(self, path: Path) -> Iterator[Tensor]:
+        yield from map(self.normalised, self.read(path))
+
+    def read(self, path: Path) -> list[Tensor]:
+        """The clips as they are stored, each (crops, 3, T, H, W) uint8; raises what `of` raises."""
         if is_image_name(path.name) and not self.takes(path):
             raise DataError(
                 f"{path}: is an image, and the weights are of a model for video; give those of another model"
             )
-        for clip in read_clips(path, self.choose, self.crop):
-            yield (clip.float() / 255 - self.mean) / self.std
+        return read_clips(path, self.choose, self.crop)
+
+    def normalised(self, clips: Tensor) -> Tensor:
+        """Clips (..., 3, T, H, W) uint8 as the network takes them."""
+        mean, std = (colour.to(clips.device) for colour in (self.mean, self.std))
+        return (clips.float() / 255 - mean) / std

@@ -144,6 +144,7 @@ class _Loop:
         """The loop itself."""
         progress = self.progress
         self.journal.say(self.opening())
+        self.tell_news()
         if progress.step == 0:
             self.save()
         reason = self.pause()
@@ -280,6 +281,12 @@ class _Loop:
         if self.progress.best_step == self.progress.step:
             self.save()
         self.journal.say(sentence)
+        self.tell_news()
+
+    def tell_news(self) -> None:
+        """Logs what the task has to say."""
+        for sentence in self.task.news():
+            self.journal.say(sentence)
 
     def judge(self, results: dict[str, list[Any]]) -> str:
         """Records the scores of a validation, writes the weights if they are the best so far, and gives the news."""

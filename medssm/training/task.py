@@ -106,3 +106,7 @@ class Task(Source):
     def pictures(self, results: list[Any]) -> dict[str, np.ndarray]:
         """Pictures of a validation by name, (H, W, 3) uint8."""
         return {}
+
+    def news(self) -> list[str]:
+        """Sentences for the log, asked for at the beginning and after every validation, by all processes at once."""
+        return []

@@ -6,7 +6,8 @@ from pydantic import Field
 
 from medssm.recipes.schema.classification import ClassificationRecipe
 from medssm.recipes.schema.segmentation import SegmentationRecipe
+from medssm.recipes.schema.video import VideoRecipe
 
-Recipe = Annotated[SegmentationRecipe | ClassificationRecipe, Field(discriminator="task")]
+Recipe = Annotated[SegmentationRecipe | ClassificationRecipe | VideoRecipe, Field(discriminator="task")]
 
-__all__ = ["ClassificationRecipe", "Recipe", "SegmentationRecipe"]
+__all__ = ["ClassificationRecipe", "Recipe", "SegmentationRecipe", "VideoRecipe"]
