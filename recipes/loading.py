@@ -140,7 +140,20 @@ def nearest_key(key: str, recipe: type[BaseModel]) -> str | None:
     return next(iter(same_ending or difflib.get_close_matches(key, known, n=1, cutoff=0.5)), None)
 
 
-def _read(recipe: str | Path) -> dict[str, Any]:
+def _read(recipe: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a recipe says, laid over what its `base` says; `above` are those that it is the base of.
+
+    Raises: UsageError if there is no such recipe, it is not YAML, or it is its own base.
+    """
+    content = _content(recipe)
+    if (base := content.pop("base", None)) is None:
+        return content
+    if str(base) in (*above, str(recipe)):
+        raise UsageError(f"{recipe}: base: {base} is based on this recipe in turn; name another one")
+    return merged(_read(base, (*above, str(recipe))), content)
+
+
+def _content(recipe: str | Path) -> dict[str, Any]:
     packaged = files("medssm.recipes") / f"{recipe}.yaml"
     path = Path(recipe)
     if packaged.is_file() and not _is_yaml(path.name):

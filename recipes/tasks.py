@@ -10,7 +10,13 @@ from pydantic import BaseModel
 
 from medssm.models.info import TaskName
 from medssm.recipes.measured import Measured
-from medssm.recipes.schema import ClassificationRecipe, Recipe, SegmentationRecipe, VideoRecipe
+from medssm.recipes.schema import (
+    ClassificationRecipe,
+    DetectionRecipe,
+    Recipe,
+    SegmentationRecipe,
+    VideoRecipe,
+)
 from medssm.training import Task
 
 
@@ -39,6 +45,9 @@ TASKS = {
     ),
     "classification": Kind(
         ClassificationRecipe, "classification", "imagenet", "medssm.recipes.classification", "medssm.recipes.accuracy"
+    ),
+    "detection": Kind(
+        DetectionRecipe, "classification", "coco", "medssm.recipes.detection", "medssm.recipes.object_scores"
     ),
     "video": Kind(VideoRecipe, "video", "ucf101", "medssm.recipes.video", "medssm.recipes.video_accuracy"),
 }

@@ -64,12 +64,16 @@ class CocoImages(Sequence[CocoImage]):
         return len(self.indices)
 
     def __getitem__(self, place: int) -> CocoImage:  # type: ignore[override]
+        return self.image(place)
+
+    def image(self, place: int, with_masks: bool = True) -> CocoImage:
+        """One image; without masks, which take most of the time, `masks` is that of no object."""
         known, image = self.annotations, int(self.indices[place])
         height, width = (int(side) for side in known.sizes[image])
         within = known.of(image)
         corners = clipped_corners(known.boxes[within], height, width)
         chosen = np.flatnonzero(_is_target(known, within, corners))
-        masks = [known.mask(image, within.start + int(i)) for i in chosen]
+        masks = [known.mask(image, within.start + int(i)) for i in chosen] if with_masks else []
         return CocoImage(
             path=self.path(place),
             id=int(known.image_ids[image]),

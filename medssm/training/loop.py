@@ -109,6 +109,8 @@ class _Loop:
         if folder.last.exists():
             self.progress = load_checkpoint(folder.last, model, optimizer, fabric.strategy.precision, averaged)
         self.model, self.optimizer = fabric.setup(model, optimizer)
+        for method in task.forward_methods:
+            self.model.mark_forward_method(method)
         fabric.to_device(averaged)
         self.networks: dict[str, Any] = {"": self.model.module, AVERAGE: averaged}
         self.losses: dict[str, float] = {}

@@ -68,12 +68,14 @@ class Task(Source):
         loss_names: the keys of `losses`, "loss" among them; the columns of the metrics file.
         score_names: the keys of `summarise`, likewise.
         unit: what the samples are called where their rate is shown; None shows steps alone.
+        forward_methods: of the network, which `losses` calls in the place of the network itself.
     """
 
     score: str
     loss_names: tuple[str, ...] = ("loss",)
     score_names: tuple[str, ...]
     unit: str | None = None
+    forward_methods: tuple[str, ...] = ()
 
     @property
     def source(self) -> Source:

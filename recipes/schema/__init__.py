@@ -5,9 +5,19 @@ from typing import Annotated
 from pydantic import Field
 
 from medssm.recipes.schema.classification import ClassificationRecipe
+from medssm.recipes.schema.detection import DetectionRecipe
 from medssm.recipes.schema.segmentation import SegmentationRecipe
 from medssm.recipes.schema.video import VideoRecipe
 
-Recipe = Annotated[SegmentationRecipe | ClassificationRecipe | VideoRecipe, Field(discriminator="task")]
+Recipe = Annotated[
+    SegmentationRecipe | ClassificationRecipe | DetectionRecipe | VideoRecipe,
+    Field(discriminator="task"),
+]
 
-__all__ = ["ClassificationRecipe", "Recipe", "SegmentationRecipe", "VideoRecipe"]
+__all__ = [
+    "ClassificationRecipe",
+    "DetectionRecipe",
+    "Recipe",
+    "SegmentationRecipe",
+    "VideoRecipe",
+]

@@ -1,0 +1,143 @@
+"""Detection of objects, as the training loop wants it."""
+
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor, nn
+
+from medssm.checkpoints import WeightsMetadata, create_model, save_weights
+from medssm.data.coco import CocoDataset
+from medssm.errors import DataError, UsageError
+from medssm.metrics.detection import AveragePrecision, FoundObjects, average_precision
+from medssm.models.detection import Detector
+from medssm.recipes.detection_images import DetectionImages, TrainingBatch, ValidationBatch, open_objects
+from medssm.recipes.found_objects import found_objects, picture, shown
+from medssm.recipes.schema.detection import DetectionRecipe
+from medssm.recipes.weights import PUBLISHED
+from medssm.training import Moment, Task
+
+LOSSES = ("rpn_class", "rpn_box", "class", "box", "mask")
+SHOWN_IMAGES = 4
+
+
+class Detection(Task):
+    """Trains a detector on random views of images and scores the objects that it finds on others."""
+
+    score = "box_ap"
+    score_names = ("box_ap", "box_ap50", "box_ap75", "mask_ap", "mask_ap50", "mask_ap75")
+    loss_names = ("loss", *LOSSES)
+    unit = "images"
+    forward_methods = ("losses",)
+
+    def __init__(self, recipe: DetectionRecipe, dataset: CocoDataset) -> None:
+        self.recipe, self.dataset = recipe, dataset
+        if not dataset.training:
+            raise DataError(f"{dataset.source}: has no training images; add annotations/instances_train2017.json")
+        assert dataset.validation is not None  # open_objects has seen to it
+        self.validation = dataset.validation
+        self.num_classes = checked_classes(recipe.model.num_classes, dataset)
+        self.images = DetectionImages(recipe, dataset.training, dataset.validation)
+        self._is_told = False
+
+    @property
+    def source(self) -> DetectionImages:
+        return self.images
+
+    def build_model(self) -> nn.Module:
+        settings = self.recipe.model
+        start = settings.pretrained
+        model: Any = create_model(
+            settings.name,
+            pretrained=start == PUBLISHED or start or False,
+            num_classes=self.num_classes,
+            drop_path_rate=settings.drop_path_rate,
+            head=settings.head,
+            head_settings=settings.head_settings,
+        )
+        if settings.gradient_checkpointing:
+            model.backbone.set_grad_checkpointing()
+        return model
+
+    def news(self) -> list[str]:
+        """At the beginning, what the backbone starts from."""
+        told, self._is_told = self._is_told, True
+        start = self.recipe.model.pretrained
+        weights = "random weights, as model.pretrained is null" if start is None else f"weights: {start}"
+        return [] if told else [f"the backbone starts from {weights}"]
+
+    @property
+    def training_size(self) -> int:
+        return self.images.training_size
+
+    def sample(self, index: int, random: np.random.Generator) -> Any:
+        return self.images.sample(index, random)
+
+    def losses(self, model: Any, batch: TrainingBatch, moment: Moment) -> dict[str, Tensor]:
+        parts: dict[str, Tensor] = model.losses(batch.images, batch.sizes, batch.objects)
+        loss = sum(parts[name] for name in LOSSES)
+        return {"loss": loss, **{name: parts[name].detach() for name in LOSSES}}
+
+    @property
+    def validation_size(self) -> int:
+        return self.images.validation_size
+
+    def validate(self, model: nn.Module, item: ValidationBatch) -> list[FoundObjects]:
+        assert isinstance(model, Detector)
+        return found_objects(model, item, self.validation)
+
+    def summarise(self, results: list[list[FoundObjects]]) -> dict[str, float]:
+        found = list(chain.from_iterable(results))
+        known = self.validation.annotations
+        return {
+            **_figures("box", average_precision(known, found, "box")),
+            **_figures("mask", average_precision(known, found, "mask")),
+        }
+
+    def pictures(self, results: list[list[FoundObjects]]) -> dict[str, np.ndarray]:
+        chosen = shown(list(chain.from_iterable(results)), SHOWN_IMAGES)
+        return {f"objects {number}": picture(found, self.dataset) for number, found in enumerate(chosen, 1)}
+
+    def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
+        recipe = self.recipe
+        figures = f"box AP {scores['box_ap']:.4f}, mask AP {scores['mask_ap']:.4f}"
+        metadata = WeightsMetadata(
+            model=recipe.model.name,
+            head=recipe.model.head,
+            head_settings=recipe.model.head_settings,
+            num_classes=self.num_classes,
+            in_channels=3,
+            class_names=dict(enumerate(self.dataset.names)),
+            preprocessing=asdict(self.images.preparation),
+            input_size=(),
+            licence="of whoever trained them and of the data",
+            source=f"recipe {recipe.name} on {self.dataset.source.name}, validation {figures}",
+        )
+        save_weights(path, model, metadata)
+
+
+def open_task(recipe: DetectionRecipe) -> Detection:
+    """The task of a recipe, with its dataset found."""
+    return Detection(recipe, open_objects(recipe.data))
+
+
+def checked_classes(num_classes: int | None, dataset: CocoDataset) -> int:
+    """The number of classes of a network for a dataset; that of the dataset where None was asked for.
+
+    Raises: UsageError if the network would have fewer than the dataset.
+    """
+    found = len(dataset.categories)
+    if num_classes is not None and num_classes < found:
+        raise UsageError(
+            f"{dataset.source}: has {found} categories, but the model has {num_classes} classes; leave out "
+            f"model.num_classes, or train with --set model.num_classes={found}"
+        )
+    return num_classes or found
+
+
+def _figures(kind: str, found: AveragePrecision) -> dict[str, float]:
+    """NaN, where nothing is annotated, would be no score that a run can be judged by."""
+    values = {"ap": found.ap, "ap50": found.ap50, "ap75": found.ap75}
+    return {f"{kind}_{name}": 0.0 if np.isnan(value) else value for name, value in values.items()}
