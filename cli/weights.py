@@ -47,7 +47,10 @@ def convert(
     out = out or file.with_suffix(".safetensors")
     metadata = convert_weights(file, out, overwrite=overwrite)
     console().print(
-        f"{out}: {metadata.model}, licence {metadata.licence or 'unknown'}", highlight=False, soft_wrap=True
+        f"{out}: {metadata.model}{f' with {metadata.head}' if metadata.head else ''}, "
+        f"licence {metadata.licence or 'unknown'}",
+        highlight=False,
+        soft_wrap=True,
     )
 
 
@@ -55,7 +58,7 @@ def _inspection_rows(found: "Inspection") -> dict[str, str]:
     rows = {
         "format": found.format,
         "system": found.system or "none that is known here",
-        "model": found.model or "-",
+        "model": f"{found.model} with {found.head}" if found.head else found.model or "-",
         "parameters": f"{found.parameters:,} in {found.entries} entries",
         "missing": _counted(found.missing),
         "too many": _counted(found.extra),
@@ -68,7 +71,8 @@ def _inspection_rows(found: "Inspection") -> dict[str, str]:
 
 def _metadata_rows(metadata: "WeightsMetadata") -> dict[str, str]:
     return {
-        "input": f"{metadata.in_channels} channel, window {' x '.join(map(str, metadata.input_size))}",
+        "input": f"{metadata.in_channels} channel, "
+        + (f"window {' x '.join(map(str, metadata.input_size))}" if metadata.input_size else "laid out as published"),
         "classes": ", ".join(f"{label} {name}" for label, name in metadata.class_names.items()),
         "preprocessing": ", ".join(f"{key} {value}" for key, value in metadata.preprocessing.items()),
         "licence": metadata.licence or "unknown",

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from medssm.checkpoints.loading import find_weights, load_weights, nearest_model, published_metadata
+from medssm.checkpoints.loading import find_weights, load_weights, nearest_model
 from medssm.checkpoints.metadata import WeightsMetadata
+from medssm.checkpoints.origins import published_metadata
 from medssm.checkpoints.own_format import save_weights
 from medssm.checkpoints.published import read_weights_file
 from medssm.errors import UsageError
@@ -18,7 +19,7 @@ class Inspection:
 
     Attributes:
         format: of the file. entries, parameters: tensors, and values in them.
-        system, model: the nearest known ones; None for a file that is no model's.
+        system, model: the nearest known ones; None for a file that is no model's. head: of a detector or a segmenter.
         missing, extra, reshaped: what keeps it from fitting; dropped: superfluous names that do no harm.
         metadata: its own, or that of the published model. notes: numbers and words beside the tensors.
     """
@@ -29,6 +30,7 @@ class Inspection:
     parameters: int
     system: str | None
     model: str | None
+    head: str
     missing: tuple[str, ...]
     extra: tuple[str, ...]
     reshaped: tuple[str, ...]
@@ -51,6 +53,7 @@ def inspect_weights(path: str | Path) -> Inspection:
         parameters=sum(tensor.numel() for tensor in file.state.values()),
         system=model_info(fit.model).system if fit else None,
         model=fit.model if fit else None,
+        head=fit.head if fit else "",
         missing=fit.missing if fit else (),
         extra=fit.extra if fit else (),
         reshaped=fit.reshaped if fit else (),

@@ -16,8 +16,9 @@ from medssm.errors import CheckpointError
 from medssm.models.info import StateDict
 
 # Where training programs put the state dict, in the order of looking. `model_ema` holds averaged weights, for which
-# published accuracies stand where there are both.
+# published accuracies stand where there are both; detectors and segmenters were started from the plain ones.
 STATE_KEYS = ("state_dict", "model_ema", "model", "module")
+PLAIN_FIRST = ("state_dict", "model", "model_ema", "module")
 # Wrappers of data-parallel training and of torch.compile.
 WRAPPERS = ("module.", "_orig_mod.")
 
@@ -38,8 +39,11 @@ class WeightsFile:
     metadata: WeightsMetadata | None = None
 
 
-def read_weights_file(path: Path) -> WeightsFile:
+def read_weights_file(path: Path, *, averaged: bool = True) -> WeightsFile:
     """Reads a file of either format, chosen by its first bytes.
+
+    Args:
+        averaged: of a file with plain and averaged weights the averaged ones are wanted.
 
     Raises: CheckpointError on a file that is neither, damaged, without tensors or not to be trusted;
         FileNotFoundError.
@@ -47,7 +51,7 @@ def read_weights_file(path: Path) -> WeightsFile:
     with open(path, "rb") as file:
         start = file.read(9)
     if start.startswith(b"PK"):
-        return _read_torch(path)
+        return _read_torch(path, STATE_KEYS if averaged else PLAIN_FIRST)
     if start[8:9] == b"{":
         state, metadata = read_safetensors(path)
         return WeightsFile(path, "safetensors", _unwrapped(path, state), {}, metadata)
@@ -59,11 +63,11 @@ def read_weights_file(path: Path) -> WeightsFile:
     )
 
 
-def _read_torch(path: Path) -> WeightsFile:
+def _read_torch(path: Path, keys: Sequence[str]) -> WeightsFile:
     content = load_torch_file(path)
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds a {type(content).__name__} where a dictionary of tensors was expected")
-    found = next((content[key] for key in STATE_KEYS if isinstance(content.get(key), dict)), content)
+    found = next((content[key] for key in keys if isinstance(content.get(key), dict)), content)
     notes = {key: value for key in content if (value := _plain(content[key])) is not None}
     return WeightsFile(path, "PyTorch", _unwrapped(path, found), notes)
 

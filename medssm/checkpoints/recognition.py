@@ -1,4 +1,4 @@
-"""Which model a state dict belongs to, told from names and shapes alone."""
+"""Which model a state dict belongs to, and which head on it, told from names and shapes alone."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,11 +8,12 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from medssm.models import create_model, list_models, model_info
+from medssm.models import create_model, head_info, list_heads, list_models, model_info
 from medssm.models.info import StateDict
 
 Shapes = dict[str, tuple[int, ...]]
-Network = tuple[str, int, int, tuple[int, ...] | None]
+# The arguments of `expected_shapes`.
+Network = tuple[str, int, int, tuple[int, ...] | None, str, tuple[tuple[str, int | float], ...]]
 
 # Left over from a larger network that the weights were part of; tried in this order.
 PREFIXES = ("", "backbone.", "model.", "encoder.")
@@ -23,7 +24,8 @@ class Fit:
     """A state dict beside the entries of the model that it comes nearest to.
 
     Attributes:
-        model: its name. in_channels, num_classes: as read from the tensors.
+        model, head: their names; no head is "". head_settings: numbers of it that are not the published ones.
+        in_channels, num_classes: as read from the tensors.
         input_size: what learned positions are laid out for; None for the published size.
         state: the entries under the model's names; dropped: names that the model's published files may have too many.
         missing, extra, reshaped: names that keep the state dict from fitting.
@@ -33,6 +35,8 @@ class Fit:
     in_channels: int
     num_classes: int
     input_size: tuple[int, ...] | None
+    head: str
+    head_settings: tuple[tuple[str, int | float], ...]
     state: StateDict
     dropped: tuple[str, ...]
     missing: tuple[str, ...]
@@ -41,8 +45,8 @@ class Fit:
 
     @property
     def network(self) -> Network:
-        """The arguments of `expected_shapes`."""
-        return self.model, self.in_channels, self.num_classes, self.input_size
+        """The arguments that its entries follow from."""
+        return self.model, self.in_channels, self.num_classes, self.input_size, self.head, self.head_settings
 
     @property
     def faults(self) -> int:
@@ -50,37 +54,76 @@ class Fit:
 
 
 def expected_shapes(
-    model: str, in_channels: int, num_classes: int, input_size: tuple[int, ...] | None = None
+    model: str,
+    in_channels: int,
+    num_classes: int,
+    input_size: tuple[int, ...] | None = None,
+    head: str = "",
+    head_settings: tuple[tuple[str, int | float], ...] = (),
 ) -> Shapes:
-    """Name and shape of every entry of a model, in order, without taking memory for them."""
-    return dict(_expected(model, in_channels, num_classes, input_size))
+    """Name and shape of every entry of a model, with its head if any, in order, without taking memory for them."""
+    return dict(_expected(model, in_channels, num_classes, input_size, head, head_settings))
 
 
 @lru_cache(maxsize=64)
 def _expected(*network: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    model, in_channels, num_classes, input_size = network
+    model, in_channels, num_classes, input_size, head, settings = network
     with torch.device("meta"):
-        module = create_model(model, in_channels=in_channels, num_classes=num_classes, input_size=input_size)
+        module = create_model(
+            model,
+            in_channels=in_channels,
+            num_classes=num_classes,
+            input_size=input_size,
+            head=head,
+            head_settings=dict(settings),
+        )
     return tuple((name, tuple(tensor.shape)) for name, tensor in module.state_dict().items())
 
 
 def recognise(state: Mapping[str, Tensor], preferred: str | None = None) -> Fit | None:
     """The model with the fewest entries that do not fit; None if fewer than half of its entries are there.
 
-    Of models with the same entries it is the preferred one, else one that was published with as many classes, else the
-    first.
+    Of models with the same entries it is the preferred one, else one that was published so, else the first.
     """
-    candidates = _with_entry("stem_entry", state) or _with_entry("head_entry", state)
-    if not candidates:
+    head = _head_of(state)
+    if head:
+        fits = [_fit_dense(name, head, state) for name in _backbones(state)]
+    else:
+        candidates = _with_entry("stem_entry", state) or _with_entry("head_entry", state)
+        fits = [fit_published(name, entries) for name, entries in candidates]
+    if not fits:
         return None
-    fits = [fit_published(name, entries) for name, entries in candidates]
-    best = min(fits, key=lambda fit: (fit.faults, fit.model != preferred, not _has_published_classes(fit)))
+    best = min(fits, key=lambda fit: (fit.faults, fit.model != preferred, not _is_published(fit)))
     expected = len(expected_shapes(*best.network))
     return best if len(best.missing) + len(best.reshaped) <= expected / 2 else None
 
 
-def _has_published_classes(fit: Fit) -> bool:
-    return fit.num_classes == model_info(fit.model).num_classes
+def _is_published(fit: Fit) -> bool:
+    info = model_info(fit.model)
+    if fit.head:
+        return any(published.head == fit.head for published in info.dense)
+    return fit.num_classes == info.num_classes
+
+
+def _head_of(state: Mapping[str, Tensor]) -> str:
+    """The head that a state dict has entries of, "" for none; the last layer tells heads of the same parts apart."""
+    by_part = [name for name in list_heads() if any(entry.startswith(head_info(name).parts) for entry in state)]
+    return next((name for name in by_part if head_info(name).class_entry in state), by_part[0] if by_part else "")
+
+
+def _backbones(state: Mapping[str, Tensor]) -> list[str]:
+    """The models whose first layer is in the backbone of a detector or a segmenter."""
+    infos = [model_info(name) for name in list_models("classification")]
+    return [info.name for info in infos if info.backbone_entry(info.stem_entry) in state]
+
+
+def _fit_dense(model: str, head: str, state: Mapping[str, Tensor]) -> Fit:
+    """A detector's or a segmenter's state dict beside the entries of one model under its head."""
+    info, outputs = model_info(model), head_info(head)
+    in_channels = _size(state, info.backbone_entry(info.stem_entry), 1, info.in_channels)
+    published = outputs.num_classes + outputs.background
+    num_classes = _size(state, outputs.class_entry, 0, published) - outputs.background
+    return fit_own((model, in_channels, max(num_classes, 1), None, head, ()), state)
 
 
 def _with_entry(kind: Literal["stem_entry", "head_entry"], state: Mapping[str, Tensor]) -> list[tuple[str, StateDict]]:
@@ -96,7 +139,7 @@ def fit_published(model: str, state: Mapping[str, Tensor]) -> Fit:
     in_channels = _size(kept, info.stem_entry, 1, info.in_channels)
     num_classes = _size(kept, info.head_entry, 0, info.num_classes)
     dropped = tuple(name for name in state if name not in kept)
-    return fit_own((model, in_channels, num_classes, None), kept, dropped)
+    return fit_own((model, in_channels, num_classes, None, "", ()), kept, dropped)
 
 
 def fit_own(network: Network, state: Mapping[str, Tensor], dropped: tuple[str, ...] = ()) -> Fit:

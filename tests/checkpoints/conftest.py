@@ -1,5 +1,8 @@
 """A small network of the registry and a published-looking file of it."""
 
+import sys
+import types
+
 import pytest
 import torch
 from torch import Tensor
@@ -27,3 +30,19 @@ def saved(tmp_path):
         return tmp_path / name
 
     return save
+
+
+@pytest.fixture
+def foreign(monkeypatch):
+    """Classes under the module names of the training programs, importable only while a file is written."""
+
+    def define(module, name, bases=(), **body):
+        names = module.split(".")
+        for end in range(1, len(names) + 1):
+            parent = ".".join(names[:end])
+            monkeypatch.setitem(sys.modules, parent, sys.modules.get(parent) or types.ModuleType(parent))
+        kind = type(name, bases, {"__module__": module, **body})
+        setattr(sys.modules[module], name, kind)
+        return kind
+
+    return define

@@ -9,7 +9,6 @@ import os
 import pathlib
 import subprocess
 import sys
-import types
 import zipfile
 
 import numpy as np
@@ -18,22 +17,6 @@ import torch
 
 from medssm.checkpoints.unpickling import load_torch_file
 from medssm.errors import CheckpointError
-
-
-@pytest.fixture
-def foreign(monkeypatch):
-    """Classes under the module names of the training programs, importable only while a file is written."""
-
-    def define(module, name, bases=(), **body):
-        names = module.split(".")
-        for end in range(1, len(names) + 1):
-            parent = ".".join(names[:end])
-            monkeypatch.setitem(sys.modules, parent, sys.modules.get(parent) or types.ModuleType(parent))
-        kind = type(name, bases, {"__module__": module, **body})
-        setattr(sys.modules[module], name, kind)
-        return kind
-
-    return define
 
 
 def contents(foreign):
