@@ -15,6 +15,7 @@ from medssm.recipes.schema import (
     DetectionRecipe,
     Recipe,
     SegmentationRecipe,
+    SemanticRecipe,
     VideoRecipe,
 )
 from medssm.training import Task
@@ -48,6 +49,9 @@ TASKS = {
     ),
     "detection": Kind(
         DetectionRecipe, "classification", "coco", "medssm.recipes.detection", "medssm.recipes.object_scores"
+    ),
+    "semantic": Kind(
+        SemanticRecipe, "classification", "ade20k", "medssm.recipes.semantic", "medssm.recipes.label_scores"
     ),
     "video": Kind(VideoRecipe, "video", "ucf101", "medssm.recipes.video", "medssm.recipes.video_accuracy"),
 }

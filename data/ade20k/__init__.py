@@ -1,7 +1,7 @@
 """Photographs whose every pixel has a class: ADE20K (ADEChallengeData2016), and sets of one's own laid out like it."""
 
 from medssm.data.ade20k.categories import ADE20K_NAMES, ade20k_palette
-from medssm.data.ade20k.dataset import Scene, SceneDataset, load_scenes
+from medssm.data.ade20k.dataset import Scene, SceneDataset, load_scenes, read_scene
 from medssm.data.ade20k.labels import IGNORED, read_labels
 
 __all__ = [
@@ -12,4 +12,5 @@ __all__ = [
     "ade20k_palette",
     "load_scenes",
     "read_labels",
+    "read_scene",
 ]

@@ -5,8 +5,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
+from medssm.data.ade20k.labels import read_labels
 from medssm.data.ade20k.layout import TRAINING, VALIDATION, Layout, files_by_stem, find_scenes, read_names
 from medssm.data.imagenet.faults import Fault, some
+from medssm.data.images import read_image
 from medssm.errors import DataError
 
 WHERE_ADE20K_IS = (
@@ -52,6 +56,20 @@ def load_scenes(folder: str | Path) -> SceneDataset:
         more = f" ({others} more; medssm data check {folder} lists all)" if others else ""
         raise DataError(f"{first.file}: {first.message}{more}")
     return SceneDataset(Path(folder), names, *(tuple(scenes_of(layout, part)) for part in (TRAINING, VALIDATION)))
+
+
+def read_scene(scene: Scene, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """A photograph (H, W, 3) uint8 and its classes (H, W) uint8, upright.
+
+    Raises: DataError if either cannot be read, they differ in size, or a label is of no class.
+    """
+    photograph, labels = np.array(read_image(scene.image)), read_labels(scene.labels, num_classes)
+    if photograph.shape[:2] != labels.shape:
+        shapes = " and ".join(f"{height} x {width}" for height, width in (labels.shape, photograph.shape[:2]))
+        raise DataError(
+            f"{scene.labels}: label map and photograph are of {shapes} pixels; they must be equal, get both again"
+        )
+    return photograph, labels
 
 
 def scene_layout(folder: Path) -> Layout:

@@ -7,10 +7,11 @@ from pydantic import Field
 from medssm.recipes.schema.classification import ClassificationRecipe
 from medssm.recipes.schema.detection import DetectionRecipe
 from medssm.recipes.schema.segmentation import SegmentationRecipe
+from medssm.recipes.schema.semantic import SemanticRecipe
 from medssm.recipes.schema.video import VideoRecipe
 
 Recipe = Annotated[
-    SegmentationRecipe | ClassificationRecipe | DetectionRecipe | VideoRecipe,
+    SegmentationRecipe | ClassificationRecipe | DetectionRecipe | SemanticRecipe | VideoRecipe,
     Field(discriminator="task"),
 ]
 
@@ -19,5 +20,6 @@ __all__ = [
     "DetectionRecipe",
     "Recipe",
     "SegmentationRecipe",
+    "SemanticRecipe",
     "VideoRecipe",
 ]
