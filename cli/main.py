@@ -18,6 +18,7 @@ COMMANDS: tuple[str, ...] = (
     "predict",
     "view",
     "classify",
+    "detect",
     "models",
     "weights",
     "bench",

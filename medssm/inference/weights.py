@@ -51,6 +51,21 @@ def choose_classifier(weights: Path | None, run: Path | None, model: str | None,
     return chosen
 
 
+def choose_trained(weights: Path | None, run: Path | None, runs: Path = RUNS) -> Path:
+    """The file or run folder given; else the newest run that has weights.
+
+    Raises: UsageError if both are given, or none and there is no run.
+    """
+    if weights and run:
+        raise UsageError("--weights and --run each say which weights to use; give one of them")
+    chosen = weights or run or newest_run(runs)
+    if chosen is None:
+        raise UsageError(
+            f"no weights were given and {runs.resolve()} holds no run with {BEST}; give --weights FILE or --run DIR"
+        )
+    return chosen
+
+
 def newest_run(runs: Path = RUNS) -> Path | None:
     """The run folder in `runs` whose best weights were written last; None if there is none."""
     files = sorted(runs.glob(f"*/{BEST}"), key=lambda file: file.stat().st_mtime)

@@ -1,0 +1,193 @@
+"""`medssm detect` as it is typed, with a small detector of random weights."""
+
+import csv
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from pycocotools import mask as run_lengths
+from pycocotools.coco import COCO
+
+import medssm
+from medssm.checkpoints import WeightsMetadata, create_model, save_weights
+from medssm.cli.errors import run
+from medssm.cli.main import build_app
+from medssm.models.info import DetectionInput
+
+NAMES = ("cross", "disc", "ring")
+SMALL = {"neck_channels": 16, "box_features": 32, "test_proposals.per_image": 60, "detections": 30}
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """In a run folder."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("run") / "best.safetensors"
+    metadata = WeightsMetadata(
+        model="spatialmamba-xs",
+        head="mask-rcnn",
+        head_settings=SMALL,
+        num_classes=len(NAMES),
+        in_channels=3,
+        class_names=dict(enumerate(NAMES)),
+        preprocessing=asdict(DetectionInput(short_side=64, long_side=96)),
+        input_size=(),
+    )
+    network = create_model("spatialmamba-xs", head="mask-rcnn", num_classes=len(NAMES), head_settings=SMALL)
+    save_weights(path, network, metadata)
+    return path
+
+
+@pytest.fixture
+def image(tmp_path: Path) -> Path:
+    return photograph(tmp_path / "photo [1].jpg", 0)
+
+
+def photograph(path: Path, seed: int, mode: str = "RGB", **options) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    values = np.random.default_rng(seed).integers(0, 256, (100, 140, 3), dtype=np.uint8)
+    if mode == "I;16":
+        Image.fromarray(values[..., 0].astype(np.uint16) * 257).save(path)
+    else:
+        Image.fromarray(values).convert(mode).save(path, **options)
+    return path
+
+
+@pytest.fixture
+def detect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
+    def typed(*arguments: object) -> int:
+        """The exit code of the command, typed in an empty folder."""
+        (tmp_path / "here").mkdir(exist_ok=True)
+        monkeypatch.chdir(tmp_path / "here")
+        monkeypatch.setattr(sys, "argv", ["medssm", "detect", *map(str, arguments), "--device", "cpu"])
+        monkeypatch.setattr("medssm.allocator.keep_freed_memory", lambda: True)
+        with pytest.raises(SystemExit) as ended:
+            run(build_app())
+        return int(ended.value.code or 0)
+
+    return typed
+
+
+def content_of(path: Path) -> dict:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_table_picture_and_file_hold_what_python_finds(
+    detect, weights: Path, image: Path, tmp_path: Path, capsys
+) -> None:
+    found = medssm.load(weights, "cpu").detect(image, score=0.0)
+    second = float(found.scores[1])
+    assert detect(image, "--weights", weights, "--score", second - 1e-6) == 0
+    printed = capsys.readouterr().out
+    kept = found.objects()[: int((found.scores >= second - 1e-6).sum())]
+    assert f"{image} -> detections/photo [1].jpg: {len(kept)} objects" in printed
+    for one in kept[:2]:
+        box = ", ".join(f"{value:.0f}" for value in one.box)
+        assert any(one.name in line and f"{one.score:.2f}" in line and box in line for line in printed.splitlines())
+    assert "1 searched, 0 failed -> detections/objects.json" in printed
+    assert np.asarray(Image.open(tmp_path / "here" / "detections" / "photo [1].jpg")).shape == (300, 420, 3)
+    annotations = content_of(tmp_path / "here" / "detections" / "objects.json")["annotations"]
+    expected = found.as_coco()[: len(kept)]
+    assert [{**one, "image_id": 1, "id": number} for number, one in enumerate(expected, 1)] == annotations
+
+
+def test_a_folder_of_every_kind_of_image_becomes_one_file(detect, weights: Path, tmp_path: Path, capsys) -> None:
+    folder, out = tmp_path / "in", tmp_path / "out"
+    kinds = {
+        "grey.png": "L",
+        "deep.png": "I;16",
+        "clear.png": "RGBA",
+        "below/print.tif": "CMYK",
+        "below/one.bmp": "1",
+    }
+    for seed, (name, mode) in enumerate(kinds.items()):
+        photograph(folder / name, seed, mode)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    photograph(folder / "turned.jpg", 9, exif=exif)
+    broken = photograph(folder / "broken.jpg", 10)
+    broken.write_bytes(broken.read_bytes()[:1500])
+    (folder / "notes.txt").write_text("no image", encoding="utf-8")
+    assert detect(folder, "--run", weights.parent, "--out", out, "--score", 0.2, "--csv", out / "rows.csv") == 1
+    printed = capsys.readouterr().out
+    assert f"failed: {broken}: cannot be read as an image" in printed
+    assert f"{len(kinds) + 1} searched, 1 failed" in printed
+    content = content_of(out / "objects.json")
+    sizes = {entry["file_name"]: (entry["width"], entry["height"]) for entry in content["images"]}
+    assert sizes == {str(folder / name): (140, 100) for name in kinds} | {str(folder / "turned.jpg"): (100, 140)}
+    assert [entry["file"] for entry in content["failed"]] == [str(broken)]
+    drawn = {path.relative_to(out).as_posix() for path in out.rglob("*.jpg")}
+    assert drawn == {"grey.jpg", "deep.jpg", "clear.jpg", "below/print.jpg", "below/one.jpg", "turned.jpg"}
+    with open(out / "rows.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == len(content["annotations"]) > 0
+    for row, entry in zip(rows, content["annotations"], strict=True):
+        left, top, width, height = entry["bbox"]
+        corners = [float(row[side]) for side in ("left", "top", "right", "bottom")]
+        assert corners == pytest.approx([left, top, left + width, top + height], abs=0.02)
+        assert (int(row["category_id"]), row["name"]) == (entry["category_id"], NAMES[entry["category_id"] - 1])
+        assert float(row["score"]) == entry["score"] >= 0.2
+
+
+def test_pycocotools_reads_the_file(detect, weights: Path, tmp_path: Path, capsys) -> None:
+    """Masks touch their boxes, which are at most a pixel larger: cells of a box end at its border."""
+    files = [photograph(tmp_path / f"{number:012d}.png", number) for number in (139, 285)]
+    assert detect(*files, "--weights", weights, "--score", 0, "--json", tmp_path / "a.json", "--no-pictures") == 0
+    assert list((tmp_path / "here").iterdir()) == []
+    coco = COCO(str(tmp_path / "a.json"))
+    assert coco.getImgIds() == [139, 285]
+    assert [category["name"] for category in coco.loadCats(coco.getCatIds())] == list(NAMES)
+    results = coco.loadRes(content_of(tmp_path / "a.json")["annotations"])
+    assert len(results.getAnnIds()) == len(coco.getAnnIds()) > 20
+    for entry in coco.loadAnns(coco.getAnnIds(imgIds=[285])):
+        mask = coco.annToMask(entry)
+        assert mask.shape == (100, 140)
+        assert entry["area"] == mask.sum() == run_lengths.area(entry["segmentation"])
+        if not mask.any():
+            continue
+        left, top, width, height = entry["bbox"]
+        rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+        assert left - 1 <= columns[0] <= columns[-1] + 1 <= left + width + 1
+        assert top - 1 <= rows[0] <= rows[-1] + 1 <= top + height + 1
+
+
+def test_nothing_is_overwritten_unless_asked(detect, weights: Path, image: Path, tmp_path: Path, capsys) -> None:
+    assert detect(image, "--weights", weights, "--score", 0.9) == 0
+    table = tmp_path / "here" / "detections" / "objects.json"
+    table.write_text("mine", encoding="utf-8")
+    assert detect(image, "--weights", weights) == 2
+    assert "objects.json and 1 more: there already; give --overwrite" in capsys.readouterr().err
+    assert table.read_text(encoding="utf-8") == "mine"
+    assert detect(image, "--weights", weights, "--overwrite") == 0
+    assert content_of(table)["info"]["model"] == "spatialmamba-xs"
+
+
+def test_pictures_of_an_earlier_call_are_not_searched(detect, weights: Path, tmp_path: Path, capsys) -> None:
+    photograph(tmp_path / "here" / "a.jpg", 0)
+    assert detect(".", "--weights", weights) == 0
+    assert detect(".", "--weights", weights, "--overwrite") == 0
+    assert "1 searched" in capsys.readouterr().out.splitlines()[-1]
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--precision", "16-mixed"), "a CPU has no float16"),
+        (("--score", "1.5"), "--score"),
+        (("--run", "x"), "give one of them"),
+    ],
+)
+def test_impossible_options_get_a_sentence(detect, weights: Path, image: Path, options, sentence: str, capsys) -> None:
+    assert detect(image, "--weights", weights, *options) == 2
+    assert sentence in capsys.readouterr().err
+
+
+def test_without_weights_and_runs_it_says_what_to_give(detect, image: Path, capsys) -> None:
+    assert detect(image) == 2
+    assert "holds no run with best.safetensors; give --weights FILE or --run DIR" in capsys.readouterr().err
