@@ -80,7 +80,7 @@ def load_action_set(folder: str | Path, layout: LayoutName, split: int = 1, miss
     if lists.faults:
         fault = lists.faults[0]
         raise DataError(f"{fault.file}: {fault.message} (medssm data check shows all)")
-    videos = Videos(folder)
+    videos = Videos(folder, lists.classes)
     found, missing = {}, {}
     for part, listed in lists.parts.items():
         places = [videos.find(video, lists.classes[video.label]) for video in listed]

@@ -30,7 +30,7 @@ def check_action_set(
     """
     folder = Path(folder)
     splits = _splits(folder, layout)
-    videos = Videos(folder)
+    videos = Videos(folder, {name for lists in splits.values() for name in lists.classes})
     places = {
         video: videos.find(video, action) for lists in splits.values() for video, action in _listed(lists).items()
     }

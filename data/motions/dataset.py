@@ -21,7 +21,7 @@ from medssm.files import atomic_folder, cache_folder, refuse_full_folder, remove
 # Raise this whenever the same seed would give other clips, so that no older ones are taken from the cache.
 VERSION = 1
 # Of the data set behind `--data synthetic`: clips per class.
-DEFAULT_TRAINING, DEFAULT_VALIDATION = 60, 20
+DEFAULT_TRAINING, DEFAULT_VALIDATION = 120, 20
 # UCF-101 films its clips in 25 groups, of which the first seven test.
 _TEST_GROUPS, _GROUPS = 7, 25
 _GROUP_OF_PICTURES, _FRAMES_PER_SECOND = "12", 16
