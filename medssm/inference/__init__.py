@@ -2,10 +2,11 @@
 
 from medssm.inference.classification import Candidate, Classification, Classifier
 from medssm.inference.detection import DetectedObject, Detection, Detector
-from medssm.inference.loading import load, load_classifier, load_detector, load_predictor
+from medssm.inference.loading import load, load_classifier, load_detector, load_predictor, load_segmenter
 from medssm.inference.memory import MemoryEstimate, parse_memory
 from medssm.inference.predictor import Predictor, PredictSettings
 from medssm.inference.segmentation import Segmentation
+from medssm.inference.semantic import LabelMap, SemanticSegmenter
 from medssm.inference.statistics import OrganStatistics
 from medssm.inference.windows import segment
 
@@ -16,15 +17,18 @@ __all__ = [
     "DetectedObject",
     "Detection",
     "Detector",
+    "LabelMap",
     "MemoryEstimate",
     "OrganStatistics",
     "PredictSettings",
     "Predictor",
     "Segmentation",
+    "SemanticSegmenter",
     "load",
     "load_classifier",
     "load_detector",
     "load_predictor",
+    "load_segmenter",
     "parse_memory",
     "segment",
 ]

@@ -11,16 +11,18 @@ from medssm.errors import CheckpointError, UsageError
 from medssm.inference.classification import Classifier, image_classifier, video_classifier
 from medssm.inference.detection import Detector, detector
 from medssm.inference.predictor import Predictor, segmenter
+from medssm.inference.semantic import SemanticSegmenter, semantic_segmenter
 from medssm.models import model_info
 from medssm.models.heads import head_info
 
 Device = str | torch.device | None
-Runner = Predictor | Classifier | Detector
+Runner = Predictor | Classifier | Detector | SemanticSegmenter
 _RUNNERS: dict[str, Callable[..., Runner]] = {
     "segmentation": segmenter,
     "classification": image_classifier,
     "video": video_classifier,
     "detection": detector,
+    "semantic": semantic_segmenter,
 }
 # What networks of each task do, and the command that has them do it.
 _USES = {
@@ -38,8 +40,8 @@ def load(run_or_checkpoint: str | Path, device: Device = None) -> Runner:
     Args:
         device: where the network runs; a GPU if there is one, if None.
 
-    Returns: as the weights' model says: a `Predictor`, which segments scans, a `Classifier` of images or video, or a
-        `Detector` of objects.
+    Returns: as the weights' model says: a `Predictor`, which segments scans, a `Classifier` of images or video, a
+        `Detector` of objects, or a `SemanticSegmenter`, which tells the class of every pixel.
     Raises: CheckpointError if the weights are damaged or foreign; UsageError for an unusable device.
     """
     network, metadata = load_model(run_or_checkpoint)
@@ -75,6 +77,13 @@ def load_detector(
 ) -> Detector:
     """As `load_classifier`, of a model that finds objects; `model` is the name of its backbone."""
     return _load(run_or_checkpoint, ("detection",), model, device, precision=precision)  # type: ignore[return-value]
+
+
+def load_segmenter(
+    run_or_checkpoint: str | Path, device: Device = None, *, model: str | None = None, precision: str = "32-true"
+) -> SemanticSegmenter:
+    """As `load_detector`, of a model that tells the class of every pixel."""
+    return _load(run_or_checkpoint, ("semantic",), model, device, precision=precision)  # type: ignore[return-value]
 
 
 def _load(path: str | Path, tasks: tuple[str, ...], model: str | None, device: Device, **options: Any) -> Runner:
