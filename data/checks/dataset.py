@@ -7,11 +7,13 @@ from medssm.data import action_sets
 from medssm.data.ade20k.layout import find_scenes
 from medssm.data.checks.action_sets import check_action_set
 from medssm.data.checks.ade20k import check_scene_dataset
+from medssm.data.checks.coco import check_coco_dataset
 from medssm.data.checks.findings import Finding, Report
 from medssm.data.checks.image_folders import check_image_dataset
 from medssm.data.checks.images import check_image, read_checked, voxel_statistics
 from medssm.data.checks.labels import check_label, check_pair
 from medssm.data.checks.lists import check_list
+from medssm.data.coco import layout as coco
 from medssm.data.datalist import WHERE_BTCV_IS, Case, Dataset, is_scan_folder, read_datalist
 from medssm.data.imagenet.layout import find_layout
 from medssm.errors import DataError
@@ -32,6 +34,8 @@ def check_dataset(
     if folder.is_dir() and not is_scan_folder(folder, fold):
         if find_scenes(folder):
             return check_scene_dataset(folder, progress)
+        if annotated := coco.find_layout(folder):
+            return check_coco_dataset(folder, annotated, progress)
         if layout := action_sets.find_layout(folder):
             return check_action_set(folder, layout, progress)
         if find_layout(folder):
