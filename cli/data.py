@@ -1,6 +1,7 @@
 """`medssm data`: what is wrong with a dataset, and synthetic ones."""
 
 import json as json_format
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,11 +13,20 @@ if TYPE_CHECKING:
     from medssm.data.checks import Report
 
 
+class MotionLayout(str, Enum):
+    """Of which data set of actions."""
+
+    ucf101 = "ucf101"
+    hmdb51 = "hmdb51"
+    kinetics400 = "kinetics400"
+
+
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Check a dataset, or write a synthetic one.", no_args_is_help=True)
     group.command()(check)
     group.command()(phantom)
     group.command()(shapes)
+    group.command()(motions)
     group.command()(objects)
     group.command()(scenes)
     app.add_typer(group, name="data")
@@ -99,6 +109,20 @@ def scenes(
 
     write_scenes(folder, training, validation, seed)
     typer.echo(f"{training} training and {validation} validation scenes written to {folder}")
+
+
+def motions(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must be empty or absent.")],
+    layout: Annotated[MotionLayout, typer.Option(help="Whose folders, names and lists to take.")] = MotionLayout.ucf101,
+    training: Annotated[int, typer.Option(min=1, help="Training clips per class.")] = 120,
+    validation: Annotated[int, typer.Option(min=1, help="Validation clips per class.")] = 20,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same clips.")] = 0,
+) -> None:
+    """Write a synthetic dataset of videos: eight motions that no single frame tells apart."""
+    from medssm.data.motions import write_motions
+
+    write_motions(folder, layout.value, training, validation, seed)
+    typer.echo(f"{training} training and {validation} validation clips of each class written to {folder}")
 
 
 def _table(report: "Report") -> "Table":

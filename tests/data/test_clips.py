@@ -10,7 +10,14 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from medssm.data.clips import crops, read_clips, segment_frames, strided_frames
+from medssm.data.clips import (
+    crops,
+    random_segment_frames,
+    random_strided_frames,
+    read_clips,
+    segment_frames,
+    strided_frames,
+)
 
 
 @pytest.mark.parametrize("count", [1, 2, 31, 32, 62, 63, 64, 65, 100, 301])
@@ -76,3 +83,19 @@ def test_three_parts_go_from_end_to_end_of_the_longer_side() -> None:
 
 def test_frame_is_made_as_large_as_the_part_needs() -> None:
     assert crops(torch.zeros(3, 20, 30, dtype=torch.uint8), 10, (12, 16)).shape == (1, 3, 12, 16)
+
+
+@pytest.mark.parametrize("count", [1, 20, 63, 64, 65, 80])
+def test_random_strided_clips_begin_anywhere_they_fit(count: int) -> None:
+    clips = [random_strided_frames(count, 32, 2, np.random.default_rng(seed)) for seed in range(300)]
+    starts = range(max(count - 64, 0) + 1)
+    assert {clip[0] for clip in clips} == set(starts)
+    assert all(clip == [(clip[0] + 2 * frame) % count for frame in range(32)] for clip in clips)
+
+
+@pytest.mark.parametrize("count", [1, 5, 16, 17, 40, 161])
+def test_random_segments_take_a_frame_of_each_part_with_its_ends(count: int) -> None:
+    clips = [random_segment_frames(count, 16, np.random.default_rng(seed)) for seed in range(300)]
+    for part, found in enumerate(zip(*clips, strict=True)):
+        low, high = (int(np.round((count - 1) / 16 * number)) for number in (part, part + 1))
+        assert set(found) == set(range(low, high + 1))
