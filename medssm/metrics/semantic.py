@@ -31,12 +31,12 @@ def count_pixels(predicted: Tensor, reference: Tensor, num_classes: int) -> Pixe
 
     Args:
         predicted, reference: (H, W), integers; where the reference is no class of 0 ... num_classes - 1, the prediction
-            is not looked at.
+            is not looked at, and where the prediction is none it is wrong.
     """
     has_class = reference < num_classes
     predicted, reference = predicted[has_class].long(), reference[has_class].long()
     parts = (reference[predicted == reference], predicted, reference)
-    return PixelCounts(*(torch.bincount(part, minlength=num_classes).cpu().numpy() for part in parts))
+    return PixelCounts(*(torch.bincount(part, minlength=num_classes)[:num_classes].cpu().numpy() for part in parts))
 
 
 def total(counts: Iterable[PixelCounts], num_classes: int) -> PixelCounts:

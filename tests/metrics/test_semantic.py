@@ -59,6 +59,12 @@ def test_scores_are_those_of_all_pixels_together() -> None:
     assert scores.mean_iou != pytest.approx(np.mean(each), rel=1e-3)
 
 
+def test_a_prediction_of_no_class_is_wrong() -> None:
+    predicted, reference = torch.tensor([[0, 9, 1]]), torch.tensor([[0, 0, 1]])
+    counts = count_pixels(predicted, reference, 2)
+    assert (counts.agreed.tolist(), counts.predicted.tolist(), counts.reference.tolist()) == ([1, 1], [1, 1], [2, 1])
+
+
 def test_a_dataset_without_classes_scores_nothing() -> None:
     nothing = torch.full((2, 2), IGNORED)
     scores = label_scores(count_pixels(torch.zeros(2, 2, dtype=torch.uint8), nothing, CLASSES))
