@@ -7,12 +7,10 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy.ndimage import binary_erosion
 
-from medssm.viewing.lettering import draw_tag, letter_size, tag_size
+from medssm.viewing.lettering import draw_tag, enlarged, enlargement, letter_size, tag_size
 from medssm.viewing.palette import Colour, palette
 
 MASK_OPACITY = 0.45
-# A smaller photograph is enlarged by a whole number, so that names fit.
-_SMALL = 320
 
 Rectangle = tuple[int, int, int, int]  # left, top, right, bottom; in pixels, the last two excluded
 
@@ -42,8 +40,8 @@ def objects_picture(
         scores: (n,) in [0, 1]; None for references.
         masks: n times (H, W) bool, taken one after the other, so that a generator need not hold all of them.
     """
-    factor = -(-_SMALL // max(image.shape[:2]))
-    canvas = np.repeat(np.repeat(image, factor, axis=0), factor, axis=1)
+    factor = enlargement(*image.shape[:2])
+    canvas = enlarged(image, factor)
     colours = palette(max(len(names), int(np.max(labels, initial=-1)) + 1, 1))
     tone = [(int(r), int(g), int(b)) for r, g, b in colours[np.asarray(labels, int)]]
     height, width = canvas.shape[:2]
@@ -69,7 +67,7 @@ def _paint(canvas: np.ndarray, mask: np.ndarray, colour: Colour, factor: int, li
     if not len(rows):
         return
     top, bottom, left, right = rows[0], rows[-1] + 1, columns[0], columns[-1] + 1
-    inside = np.repeat(np.repeat(mask[top:bottom, left:right].astype(bool), factor, axis=0), factor, axis=1)
+    inside = enlarged(mask[top:bottom, left:right].astype(bool), factor)
     part = canvas[top * factor : bottom * factor, left * factor : right * factor]
     part[inside] = (MASK_OPACITY * np.array(colour) + (1 - MASK_OPACITY) * part[inside]).round()
     part[inside & ~binary_erosion(inside, iterations=line)] = colour

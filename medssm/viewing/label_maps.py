@@ -6,7 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageDraw
 
-from medssm.viewing.lettering import draw_tag, letter_size, side_by_side, tag_size
+from medssm.viewing.lettering import draw_tag, enlarged, enlargement, letter_size, side_by_side, tag_size
 from medssm.viewing.palette import WHITE, Colour, palette
 
 OPACITY = 0.55
@@ -81,6 +81,8 @@ def label_map_picture(
 ) -> np.ndarray:
     """Side by side: the photograph, the reference if there is one, the prediction, and the legend; (H, W, 3) uint8.
 
+    A tiny photograph is enlarged by a whole number.
+
     Args:
         image: (H, W, 3) uint8.
         labels, reference: (H, W), classes from 0; values that no name belongs to are not painted.
@@ -88,11 +90,13 @@ def label_map_picture(
         longest: pixels of a panel's longer side.
     """
     colours = palette(len(names)) if colours is None else colours
-    panels = {"image": image}
+    factor = enlargement(*image.shape[:2])
+    photograph = enlarged(image, factor)
+    panels = {"image": photograph}
     if reference is not None:
-        panels["reference"] = overlay(image, reference, colours)
-    panels["prediction"] = overlay(image, labels, colours)
-    height, width = image.shape[:2]
+        panels["reference"] = overlay(photograph, enlarged(reference, factor), colours)
+    panels["prediction"] = overlay(photograph, enlarged(labels, factor), colours)
+    height, width = photograph.shape[:2]
     reduced = min(longest / max(height, width), 1)
     size = letter_size(round(width * reduced), round(height * reduced))
     panels["largest classes"] = legend(class_shares(labels, names), colours, size)

@@ -12,11 +12,23 @@ from medssm.viewing.palette import WHITE, Colour, readable_on
 # Has Latin, Greek and Cyrillic letters, and comes with matplotlib.
 _FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
 _SMALLEST, _LARGEST = 11, 40
+# A picture whose longer side is less is enlarged by a whole number, so that words fit.
+_SMALL = 320  # pixels
 
 
 def letter_size(width: int, height: int) -> int:
     """In pixels, of letters for a picture of this size."""
     return int(np.clip(round(min(width, height) / 32), _SMALLEST, _LARGEST))
+
+
+def enlargement(height: int, width: int) -> int:
+    """How many times a tiny picture is enlarged before words are written on it."""
+    return -(-_SMALL // max(height, width))
+
+
+def enlarged(picture: np.ndarray, factor: int) -> np.ndarray:
+    """A picture (H, W, ...) of which every pixel becomes `factor` by `factor`."""
+    return np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1)
 
 
 def tag_size(text: str, size: int) -> tuple[int, int]:
