@@ -19,6 +19,7 @@ COMMANDS: tuple[str, ...] = (
     "view",
     "classify",
     "detect",
+    "segment",
     "models",
     "weights",
     "bench",
