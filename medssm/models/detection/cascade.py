@@ -4,7 +4,7 @@ He et al., ICCV 2017, arXiv:1703.06870 (one stage); Cai & Vasconcelos, TPAMI 201
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -47,7 +47,7 @@ class Cascade(nn.Module):
     def heads(self) -> list[Heads]:
         """Stage after stage."""
         stages = self.settings.stages
-        boxes, masks = ([m] if len(stages) == 1 else list(m) for m in (self.bbox_head, self.mask_head))
+        boxes, masks = cast(list[BoxHead], _listed(self.bbox_head)), cast(list[MaskHead], _listed(self.mask_head))
         coders = [BoxCoder(stage.stds, self.settings.side_ratio_clip) for stage in stages]
         return [Heads(*parts) for parts in zip(stages, coders, boxes, masks, strict=True)]
 
@@ -91,7 +91,7 @@ class Cascade(nn.Module):
     def _labels(self, sample: Sample, objects: Objects) -> Tensor:
         """The class of every box of a sample, the background's is `num_classes`."""
         labels = objects.labels.new_full((len(sample.boxes),), self.num_classes)
-        labels[: len(sample.index)] = objects.labels[sample.index]
+        labels[: len(sample.owners)] = objects.labels[sample.owners]
         return labels
 
     def _box_losses(
@@ -108,7 +108,7 @@ class Cascade(nn.Module):
         is_object = labels < self.num_classes
         moved = of_class(deltas[is_object], labels[is_object])
         boxes = torch.cat([sample.positives for sample in samples])
-        wanted = torch.cat([objects.boxes[s.index] for s, objects in zip(samples, targets, strict=True)])
+        wanted = torch.cat([objects.boxes[s.owners] for s, objects in zip(samples, targets, strict=True)])
         if self.settings.box_loss == "giou":
             loss = generalized_box_iou_loss(heads.coder.decode(boxes, moved), wanted, reduction="sum", eps=1e-6)
         else:
@@ -123,11 +123,11 @@ class Cascade(nn.Module):
     ) -> Tensor:
         """Mean over the cells of the sampled boxes of objects, of the masks of their classes."""
         logits = heads.mask(self._mask_features(pyramid, [sample.positives for sample in samples])).float()
-        labels = torch.cat([objects.labels[s.index] for s, objects in zip(samples, targets, strict=True)])
+        labels = torch.cat([objects.labels[s.owners] for s, objects in zip(samples, targets, strict=True)])
         side = logits.shape[-1]
         truth = torch.cat(
             [
-                mask_targets(objects.masks, s.index, s.positives, side)
+                mask_targets(objects.masks, s.owners, s.positives, side)
                 for s, objects in zip(samples, targets, strict=True)
             ]
         )
@@ -164,14 +164,14 @@ class Cascade(nn.Module):
         """What is seen in each image: classes by the mean of the stages' logits, boxes of the last stage."""
         boxes = list(proposals)
         counts = [len(part) for part in boxes]
-        total = 0.0
+        answers = []
         for number, heads in enumerate(self.heads):
             logits, deltas = self._classified(heads, pyramid, boxes)
-            total = total + logits
+            answers.append(logits)
             if number + 1 < len(self.settings.stages):
                 moved = of_class(deltas, logits[:, : self.num_classes].argmax(dim=1)).split(counts)
                 boxes = [heads.coder.decode(*parts) for parts in zip(boxes, moved, sizes, strict=True)]
-        scores = (total / len(self.settings.stages)).softmax(dim=1)[:, : self.num_classes]
+        scores = torch.stack(answers).mean(dim=0).softmax(dim=1)[:, : self.num_classes]
         found = [
             self._distinct(heads.coder, *parts)
             for parts in zip(boxes, scores.split(counts), deltas.split(counts), sizes, strict=True)
@@ -195,3 +195,7 @@ class Cascade(nn.Module):
         masks = [of_class(heads.mask(features), labels).float().sigmoid() for heads in self.heads]
         parts = torch.stack(masks).mean(dim=0).split([len(detections.labels) for detections in found])
         return [detections._replace(masks=part) for detections, part in zip(found, parts, strict=True)]
+
+
+def _listed(heads: nn.Module) -> list[nn.Module]:
+    return list(heads) if isinstance(heads, nn.ModuleList) else [heads]

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.models.detection.settings import Settings
-from medssm.models.detection.units import ConvUnit
+from medssm.models.detection.units import ConvUnit, Norm
 
 
 class FeaturePyramid(nn.Module):
@@ -20,7 +20,7 @@ class FeaturePyramid(nn.Module):
         width, groups = settings.neck_channels, settings.neck_groups
 
         def unit(in_channels: int, kernel_size: int) -> ConvUnit:
-            norm = "group" if groups else "none"
+            norm: Norm = "group" if groups else "none"
             made = ConvUnit(in_channels, width, kernel_size, norm=norm, groups=groups, has_relu=False)
             nn.init.xavier_uniform_(made.conv.weight)
             return made

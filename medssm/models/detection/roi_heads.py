@@ -24,12 +24,13 @@ class BoxHead(nn.Module):
             width = settings.box_channels
         self.shared_convs = nn.ModuleList(units)
         widths = [width * settings.box_roi_size**2] + [settings.box_features] * settings.box_layers
-        self.shared_fcs = nn.ModuleList(nn.Linear(*pair) for pair in pairwise(widths))
+        layers = [nn.Linear(*pair) for pair in pairwise(widths)]
+        self.shared_fcs = nn.ModuleList(layers)
         nn.init.normal_(self.fc_cls.weight, std=0.01)
         nn.init.normal_(self.fc_reg.weight, std=0.001)
-        for layer in self.shared_fcs:
+        for layer in layers:
             nn.init.xavier_uniform_(layer.weight)
-        for layer in (self.fc_cls, self.fc_reg, *self.shared_fcs):
+        for layer in (self.fc_cls, self.fc_reg, *layers):
             zero_bias(layer)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:

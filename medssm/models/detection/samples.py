@@ -18,18 +18,18 @@ class Sample(NamedTuple):
     """Boxes of one image to learn from, those of objects first.
 
     Attributes:
-        boxes: (n, 4). index: (positives,) the object of each of the first boxes. is_object: (n,) boxes that are objects
-            themselves.
+        boxes: (n, 4). owners: (positives,) the number of the object of each of the first boxes.
+        is_object: (n,) boxes that are objects themselves.
     """
 
     boxes: Tensor
-    index: Tensor
+    owners: Tensor
     is_object: Tensor
 
     @property
     def positives(self) -> Tensor:
         """The boxes of objects."""
-        return self.boxes[: len(self.index)]
+        return self.boxes[: len(self.owners)]
 
 
 def matched(shared: Tensor, matching: Matching) -> Tensor:

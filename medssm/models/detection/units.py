@@ -7,6 +7,8 @@ from torch.nn import functional
 
 from medssm.models.synchronised import SynchronisedBatchNorm2d
 
+Norm = Literal["batch", "group", "none"]
+
 
 class ConvUnit(nn.Module):
     """Convolution, norm if there is one, and ReLU if asked for.
@@ -20,7 +22,7 @@ class ConvUnit(nn.Module):
         channels: int,
         kernel_size: int,
         *,
-        norm: Literal["batch", "group", "none"] = "none",
+        norm: Norm = "none",
         groups: int = 1,
         has_relu: bool = True,
     ) -> None:

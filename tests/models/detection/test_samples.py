@@ -67,7 +67,7 @@ def test_objects_are_proposals_of_themselves_and_come_first():
     objects = objects_of([[0.0, 0.0, 10.0, 10.0], [20.0, 20.0, 40.0, 40.0]], [4, 2])
     proposals = torch.tensor([[50.0, 50.0, 60.0, 60.0], [21.0, 20.0, 40.0, 40.0]])
     sample = sampled(proposals, objects, Matching(0.5, 0.5), Sampling(16, 0.25, True), torch.Generator())
-    assert sample.index.tolist() == [0, 1, 1]
+    assert sample.owners.tolist() == [0, 1, 1]
     assert sample.boxes.tolist() == [*objects.boxes.tolist(), proposals[1].tolist(), proposals[0].tolist()]
     assert sample.is_object.tolist() == [True, True, False, False]
 
