@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from medssm.data.motions import write_motions
 from medssm.data.shapes import write_shapes
 from medssm.models import registry
 from medssm.recipes import train
@@ -85,4 +86,49 @@ def classified(tmp_path_factory: pytest.TempPathFactory, tiny_models: None, smal
     """A finished run folder of the tiny classifier on the patterns."""
     folder = tmp_path_factory.mktemp("classified") / "run"
     train("imagenet", "tiny", small_images, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def motions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Eight motions in UCF-101's layout, 4 clips each to train on and 2 to validate; one of each part is cut off."""
+    folder = tmp_path_factory.mktemp("motions") / "data"
+    write_motions(folder, "ucf101", training=4, validation=2)
+    for name in ("left/v_left_g09_c01.avi", "up/v_up_g02_c01.avi"):
+        path = folder / "UCF-101" / name
+        path.write_bytes(path.read_bytes()[:2000])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_clips(motions: Path) -> dict[str, Any]:
+    """Overrides that make the ucf101 recipe run in seconds on the motions, with all of its random parts on."""
+    return {
+        "data.folder": str(motions),
+        "data.max_broken_share": 0.1,
+        "model.input_size": (4, 16, 16),
+        "model.dropout_rate": 0.1,
+        "model.drop_path_rate": 0.1,
+        "sampling.copies": 2,
+        "augmentation.short_side": 20,
+        "augmentation.rand_augment": {"operations": "pytorchvideo"},
+        "augmentation.flip": 0.5,
+        "augmentation.erasing": 0.25,
+        "mixing": {"probability": 1.0, "mixup": 0.8, "cutmix": 1.0},
+        "validation": {"short_side": 20, "test_views": 2, "test_crops": 3, "batch_size": 3},
+        "run.accelerator": "cpu",
+        "run.batch_size": 4,
+        "run.total_batch": 8,
+        "run.max_epochs": 2,
+        "run.validate_every_epochs": 1,
+        "run.log_every_steps": 1,
+        "run.loader_processes": 1,
+    }
+
+
+@pytest.fixture(scope="session")
+def recognised(tmp_path_factory: pytest.TempPathFactory, small_clips: dict[str, Any]) -> Path:
+    """A finished run folder of the small network on the motions, two videos of which are broken."""
+    folder = tmp_path_factory.mktemp("recognised") / "run"
+    train("ucf101", "mamband-video-xs", small_clips, folder)
     return folder
