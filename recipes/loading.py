@@ -141,14 +141,19 @@ def nearest_key(key: str, recipe: type[BaseModel]) -> str | None:
 
 
 def _read(recipe: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What a recipe says, laid over what its `base` says; `above` are those that it is the base of.
+    """What a recipe says, laid over what its `base` says: a recipe's name, or a file beside this one.
+
+    Args:
+        above: the recipes that this one is the base of.
 
     Raises: UsageError if there is no such recipe, it is not YAML, or it is its own base.
     """
     content = _content(recipe)
     if (base := content.pop("base", None)) is None:
         return content
-    if str(base) in (*above, str(recipe)):
+    beside = Path(recipe).parent / str(base)
+    base = str(beside if beside.is_file() else base)
+    if base in (*above, str(recipe)):
         raise UsageError(f"{recipe}: base: {base} is based on this recipe in turn; name another one")
     return merged(_read(base, (*above, str(recipe))), content)
 
