@@ -9,9 +9,10 @@ import torch
 from torch import Tensor
 
 from medssm.models.detection.settings import Settings
+from medssm.models.detection.structures import Size
 
 
-def anchors(grids: list[tuple[int, int]], settings: Settings, device: torch.device) -> list[Tensor]:
+def anchors(grids: list[Size], settings: Settings, device: torch.device) -> list[Tensor]:
     """Of each level (H * W * ratios, 4), row by row, the ratios of a cell side by side.
 
     Args:
@@ -22,7 +23,7 @@ def anchors(grids: list[tuple[int, int]], settings: Settings, device: torch.devi
     ]
 
 
-def _level_anchors(grid: tuple[int, int], stride: int, settings: Settings, device: torch.device) -> Tensor:
+def _level_anchors(grid: Size, stride: int, settings: Settings, device: torch.device) -> Tensor:
     roots = torch.tensor(settings.anchor_ratios, device=device).sqrt()
     side = stride * settings.anchor_scale
     half = torch.stack([side / roots, side * roots], dim=1) / 2  # (ratios, x and y)
@@ -31,7 +32,7 @@ def _level_anchors(grid: tuple[int, int], stride: int, settings: Settings, devic
     return torch.cat([centers - half, centers + half], dim=-1).reshape(-1, 4)
 
 
-def usable(grids: list[tuple[int, int]], boxes: Tensor, size: tuple[int, int], settings: Settings) -> Tensor:
+def usable(grids: list[Size], boxes: Tensor, size: Size, settings: Settings) -> Tensor:
     """Which anchors of all levels, (N, 4), an image of `size` (h, w) is learned from, (N,) bool.
 
     Smaller images of a batch lie on grids that are those of the largest one.

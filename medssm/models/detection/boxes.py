@@ -7,6 +7,8 @@ import torch
 from torch import Tensor
 from torchvision.ops import box_iou, clip_boxes_to_image
 
+from medssm.models.detection.structures import Size
+
 BOXES_AT_ONCE = 65536
 
 
@@ -31,7 +33,7 @@ class BoxCoder:
         differences = torch.cat([(target_centers - centers) / sides, (target_sides / sides).log()], dim=-1)
         return differences / differences.new_tensor(self.stds)
 
-    def decode(self, boxes: Tensor, differences: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    def decode(self, boxes: Tensor, differences: Tensor, size: Size | None = None) -> Tensor:
         """Boxes (n, 4) moved by differences (n, 4), and cut off at an image of `size` (h, w) if there is one."""
         differences = differences.float() * differences.new_tensor(self.stds, dtype=torch.float32)
         limit = abs(math.log(self.side_ratio_clip))

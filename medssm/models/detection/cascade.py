@@ -17,9 +17,7 @@ from medssm.models.detection.roi_align import region_features
 from medssm.models.detection.roi_heads import BoxHead, MaskHead, of_class
 from medssm.models.detection.samples import Sample, averaged, sampled
 from medssm.models.detection.settings import Settings, Stage
-from medssm.models.detection.structures import Detections, Objects
-
-Sizes = Sequence[tuple[int, int]]
+from medssm.models.detection.structures import Detections, Objects, Size, Sizes
 
 
 class Heads(NamedTuple):
@@ -178,9 +176,7 @@ class Cascade(nn.Module):
         ]
         return self._with_masks(pyramid, found)
 
-    def _distinct(
-        self, coder: BoxCoder, boxes: Tensor, scores: Tensor, deltas: Tensor, size: tuple[int, int]
-    ) -> Detections:
+    def _distinct(self, coder: BoxCoder, boxes: Tensor, scores: Tensor, deltas: Tensor, size: Size) -> Detections:
         """The likeliest boxes of each class of an image, still without masks."""
         rows, labels = (scores > self.settings.score_from).nonzero(as_tuple=True)
         likely = coder.decode(boxes[rows], deltas[rows, labels], size)

@@ -13,10 +13,8 @@ from medssm.models.detection.roi_align import LEVELS, aligned
 from medssm.models.detection.rpn import ProposalHead
 from medssm.models.detection.samples import generators, with_area
 from medssm.models.detection.settings import CASCADE_MASK_RCNN, MASK_RCNN, Settings
-from medssm.models.detection.structures import Detections, Objects, RawOutputs
+from medssm.models.detection.structures import Detections, Objects, RawOutputs, Sizes
 from medssm.models.pyramid import Pyramid
-
-Sizes = Sequence[tuple[int, int]]
 
 
 class Detector(nn.Module):

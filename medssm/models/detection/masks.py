@@ -7,11 +7,13 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
 
+from medssm.models.detection.structures import Size
+
 OBJECTS_AT_ONCE = 16
 THRESHOLD = 0.5  # MMDetection's `mask_thr_binary`, and that of the targets
 
 
-def paste_masks(masks: Tensor, boxes: Tensor, size: tuple[int, int], threshold: float = THRESHOLD) -> Tensor:
+def paste_masks(masks: Tensor, boxes: Tensor, size: Size, threshold: float = THRESHOLD) -> Tensor:
     """Masks laid out over an image of `size` (h, w), (n, h, w) bool.
 
     One after the other and within its box alone, so that little more memory is taken than the outcome has. Cells are

@@ -15,7 +15,7 @@ from medssm.models.detection.anchors import anchors, usable
 from medssm.models.detection.boxes import BoxCoder, has_area, overlaps
 from medssm.models.detection.samples import IGNORED, averaged, drawn, matched
 from medssm.models.detection.settings import Limits, Settings
-from medssm.models.detection.structures import Objects
+from medssm.models.detection.structures import Objects, Size, Sizes
 from medssm.models.detection.units import zero_bias
 
 STDS = (1.0, 1.0, 1.0, 1.0)
@@ -45,7 +45,7 @@ class ProposalHead(nn.Module):
         self,
         objectness: Sequence[Tensor],
         deltas: Sequence[Tensor],
-        sizes: Sequence[tuple[int, int]],
+        sizes: Sizes,
         targets: Sequence[Objects],
         generators: Sequence[torch.Generator],
     ) -> dict[str, Tensor]:
@@ -61,18 +61,15 @@ class ProposalHead(nn.Module):
                 logits[image, chosen], truth, reduction="sum"
             )
             wanted = self.coder.encode(boxes[positive], objects.boxes[index])
-            box_loss = box_loss + self._distance(differences[image, positive], wanted)
+            box_loss = box_loss + functional.smooth_l1_loss(
+                differences[image, positive], wanted, reduction="sum", beta=self.settings.rpn_beta
+            )
             count += max(len(positive), 1) + max(len(negative), 1)  # as MMDetection counts (`SamplingResult.num_pos`)
         number = averaged(count, logits.device)
         return {"rpn_class": class_loss / number, "rpn_box": box_loss / number}
 
     def _sample(
-        self,
-        boxes: Tensor,
-        grids: list[tuple[int, int]],
-        size: tuple[int, int],
-        objects: Objects,
-        generator: torch.Generator,
+        self, boxes: Tensor, grids: list[Size], size: Size, objects: Objects, generator: torch.Generator
     ) -> tuple[Tensor, Tensor, Tensor]:
         """The objects of the sampled anchors that have one, and the positions of these anchors and of the others."""
         places = usable(grids, boxes, size, self.settings).nonzero()[:, 0]
@@ -81,16 +78,9 @@ class ProposalHead(nn.Module):
         positive, negative = drawn(matches, self.settings.anchor_sampling, generator)
         return matches[positive], positive, negative
 
-    def _distance(self, differences: Tensor, wanted: Tensor) -> Tensor:
-        return functional.smooth_l1_loss(differences, wanted, reduction="sum", beta=self.settings.rpn_beta)
-
     @torch.no_grad()
     def proposals(
-        self,
-        objectness: Sequence[Tensor],
-        deltas: Sequence[Tensor],
-        sizes: Sequence[tuple[int, int]],
-        limits: Limits,
+        self, objectness: Sequence[Tensor], deltas: Sequence[Tensor], sizes: Sizes, limits: Limits
     ) -> list[Tensor]:
         """The likeliest boxes of each image, (n, 4), the likeliest first; the whole image if there is none."""
         levels = self._anchors(objectness)
@@ -107,7 +97,7 @@ class ProposalHead(nn.Module):
             found.append(self._distinct(torch.cat(boxes), torch.cat(scores), torch.cat(level_numbers), size, limits))
         return found
 
-    def _distinct(self, boxes: Tensor, scores: Tensor, levels: Tensor, size: tuple[int, int], limits: Limits) -> Tensor:
+    def _distinct(self, boxes: Tensor, scores: Tensor, levels: Tensor, size: Size, limits: Limits) -> Tensor:
         keep = has_area(boxes, self.settings.min_proposal_side).nonzero()[:, 0]
         keep = keep[batched_nms(boxes[keep], scores[keep], levels[keep], self.settings.proposal_overlap)]
         if not len(keep):
@@ -118,7 +108,7 @@ class ProposalHead(nn.Module):
         return anchors(_grids(objectness), self.settings, objectness[0].device)
 
 
-def _grids(maps: Sequence[Tensor]) -> list[tuple[int, int]]:
+def _grids(maps: Sequence[Tensor]) -> list[Size]:
     return [(x.shape[2], x.shape[3]) for x in maps]
 
 

@@ -1,8 +1,12 @@
 """What detectors take and give."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from torch import Tensor
+
+Size = tuple[int, int]  # height and width, of an image before its padding
+Sizes = Sequence[Size]
 
 
 class Objects(NamedTuple):
