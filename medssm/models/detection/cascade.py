@@ -123,13 +123,11 @@ class Cascade(nn.Module):
         logits = heads.mask(self._mask_features(pyramid, [sample.positives for sample in samples])).float()
         labels = torch.cat([objects.labels[s.owners] for s, objects in zip(samples, targets, strict=True)])
         side = logits.shape[-1]
-        truth = torch.cat(
-            [
-                mask_targets(objects.masks, s.owners, s.positives, side)
-                for s, objects in zip(samples, targets, strict=True)
-            ]
-        )
-        loss = functional.binary_cross_entropy_with_logits(of_class(logits, labels), truth, reduction="sum")
+        parts = [
+            mask_targets(objects.masks, s.owners, s.positives, side, self.settings.mask_threshold)
+            for s, objects in zip(samples, targets, strict=True)
+        ]
+        loss = functional.binary_cross_entropy_with_logits(of_class(logits, labels), torch.cat(parts), reduction="sum")
         return loss / (side**2 * averaged(len(labels), logits.device))
 
     def _mask_features(self, pyramid: Sequence[Tensor], boxes: Sequence[Tensor]) -> Tensor:

@@ -7,13 +7,13 @@ from torch import Tensor
 from torch.nn import functional
 from torchvision.ops import roi_align
 
+from medssm.models.detection.settings import MASK_RCNN
 from medssm.models.detection.structures import Size
 
 OBJECTS_AT_ONCE = 16
-THRESHOLD = 0.5  # MMDetection's `mask_thr_binary`, and that of the targets
 
 
-def paste_masks(masks: Tensor, boxes: Tensor, size: Size, threshold: float = THRESHOLD) -> Tensor:
+def paste_masks(masks: Tensor, boxes: Tensor, size: Size, threshold: float = MASK_RCNN.mask_threshold) -> Tensor:
     """Masks laid out over an image of `size` (h, w), (n, h, w) bool.
 
     One after the other and within its box alone, so that little more memory is taken than the outcome has. Cells are
@@ -48,7 +48,9 @@ def _places(pixels: range, first: float, last: float, device: torch.device) -> T
     return (centers - first) / (last - first) * 2 - 1
 
 
-def mask_targets(masks: Tensor, index: Tensor, boxes: Tensor, side: int) -> Tensor:
+def mask_targets(
+    masks: Tensor, index: Tensor, boxes: Tensor, side: int, threshold: float = MASK_RCNN.mask_threshold
+) -> Tensor:
     """What a head should give in boxes (n, 4) for the objects `index` (n,) of an image, (n, side, side) of 0 and 1.
 
     Args:
@@ -60,4 +62,4 @@ def mask_targets(masks: Tensor, index: Tensor, boxes: Tensor, side: int) -> Tens
         rois = torch.cat([(index[chosen] - start)[:, None].to(boxes), boxes[chosen]], dim=1)
         planes = masks[start : start + OBJECTS_AT_ONCE, None].to(boxes)
         targets[chosen] = roi_align(planes, rois, side, aligned=True)[:, 0]
-    return (targets >= THRESHOLD).float()
+    return (targets >= threshold).float()

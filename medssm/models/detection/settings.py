@@ -99,6 +99,8 @@ class Settings:
         box_convs, box_layers: shared convolutions, with synchronised BatchNorm, and linear layers of a box head.
             box_channels, box_features: their widths. mask_convs: convolutions of a mask head.
         stages: one of Mask R-CNN, three of the cascade.
+        mask_threshold: probability from which a cell belongs to an object (`mask_thr_binary`), and the share of it
+            that its target needs.
         roi_sampling: of the proposals.
         box_loss: "l1" of the differences, or "giou" of the boxes themselves (`reg_decoded_bbox`) [smooth L1].
             box_loss_weight: its factor.
@@ -135,6 +137,7 @@ class Settings:
     box_layers: int = 2
     box_features: int = 1024
     mask_convs: int = 4
+    mask_threshold: float = 0.5
     stages: tuple[Stage, ...] = (Stage(Matching(positive=0.5, negative=0.5)),)
     roi_sampling: Sampling = Sampling(count=512, positive_share=0.25, adds_objects=True)
     box_loss: Literal["l1", "giou"] = "l1"
