@@ -42,7 +42,8 @@ def check_dataset(
             return check_image_dataset(folder, progress)
         raise DataError(
             f"{folder}: no dataset here, neither scans (dataset.json, or imagesTr with labelsTr) nor images of classes "
-            f"(train/CLASS/*.jpg, val/CLASS/*.jpg). {WHERE_BTCV_IS}"
+            "(train/CLASS/*.jpg, val/CLASS/*.jpg) or with objects (annotations/instances_train2017.json). "
+            f"{WHERE_BTCV_IS}"
         )
     dataset = read_datalist(folder, fold)
     counts = {part: len(getattr(dataset, part)) for part in ("training", "validation", "test")}
