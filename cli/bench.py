@@ -193,25 +193,42 @@ def zoo(
 ) -> None:
     """Set every network beside what its authors state: size, cost, logits, accuracy; and time it on this CPU.
 
-    Multiply-adds are counted in the way that the authors count. Networks have random weights, but for the comparison
-    of logits, which needs the files of the project's tests (tests/models/golden). Timing all takes about 10 minutes.
+    A second table has the detectors and segmenters that were published on them, with the precision on COCO's val2017
+    and ADE20K's validation images. Multiply-adds are counted in the way that the authors count. Networks have random
+    weights, but for the comparison of outputs, which needs the files of the project's tests (tests/models/golden).
+    Timing all takes about 10 minutes.
     """
-    from rich.table import Table
-
     from medssm.allocator import keep_freed_memory
+    from medssm.benchmarks import dense_zoo
     from medssm.benchmarks import zoo as benchmark
-    from medssm.cli.terminal import console, notices
+    from medssm.cli.terminal import notices
     from medssm.files import atomic_path
 
     keep_freed_memory()
-    rows = benchmark.measure_zoo(names or (), goldens, speed, lambda name: notices().print(name, highlight=False))
-    table = Table(*benchmark.HEADINGS)
-    for row in rows:
-        table.add_row(*row.cells())
-    console().print(table)
+
+    def announce(name: str) -> None:
+        notices().print(name, highlight=False)
+
+    rows = benchmark.measure_zoo(names or (), goldens, speed, announce)
+    _print_cells(benchmark.HEADINGS, [row.cells() for row in rows])
+    dense_rows = dense_zoo.measure_dense_zoo(names or (), goldens, announce)
+    if dense_rows:
+        _print_cells(dense_zoo.HEADINGS, [row.cells() for row in dense_rows])
     if markdown:
+        tables = [benchmark.markdown(rows), *([dense_zoo.markdown(dense_rows)] if dense_rows else [])]
         with atomic_path(markdown) as temporary:
-            temporary.write_text(benchmark.markdown(rows) + "\n", encoding="utf-8")
+            temporary.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
+
+
+def _print_cells(headings: tuple[str, ...], rows: list[tuple[str, ...]]) -> None:
+    from rich.table import Table
+
+    from medssm.cli.terminal import console
+
+    table = Table(*headings)
+    for cells in rows:
+        table.add_row(*cells)
+    console().print(table)
 
 
 def _announce(row: "Row") -> None:

@@ -1,5 +1,6 @@
 """`medssm models`: what there is, and what one of them is made of."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,6 +10,7 @@ if TYPE_CHECKING:
 
     from medssm.models import ModelInfo
     from medssm.models.flops import Cost
+    from medssm.models.info import PublishedDense
 
 
 def register(app: typer.Typer) -> None:
@@ -19,21 +21,35 @@ def models(
     name: Annotated[
         str | None, typer.Argument(help="A model; without it, the list of all.", show_default=False)
     ] = None,
+    json: Annotated[Path | None, typer.Option(help="Also write what is known of them as JSON.")] = None,
 ) -> None:
-    """List the models, or show one: parameters, multiply-adds, input, published result, licence of the weights."""
+    """List the models, or show one: size, cost, input, published results and weights, detectors and segmenters."""
     from medssm.cli.terminal import console
     from medssm.models import list_models, model_info
 
     out = console()
+    if json:
+        _write_json(json, [model_info(model) for model in ([name] if name else list_models())])
     if name is None:
         out.print(_list_table([model_info(model) for model in list_models()]))
     else:
         out.print(_model_table(model_info(name)))
 
 
+def _write_json(path: Path, infos: "list[ModelInfo]") -> None:
+    from json import dumps
+
+    from medssm.files import atomic_path
+    from medssm.models.description import describe
+
+    with atomic_path(path) as temporary:
+        temporary.write_text(dumps([describe(info) for info in infos], indent=2) + "\n", encoding="utf-8")
+
+
 def _list_table(infos: "list[ModelInfo]") -> "Table":
     from rich.table import Table
 
+    from medssm.models import list_heads
     from medssm.models.flops import model_cost
     from medssm.models.registry import count_parameters
 
@@ -42,7 +58,8 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
         "what",
         "task",
         "input",
-        caption="parameters and multiply-adds are counted for one input; `medssm models NAME` shows more",
+        caption="parameters and multiply-adds are counted for one input; `medssm models NAME` shows more; any network "
+        f"for images goes under the heads {', '.join(list_heads())}",
     )
     for column in ("parameters", "multiply-adds", "published", "licence of the weights"):
         table.add_column(column, justify="left" if column.startswith("licence") else "right")
@@ -76,6 +93,7 @@ def _model_table(info: "ModelInfo") -> "Table":
         "parameters": f"{count_parameters(info.name):,}{_published_parameters(info)}",
         **_cost_rows(info, model_cost(info.name)),
         **_published_rows(info),
+        **_dense_rows(info),
     }
     for name, text in rows.items():
         if text:
@@ -108,7 +126,7 @@ def _cost_rows(info: "ModelInfo", cost: "Cost") -> dict[str, str]:
         "state updates": f"{cost.state_updates / 1e9:.4f} G in the scans, not counted above",
         "FLOPs": f"{2 * cost.multiply_adds / 1e9:.2f} G, two a multiply-add",
     }
-    counted = counted_as_published(info, cost)
+    counted = counted_as_published(info.cost, cost)
     if info.cost and counted:
         added = f", with {' and '.join(info.cost.counts)}," if info.cost.counts else ""
         rows["published"] = (
@@ -133,6 +151,31 @@ def _published_rows(info: "ModelInfo") -> dict[str, str]:
         rows["weights"] = info.weights.whereabouts
         rows["licence of them"] = info.weights.licence
     return rows
+
+
+def _dense_rows(info: "ModelInfo") -> dict[str, str]:
+    """A row for each detector and segmenter that was published on the model."""
+    return {f"{published.head}, {published.schedule}": _dense_row(info, published) for published in info.dense}
+
+
+def _dense_row(info: "ModelInfo", published: "PublishedDense") -> str:
+    from medssm.models.flops import counted_as_published, dense_cost
+    from medssm.models.registry import count_parameters
+
+    cost, dataset = published.cost, published.results[0].dataset
+    assert cost is not None
+    counted = dense_cost(info.name, published)
+    ours = (counted_as_published(cost, counted) or counted.multiply_adds + counted.attention) / 1e9
+    stated = f"published {cost.multiply_adds:g} G" if cost.multiply_adds else "none published"
+    parts = [
+        f"{published.score} on {dataset} ({cost.source})",
+        f"{count_parameters(info.name, published.head) / 1e6:.2f} M parameters (published {cost.parameters:g} M)",
+        f"{ours:.0f} G multiply-adds at {_by(published.cost_size)} ({stated})",
+        f"difference: {cost.remark}" if cost.remark else "",
+        f"beware: {published.results[0].remark}" if published.results[0].remark else "",
+        f"weights: {published.weights.whereabouts}, {published.weights.licence}" if published.weights else "no weights",
+    ]
+    return "; ".join(part for part in parts if part)
 
 
 def _by(size: "tuple[float, ...]") -> str:

@@ -1,6 +1,7 @@
-"""Reports of benchmarks as JSON."""
+"""Reports of benchmarks as JSON, and tables as Markdown."""
 
 import json
+from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
@@ -30,3 +31,13 @@ def as_json(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [as_json(entry) for entry in value]
     return value
+
+
+def markdown_table(headings: Sequence[str], alignment: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table; `alignment` has "---" for a column of words and "---:" for one of numbers."""
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in (headings, alignment, *rows))
+
+
+def or_dash(value: float | None, form: str) -> str:
+    """A number in the given form, or a dash where there is none."""
+    return "–" if value is None else f"{value:{form}}"

@@ -7,6 +7,7 @@ from pathlib import Path
 from medssm.benchmarks.golden import golden_error
 from medssm.benchmarks.model_runs import Conditions
 from medssm.benchmarks.models import images_per_second
+from medssm.benchmarks.report import markdown_table, or_dash
 from medssm.errors import UsageError
 from medssm.models import list_models, model_info
 from medssm.models.flops import counted_as_published, model_cost
@@ -52,11 +53,11 @@ class ZooRow:
         return (
             f"`{self.info.name}`",
             f"{self.parameters / 1e6:.2f}",
-            _or_dash(self.published_parameters, "g"),
+            or_dash(self.published_parameters, "g"),
             f"{self.multiply_adds / 1e9:.2f}",
-            _or_dash(self.published_multiply_adds, "g"),
-            _or_dash(self.error, ".0e"),
-            _or_dash(self.speed, ".2g" if (self.speed or 0) < 10 else ".0f"),
+            or_dash(self.published_multiply_adds, "g"),
+            or_dash(self.error, ".0e"),
+            or_dash(self.speed, ".2g" if (self.speed or 0) < 10 else ".0f"),
             f"{result.metric} {result.value:.1f}, {result.dataset}" if result else "–",
             result.source if result else "–",
         )
@@ -88,7 +89,7 @@ def measure_zoo(
             ZooRow(
                 info=info,
                 parameters=count_parameters(name),
-                multiply_adds=counted_as_published(info, cost) or cost.multiply_adds + cost.attention,
+                multiply_adds=counted_as_published(info.cost, cost) or cost.multiply_adds + cost.attention,
                 published_parameters=info.cost.parameters if info.cost else None,
                 published_multiply_adds=info.cost.multiply_adds if info.cost else None,
                 error=golden_error(info.name, goldens) if goldens else None,
@@ -100,9 +101,5 @@ def measure_zoo(
 
 def markdown(rows: Iterable[ZooRow]) -> str:
     """The table as Markdown."""
-    lines = [HEADINGS, ("---",) + ("---:",) * 6 + ("---", "---"), *(row.cells() for row in rows)]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-
-
-def _or_dash(value: float | None, form: str) -> str:
-    return "–" if value is None else f"{value:{form}}"
+    alignment = ("---", *("---:",) * 6, "---", "---")
+    return markdown_table(HEADINGS, alignment, (row.cells() for row in rows))

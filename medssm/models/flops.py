@@ -13,7 +13,7 @@ import torch
 from torch import Size, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from medssm.models.info import ModelInfo
+from medssm.models.info import PublishedCost, PublishedDense
 from medssm.models.registry import create_model, model_info
 
 
@@ -25,7 +25,8 @@ class Cost:
         parts: multiply-adds of each top-level part of the network, by its name: convolutions and linear layers.
         attention: multiply-adds of the products of queries, keys and values.
         state_updates: of the scans: one for each token, channel and state.
-        norms: operations as fvcore counts them: 5 for each value that a LayerNorm gives, 2 for a BatchNorm's.
+        norms: operations as fvcore counts them: 5 for each value that a LayerNorm or GroupNorm gives, 2 for a
+            BatchNorm's.
     """
 
     parts: dict[str, int]
@@ -48,6 +49,17 @@ def model_cost(name: str, size: Sequence[int] | None = None) -> Cost:
     with torch.device("meta"):
         model = create_model(name).eval()
         image = torch.empty(1, info.in_channels, *(size or info.input_size))
+    return network_cost(model, image)
+
+
+def dense_cost(name: str, published: PublishedDense) -> Cost:
+    """The cost of a detector or segmenter on the input that its authors count.
+
+    A detector's heads run on 1000 boxes and 100 masks, as MMDetection counts; an auxiliary head does not run.
+    """
+    with torch.device("meta"):
+        model = create_model(name, head=published.head, input_size=published.cost_layout).eval()
+        image = torch.empty(1, model_info(name).in_channels, *published.cost_size)
     return network_cost(model, image)
 
 
@@ -84,12 +96,12 @@ def _counts_of(by_module: Mapping[str, dict[Any, int]], path: str) -> list[dict[
     return [counts for name, counts in by_module.items() if name.rpartition(".")[0] == path]
 
 
-def counted_as_published(info: ModelInfo, cost: Cost) -> int | None:
-    """Multiply-adds by the rule of the model's authors; None where they state none."""
-    if info.cost is None or info.cost.multiply_adds is None:
+def counted_as_published(published: PublishedCost | None, cost: Cost) -> int | None:
+    """Multiply-adds by the rule of the authors; None where they state none."""
+    if published is None or published.multiply_adds is None:
         return None
-    added = {"attention": cost.attention, "norms": cost.norms, "scan": info.cost.scan_steps * cost.state_updates}
-    return cost.multiply_adds + sum(added[what] for what in info.cost.counts)
+    added = {"attention": cost.attention, "norms": cost.norms, "scan": published.scan_steps * cost.state_updates}
+    return cost.multiply_adds + sum(added[what] for what in published.counts)
 
 
 def _causal_conv1d(x: Size, weight: Size, *_: Any, **__: Any) -> int:
@@ -128,6 +140,7 @@ _SCANS: Formulas = {
 }
 _NORMS: Formulas = {
     torch.ops.aten.native_layer_norm: _layer_norm,
+    torch.ops.aten.native_group_norm: _layer_norm,
     torch.ops.aten.native_batch_norm: _batch_norm,
     torch.ops.aten._native_batch_norm_legit_no_training: _batch_norm,
 }

@@ -203,6 +203,7 @@ class PublishedDense:
         results: box and mask AP of COCO's val2017, or mIoU of ADE20K's validation images.
         input: how an image becomes an input in evaluation.
         cost: its multiply-adds are of an input of `cost_size` (H, W), which the tables do not always state.
+        cost_layout: side of the image that windows are laid out for in that count; None for the published windows.
     """
 
     head: str
@@ -212,6 +213,12 @@ class PublishedDense:
     cost: PublishedCost | None = None
     cost_size: tuple[int, int] = (800, 1280)
     weights: PublishedWeights | None = None
+    cost_layout: int | None = None
+
+    @property
+    def score(self) -> str:
+        """The results in words, without the data set."""
+        return ", ".join(f"{result.metric} {result.value:.1f}" for result in self.results)
 
 
 def published_detector(
@@ -240,7 +247,7 @@ def published_segmenter(
     """An entry for a UPerNet with the mean overlap `miou` of single-scale and, where it is known, multi-scale tests."""
     results = tuple(
         PublishedResult(metric, value, "ADE20K validation", cost.source, remark)
-        for metric, value in zip(("mIoU", "mIoU, several scales"), miou, strict=False)
+        for metric, value in zip(("mIoU", "mIoU (several scales)"), miou, strict=False)
     )
     size = (image.short_side, image.long_side)
     return PublishedDense("upernet", "160k", results, image, cost, size, weights)

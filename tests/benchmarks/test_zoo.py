@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from medssm.benchmarks.golden import fill, golden_error, normal
+from medssm.benchmarks.dense_zoo import HEADINGS as DENSE_HEADINGS
+from medssm.benchmarks.dense_zoo import markdown as dense_markdown
+from medssm.benchmarks.dense_zoo import measure_dense_zoo
+from medssm.benchmarks.golden import dense_error, fill, golden_error, normal
 from medssm.benchmarks.zoo import HEADINGS, markdown, measure_zoo
 from medssm.models import create_model
 
@@ -38,3 +41,32 @@ def test_the_goldens_of_the_project_are_found():
     for name in ("group_mamba-tiny", "spatial_mamba-tiny", "mamba_vision_T", "mamba2d-t", "mamband2d-s"):
         assert f"{name}.golden.npz" in files
     assert golden_error("mambavision-t", GOLDENS) < 1e-5
+
+
+def test_a_detector_has_one_row_for_its_schedules():
+    rows = measure_dense_zoo(["spatialmamba-t"])
+    [detector, segmenter] = [dict(zip(enumerate(DENSE_HEADINGS), row.cells(), strict=True)) for row in rows]
+    assert list(detector.values())[:7] == ["`spatialmamba-t`", "Mask R-CNN", "46.4", "46", "261", "261", "800x1280"]
+    assert rows[0].cells()[8] == "box AP 47.6, mask AP 42.9 (1x); box AP 49.3, mask AP 43.6 (3x)"
+    assert list(segmenter.values())[4:7] == ["936", "936", "512x2048"]
+    assert "arXiv:2410.15091" in rows[1].cells()[9]
+
+
+def test_reasons_of_differences_stand_below_the_table():
+    table, reasons = dense_markdown(measure_dense_zoo(["mambavision-t"])).split("\n\n")
+    assert len(table.splitlines()) == 4
+    assert reasons.startswith("- `mambavision-t`, Cascade Mask R-CNN: counted without the padding of windows")
+
+
+def test_outputs_of_a_detector_are_those_of_its_golden():
+    assert 0 < dense_error("spatialmamba-t", "mask-rcnn", GOLDENS) < 1e-4
+    assert dense_error("mambavision-t", "cascade-mask-rcnn", GOLDENS) is None
+
+
+def test_the_error_of_a_segmenter_is_that_of_its_worst_output(tmp_path):
+    name = "spatial_mamba-upernet_tiny.balanced.golden.npz"
+    golden = dict(np.load(GOLDENS / name))
+    golden["auxiliary_output"] = golden["auxiliary_output"].copy()
+    golden["auxiliary_output"][0, 3, 0, 0] += 0.01 * np.abs(golden["auxiliary_output"]).max()
+    np.savez(tmp_path / name, **golden)
+    assert dense_error("spatialmamba-t", "upernet", tmp_path) == pytest.approx(0.01, rel=0.05)

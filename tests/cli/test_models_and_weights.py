@@ -1,11 +1,13 @@
 """`medssm models` and `medssm weights` as a user types them."""
 
+import json
+
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from medssm.cli.main import build_app
-from medssm.models import create_model, list_models
+from medssm.models import create_model, list_heads, list_models
 
 
 def run(*arguments):
@@ -23,6 +25,7 @@ def test_the_list_shows_every_model_with_its_published_dice_and_whose_it_is():
     assert all(name in shown for name in list_models())
     assert all(dice in shown for dice in ("83.1", "83.9", "82.7", "84.7", "ours"))
     assert "36.09 M" in shown
+    assert all(head in shown for head in list_heads())
 
 
 def test_an_image_network_shows_its_cost_beside_the_published_one():
@@ -35,6 +38,27 @@ def test_one_model_shows_parameters_cost_input_source_and_licence():
     shown = run("models", "mamband-s").stdout
     for figure in ("36,090,574", "215.82 G", "431.64 G", "96 x 96 x 96", "Dice 83.1", "2402.05892", "no licence file"):
         assert figure in shown
+
+
+def test_a_network_shows_the_detectors_and_segmenters_on_it_and_writes_them_as_json(tmp_path):
+    outcome = run("models", "spatialmamba-b", "--json", tmp_path / "b.json")
+    shown = " ".join(outcome.stdout.replace("│", " ").split())
+    assert "mask-rcnn, 1x box AP 50.4, mask AP 45.1 on COCO val2017" in shown
+    assert "1176 G multiply-adds at 512 x 2048 (published 1176 G)" in shown
+    [known] = json.loads((tmp_path / "b.json").read_text(encoding="utf-8"))
+    detector, segmenter = known["dense"]
+    assert [result["value"] for result in segmenter["results"]] == [51.8, 52.6]
+    assert segmenter["counted"]["parameters"] == 127_399_100
+    assert detector["input"]["long_side"] == 1333
+    assert known["counted"]["multiply_adds"] == pytest.approx(15.68e9, rel=1e-3)
+
+
+def test_inspect_names_a_head(tmp_path):
+    network = create_model("spatialmamba-xs", head="upernet")
+    torch.save({"state_dict": network.state_dict(), "meta": {}}, tmp_path / "segmenter.pth")
+    outcome = run("weights", "inspect", tmp_path / "segmenter.pth")
+    assert "spatialmamba-xs with upernet" in outcome.stdout
+    assert "laid out as published" in outcome.stdout
 
 
 def test_inspect_names_system_and_variant(published):

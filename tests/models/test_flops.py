@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from medssm.models import list_models, model_info
-from medssm.models.flops import counted_as_published, model_cost, network_cost
+from medssm.models.flops import counted_as_published, dense_cost, model_cost, network_cost
 from medssm.models.registry import count_parameters
 
 # 10^9 multiply-adds and state updates of a 96^3 window with all 24 blocks: encoder, the rest, the scans.
@@ -81,8 +81,49 @@ def test_parameters_and_multiply_adds_are_those_of_the_published_tables(name):
     published = model_info(name).cost
     assert count_parameters(name) / 1e6 == pytest.approx(published.parameters, rel=0.03)  # tables round to a million
     if published.multiply_adds and name not in UNMATCHED:
-        counted = counted_as_published(model_info(name), model_cost(name))
+        counted = counted_as_published(published, model_cost(name))
         assert counted / 1e9 == pytest.approx(published.multiply_adds, rel=0.02)
+
+
+# Detectors and segmenters by model and head, one of each: schedules share them.
+DENSE = {(name, entry.head): entry for name in list_models("classification") for entry in model_info(name).dense}
+# Why is in their remarks.
+DENSE_UNMATCHED = {
+    ("groupmamba-t", "mask-rcnn"),
+    ("mambavision-s", "cascade-mask-rcnn"),
+    ("mambavision-s", "upernet"),
+    ("mambavision-l3-512-21k", "upernet"),
+}
+PARAMETERS_UNMATCHED = {
+    ("groupmamba-t", "upernet"),
+    ("mambavision-t", "cascade-mask-rcnn"),
+    ("mambavision-t", "upernet"),
+    ("mambavision-s", "upernet"),
+    ("mambavision-b", "cascade-mask-rcnn"),
+    ("mambavision-b", "upernet"),
+}
+
+
+@pytest.mark.parametrize(("name", "head"), DENSE)
+def test_detectors_and_segmenters_cost_what_is_published(name, head):
+    published = DENSE[name, head].cost
+    matches = count_parameters(name, head) / 1e6 == pytest.approx(published.parameters, rel=0.02)
+    assert matches == ((name, head) not in PARAMETERS_UNMATCHED)
+    if published.multiply_adds:
+        counted = counted_as_published(published, dense_cost(name, DENSE[name, head]))
+        matches = counted / 1e9 == pytest.approx(published.multiply_adds, rel=0.02)
+        assert matches == ((name, head) not in DENSE_UNMATCHED)
+
+
+def test_what_does_not_match_says_why():
+    for key in DENSE_UNMATCHED | PARAMETERS_UNMATCHED:
+        assert DENSE[key].cost.remark, key
+
+
+def test_group_norms_count_as_layer_norms():
+    with torch.device("meta"):
+        cost = network_cost(nn.Sequential(nn.GroupNorm(2, 8)), torch.empty(1, 8, 3, 3))
+    assert cost.norms == 5 * 8 * 3 * 3
 
 
 def test_norms_scans_and_attention_are_counted_apart():
