@@ -11,10 +11,21 @@ from medssm.data.coco.categories import NAMES as COCO_NAMES
 from medssm.data.organs import BTCV_ORGANS
 from medssm.data.preprocessing import Preprocessing
 from medssm.models import head_info, model_info
-from medssm.models.info import DetectionInput, ModelInfo, PublishedDense, PublishedWeights, SemanticInput, VolumeInput
+from medssm.models.info import (
+    DetectionInput,
+    HeadTask,
+    ModelInfo,
+    PublishedDense,
+    PublishedWeights,
+    SemanticInput,
+    VolumeInput,
+)
 
 _DENSE_NAMES = {"detection": COCO_NAMES, "semantic": ADE20K_NAMES}
-_DENSE_INPUTS = {"detection": DetectionInput(), "semantic": SemanticInput()}
+_DENSE_INPUTS: dict[HeadTask, DetectionInput | SemanticInput] = {
+    "detection": DetectionInput(),
+    "semantic": SemanticInput(),
+}
 
 
 def published_metadata(fit: Fit, path: Path) -> WeightsMetadata:
@@ -56,7 +67,7 @@ def _published(info: ModelInfo, head: str, path: Path) -> PublishedDense | None:
     """What was published of a head on a model, with the schedule that the file's name tells, if it does."""
     entries = [entry for entry in info.dense if entry.head == head]
     named = [entry for entry in entries if entry.schedule in path.name]
-    return (named or entries or [None])[0]
+    return next(iter(named or entries), None)
 
 
 def _origin(weights: PublishedWeights | None, path: Path) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _check_model(info: ModelInfo, path: Path, model: str, in_channels: int, opti
 def _whole_parts(entries: Collection[str], every: Collection[str]) -> list[str]:
     """Names of the largest parts of a network that hold no other entries than these."""
     others = {name for name in every if name not in set(entries)}
-    parts = {}
+    parts: dict[str, None] = {}
     for entry in entries:
         pieces = entry.split(".")
         prefixes = [".".join(pieces[:end]) for end in range(1, len(pieces))]
