@@ -52,11 +52,11 @@ def _csv_files(folder: Path) -> Iterator[Path]:
 
 def _rows(file: Path, faults: list[ListFault]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Part, class and names of each clip."""
-    by_name = next((part for word, part in _PARTS.items() if word in file.stem.lower()), "test")
+    by_name = next((part for word, part in _PARTS.items() if word in file.stem.lower()), None)
     with open(file, newline="", encoding="utf-8-sig", errors="replace") as lines:
         for row in csv.DictReader(lines):
             part = _PARTS.get(row["split"].strip().lower()) if row.get("split") else by_name
-            if part not in _PARTS.values():
+            if part is None:
                 continue
             try:
                 yield part, row["label"].strip(), _names(row)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import av
 import numpy as np
@@ -96,7 +96,7 @@ def write_video(path: Path, frames: np.ndarray) -> None:
     codec = {".avi": "mpeg4", ".mp4": "libx264"}[path.suffix]
     quality = {"crf": "18", "preset": "veryfast"} if codec == "libx264" else {"qmin": "2", "qmax": "4"}
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(
+        stream: Any = container.add_stream(
             codec, rate=_FRAMES_PER_SECOND, options={**quality, "g": _GROUP_OF_PICTURES, "threads": "1"}
         )
         stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
