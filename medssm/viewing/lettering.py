@@ -11,7 +11,7 @@ from medssm.viewing.palette import WHITE, Colour, readable_on
 
 # Has Latin, Greek and Cyrillic letters, and comes with matplotlib.
 _FONT = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
-_SMALLEST, _LARGEST = 11, 40
+_SMALLEST, _LARGEST = 12, 40
 # A picture whose longer side is less is enlarged by a whole number, so that words fit.
 _SMALL = 320  # pixels
 
