@@ -7,7 +7,8 @@ import pytest
 from medssm.errors import UsageError
 from medssm.models import list_models
 from medssm.recipes import dump_recipe, list_recipes, load_recipe, parse_overrides
-from medssm.recipes.loading import section_of
+from medssm.recipes.loading import _flat, _read, section_of
+from medssm.recipes.tasks import TASKS
 
 
 @pytest.mark.parametrize(
@@ -46,8 +47,8 @@ def test_a_section_of_another_kind_takes_the_place_of_the_common_one() -> None:
 
 
 def recipes_and_models() -> list[tuple[str, str]]:
-    tasks = {"btcv": "segmentation", "imagenet": "classification"}
-    return [(recipe, model) for recipe in list_recipes() for model in list_models(tasks[recipe])]
+    networks = {recipe: TASKS[_read(recipe)["task"]].networks for recipe in list_recipes()}
+    return [(recipe, model) for recipe, task in networks.items() for model in list_models(task)]
 
 
 @pytest.mark.parametrize(("name", "model"), recipes_and_models())
@@ -60,9 +61,6 @@ def test_every_recipe_is_complete_and_survives_being_written(name: str, model: s
 @pytest.mark.parametrize("name", list_recipes())
 def test_a_recipe_names_every_key_in_its_file(name: str) -> None:
     """A reader of the YAML sees every setting, not only those that differ from a default in the code."""
-    from medssm.recipes.loading import _flat, _read
-    from medssm.recipes.tasks import TASKS
-
     written = _read(name)
     written.pop("models")
     resolved = TASKS[written["task"]].schema.model_validate(written).model_dump(mode="json")
@@ -74,7 +72,7 @@ def test_a_recipe_names_every_key_in_its_file(name: str) -> None:
     [
         ("btcv", "groupmamba-t", "trains segmentation, but groupmamba-t is a model for classification; .* imagenet"),
         ("imagenet", "mamband-s", "trains classification, but mamband-s is a model for segmentation; .* btcv"),
-        ("imagenet", "mamband-video-ucf101", "there is no recipe for it yet"),
+        ("imagenet", "mamband-video-ucf101", "the recipe for it is ucf101"),
     ],
 )
 def test_a_model_for_something_else_is_refused(recipe: str, model: str, sentence: str) -> None:
@@ -145,7 +143,10 @@ def test_an_unknown_recipe_is_explained(name: str, sentence: str) -> None:
         ("a: [1", "is not YAML"),
         ("- a\n- b", "must hold `key: value` lines"),
         ("name: mine\ntask: segmentation", "field required"),
-        ("name: mine\ntask: poetry", "task: must be one of segmentation, classification, found 'poetry'"),
+        (
+            "name: mine\ntask: poetry",
+            "task: must be one of segmentation, classification, detection, semantic, video, found 'poetry'",
+        ),
         ("name: mine", "task: must be one of"),
     ],
 )
