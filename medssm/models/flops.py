@@ -7,6 +7,7 @@ apart. Activations and sums are left out, as published tables have it, which cal
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import torch
@@ -57,9 +58,15 @@ def dense_cost(name: str, published: PublishedDense) -> Cost:
 
     A detector's heads run on 1000 boxes and 100 masks, as MMDetection counts; an auxiliary head does not run.
     """
+    return _dense_cost(name, published.head, published.cost_size, published.cost_layout)
+
+
+@cache
+def _dense_cost(name: str, head: str, size: tuple[int, int], layout: int | None) -> Cost:
+    """Kept, as schedules share it and a count takes a second."""
     with torch.device("meta"):
-        model = create_model(name, head=published.head, input_size=published.cost_layout).eval()
-        image = torch.empty(1, model_info(name).in_channels, *published.cost_size)
+        model = create_model(name, head=head, input_size=layout).eval()
+        image = torch.empty(1, model_info(name).in_channels, *size)
     return network_cost(model, image)
 
 
