@@ -37,13 +37,14 @@ def check(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="Scans (BTCV, Decathlon, nnU-Net) or images to classify (ImageNet, or train/CLASS and val/CLASS).",
+            help="Scans (BTCV, Decathlon, nnU-Net); images (ImageNet, or train/CLASS and val/CLASS; COCO; ADE20K); or "
+            "videos (UCF-101, HMDB-51, Kinetics-400).",
         ),
     ],
     fold: Annotated[int, typer.Option(min=0, help="Which dataset_<fold>.json or fold of splits_final.json.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
-    """Read every scan or image and list every fault at once; exit code 1 if there is any."""
+    """Read every scan, image or video and list every fault at once; exit code 1 if there is any."""
     from medssm.cli.terminal import case_progress, console
     from medssm.data.checks import check_dataset
 

@@ -22,7 +22,7 @@ from medssm.errors import DataError
 def check_dataset(
     folder: str | Path, fold: int = 0, progress: Callable[[int, int], None] = lambda done, total: None
 ) -> Report:
-    """Everything that is wrong with the dataset in `folder`, scans or folders of images, each file once read.
+    """Everything that is wrong with the dataset in `folder`, of scans, images or videos, each file once read.
 
     Args:
         fold: as for `load_dataset`; images have none.
@@ -42,7 +42,8 @@ def check_dataset(
             return check_image_dataset(folder, progress)
         raise DataError(
             f"{folder}: no dataset here, neither scans (dataset.json, or imagesTr with labelsTr) nor images of classes "
-            "(train/CLASS/*.jpg, val/CLASS/*.jpg) or with objects (annotations/instances_train2017.json). "
+            "(train/CLASS/*.jpg, val/CLASS/*.jpg) or with objects (annotations/instances_train2017.json), nor videos "
+            "with the lists of UCF-101, HMDB-51 or Kinetics-400. "
             f"{WHERE_BTCV_IS}"
         )
     dataset = read_datalist(folder, fold)

@@ -75,3 +75,13 @@ def test_fault_of_an_image_fails_the_command(tmp_path: Path) -> None:
     assert (table.exit_code, report.exit_code) == (1, 1)
     assert "train/dots/dots_0002.jpg" in table.output
     assert [fault["kind"] for fault in json.loads(report.stdout)["faults"]] == ["unreadable"]
+
+
+@pytest.mark.parametrize("layout", ["ucf101", "kinetics400"])
+def test_motions_are_written_and_pass_the_check_as_videos(tmp_path: Path, layout: str) -> None:
+    sizes = ("--training", "1", "--validation", "1")
+    written = medssm("data", "motions", tmp_path / "motions", "--layout", layout, *sizes)
+    assert "1 training and 1 validation clips of each class written" in written.output
+    result = medssm("data", "check", tmp_path / "motions")
+    assert result.exit_code == 0
+    assert "8 training, 8 validation; no faults" in result.output
