@@ -428,8 +428,8 @@ _L3_DENSE = (
             "640x640_l3_21k",
             53.2,
             (780, 3670),
-            "counted with the published windows, and 365 more for attention; 1100 without padding, and 6442 at 640x2560: "
-            "none of these is the figure stated",
+            "counted with the published windows, and 365 more for attention; 1100 without padding, and 6442 at "
+            "640x2560: none of these is the figure stated",
             SemanticInput(short_side=640, long_side=2560),
         ),
         cost_size=(640, 640),
