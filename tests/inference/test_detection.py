@@ -52,7 +52,8 @@ def photograph(path: Path, size: tuple[int, int] = (90, 120), **options) -> Path
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
     torch.manual_seed(0)
-    return create_model("spatialmamba-xs", head="mask-rcnn", num_classes=len(NAMES))
+    small = {"neck_channels": 16, "box_features": 32, "test_proposals.per_image": 60}
+    return create_model("spatialmamba-xs", head="mask-rcnn", num_classes=len(NAMES), head_settings=small)
 
 
 @pytest.fixture
