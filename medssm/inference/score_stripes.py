@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from medssm.errors import UsageError
@@ -21,8 +22,9 @@ Network = Callable[[Tensor], Tensor]
 
 ROWS, COLUMNS = 1, 2  # axes of scores (K, H, W)
 _BYTES = 4
-# Of the sums of overlapping windows; a photograph for which they would be more is gone through in several bands.
-RING_BYTES = 256 * 2**20
+# Of the sums of overlapping windows; a photograph for which they would be more is gone through in several bands, in
+# which the windows at their edges are run twice: a third more for 4096 x 4096 pixels and 150 classes.
+RING_BYTES = 512 * 2**20
 _STRIPE_BYTES = 32 * 2**20
 
 
@@ -154,6 +156,9 @@ class Stretch:
         """The outputs along an axis of scores, of which the first pixel there is number `first`."""
         if self.length == self.size:
             return scores.narrow(axis, out.start - first, out.stop - out.start)
+        if axis == scores.ndim - 1 and out == slice(0, self.size) and scores.shape[axis] == self.length:
+            # The same, 20 times as fast as picking values of a row one by one.
+            return F.interpolate(scores, self.size, mode="linear", align_corners=False)
         lower, upper, share = (part.to(scores.device) for part in self.sources(out))
         shape = [1] * scores.ndim
         shape[axis] = -1
@@ -171,21 +176,27 @@ def _stretched(
         slabs: where each ends along the axis, and its scores (K, h, w), valid until the next one is asked for.
         band, out: the pixels of the slabs across the axis, and the outputs that are made of them.
     """
-    done, first = 0, 0
-    rest: Tensor | None = None
+    done = 0
+    last: Tensor | None = None  # plane of the slab before
     for stop, scores in slabs:
-        held = scores if rest is None else torch.cat([rest, scores], axis)
+        start = stop - scores.shape[axis]
         complete = along.complete(stop)
         step = max(1, _STRIPE_BYTES // (len(scores) * (out.stop - out.start) * _BYTES))
-        for start in range(done, complete, step):
-            part = slice(start, min(start + step, complete))
-            stretched = across.apply(along.apply(held, axis, first, part), ROWS + COLUMNS - axis, band.start, out)
+        while done < complete:
+            part = slice(done, min(done + step, complete))
+            needed = along.needs(part)
+            if last is not None and needed.start < start:  # the few outputs between two slabs
+                held = torch.cat([last, scores.narrow(axis, 0, 1)], axis)
+                part = slice(done, min(along.complete(start + 1), part.stop))
+                needed = slice(start - 1, min(along.needs(part).stop, start + 1))
+                picked = held.narrow(axis, 0, needed.stop - needed.start)
+            else:
+                picked = scores.narrow(axis, needed.start - start, needed.stop - needed.start)
+            stretched = across.apply(picked, ROWS + COLUMNS - axis, band.start, out)
+            stretched = along.apply(stretched, axis, needed.start, part)
             yield Stripe(*((part, out) if axis == ROWS else (out, part)), stretched)
-        done = complete
-        if done < along.size:
-            following = along.needs(slice(done, done + 1)).start
-            kept = min(following, stop)
-            rest, first = held.narrow(axis, kept - first, stop - kept).clone(), kept
+            done = part.stop
+        last = scores.narrow(axis, scores.shape[axis] - 1, 1).clone()
 
 
 def _parts(length: int, count: int) -> list[slice]:

@@ -76,6 +76,7 @@ def label_map(
     if scales is None:
         for rows, columns, scores in _stripes(photograph, network, settings, classes, size):
             labels[rows, columns] = largest_class(scores)[0]
+            del scores  # which may be part of sums that the next band has no need of
         return labels
     probabilities = torch.zeros(classes, *own, device=photograph.device)
     for ratio in scales.ratios:
