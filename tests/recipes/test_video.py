@@ -97,6 +97,7 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
 
 def test_the_best_weights_say_what_recognising_needs(recognised: Path) -> None:
     _, metadata = load_model(recognised)
+    assert metadata.num_classes == 10
     assert metadata.class_names == dict(enumerate(MOTIONS))
     assert tuple(metadata.input_size) == (4, 16, 16)
     given = metadata.preprocessing
@@ -137,7 +138,7 @@ def test_copies_of_a_clip_stand_beside_each_other_and_share_their_label(small_cl
     assert torch.equal(batch.clips[3], samples[1].views[1])
     labels = [sample.label for sample in samples for _ in range(2)]
     assert batch.targets.argmax(1).tolist() == labels
-    assert batch.targets[0, labels[0]] == pytest.approx(0.9 + 0.1 / 8)
+    assert batch.targets[0, labels[0]] == pytest.approx(0.9 + 0.1 / 10)
 
 
 def test_a_clip_is_mixed_with_one_box_in_all_frames(small_clips: dict[str, Any]) -> None:
@@ -157,7 +158,7 @@ def test_too_many_broken_videos_end_the_run(small_clips: dict[str, Any], motions
     for path in (tmp_path / "data/UCF-101/grow").glob("*_g0[89]_*"):
         path.write_bytes(b"broken")
     task = opened(small_clips, data__folder=str(tmp_path / "data"), data__max_broken_share=0.06)
-    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 16 * 16, 8))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3 * 4 * 16 * 16, 10))
 
     def train_on_all() -> None:
         for index in range(32):
@@ -199,7 +200,7 @@ class Lazy(nn.Module):
 
 def test_every_video_that_can_be_read_is_validated_once(small_clips: dict[str, Any]) -> None:
     """The network has two outputs more than there are classes; they are left out."""
-    task = opened(small_clips, model__num_classes=10)
+    task = opened(small_clips)
     items = [task.source.validation_item(index) for index in range(task.validation_size)]
     labels = torch.cat([item.labels for item in items]).tolist()
     assert labels == sorted([label for label in range(8) for _ in range(2)])[:-1]
