@@ -88,8 +88,8 @@ class AnnotationList:
         unknown = [
             entry for number, found in self._of_category.items() if number not in self.categories for entry in found
         ]
-        for kind, entries in {**self._faulty, "unknown-category": unknown}.items():
-            if entries:
+        for kind, having in {**self._faulty, "unknown-category": unknown}.items():
+            if having:
                 is_cocos = kind == "empty-box" and len(self.images) == COCO_TRAINING
                 remark = " (one is in all copies of COCO)" if is_cocos else ""
                 yield Finding(
