@@ -17,7 +17,13 @@ from nbformat import NotebookNode
 from medssm.data.organs import BTCV_ORGANS
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
-FIGURES = {"01_segment_a_scan": 1, "02_train_on_your_own_data": 3, "03_nd_scans_explained": 9, "04_compare_models": 2}
+FIGURES = {
+    "01_segment_a_scan": 1,
+    "02_train_on_your_own_data": 3,
+    "03_nd_scans_explained": 9,
+    "04_compare_models": 2,
+    "05_images_and_video": 4,
+}
 PICTURES = ("image/png", "image/jpeg")
 
 
@@ -134,6 +140,19 @@ def test_the_models_stand_in_a_table(run) -> None:
         "mambavision-t",
     }
     assert all(float(row[5].split()[0]) > 0 for row in rows)
+
+
+def test_objects_pixels_and_motions_are_told(run) -> None:
+    text = text_of(run("05_images_and_video"))
+    counts = re.search(r"^(\d+) of (\d+) objects are where and what they should be$", text, re.MULTILINE)
+    assert counts
+    assert int(counts[1]) > int(counts[2]) / 2
+    pixels = re.search(r"^(\d+) % of the pixels are right$", text, re.MULTILINE)
+    assert pixels
+    assert int(pixels[1]) > 60  # a picture that is all grass or all sky has fewer
+    answers = re.findall(r"^(\w+) +answer: (\w+) \(\d+ %\)$", text, re.MULTILINE)
+    assert len({truth for truth, _ in answers}) == 8
+    assert sum(truth == answer for truth, answer in answers) >= 3  # of chance it is one
 
 
 def test_what_is_heavy_is_made_light(tmp_path: Path) -> None:
