@@ -42,8 +42,9 @@ def check_dataset(
             return check_image_dataset(folder, progress)
         raise DataError(
             f"{folder}: no dataset here, neither scans (dataset.json, or imagesTr with labelsTr) nor images of classes "
-            "(train/CLASS/*.jpg, val/CLASS/*.jpg) or with objects (annotations/instances_train2017.json), nor videos "
-            "with the lists of UCF-101, HMDB-51 or Kinetics-400. "
+            "(train/CLASS/*.jpg, val/CLASS/*.jpg), with objects (annotations/instances_train2017.json) or with label "
+            "maps (images/training, annotations/training), nor videos with the lists of UCF-101, HMDB-51 or "
+            "Kinetics-400. "
             f"{WHERE_BTCV_IS}"
         )
     dataset = read_datalist(folder, fold)

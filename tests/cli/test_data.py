@@ -67,6 +67,14 @@ def test_shapes_are_written_and_pass_the_check_as_images(tmp_path: Path) -> None
     assert "shapes: 20 training, 10 validation; no faults" in result.output
 
 
+def test_scenes_are_written_and_pass_the_check_as_label_maps(tmp_path: Path) -> None:
+    written = medssm("data", "scenes", tmp_path / "scenes", "--training", "8", "--validation", "4")
+    assert "8 training and 4 validation scenes written" in written.output
+    result = medssm("data", "check", tmp_path / "scenes")
+    assert result.exit_code == 0
+    assert "scenes: 8 training, 4 validation; no faults" in result.output
+
+
 def test_fault_of_an_image_fails_the_command(tmp_path: Path) -> None:
     medssm("data", "shapes", tmp_path / "shapes", "--training", "2", "--validation", "1")
     cut = tmp_path / "shapes/train/dots/dots_0002.jpg"
