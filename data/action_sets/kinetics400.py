@@ -17,6 +17,7 @@ WHERE = (
     "them into one folder"
 )
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
+_LONGEST_HEADER = 1000
 _PARTS = {"train": "training", "val": "validation", "validate": "validation", "validation": "validation"}
 
 
@@ -45,9 +46,10 @@ def read_lists(folder: Path, split: int) -> Lists:
 
 def _csv_files(folder: Path) -> Iterator[Path]:
     for file in folder.glob("*.csv"):
-        with open(file, newline="", encoding="utf-8-sig", errors="replace") as lines:
-            if set(COLUMNS) <= set(next(csv.reader(lines), ())):
-                yield file
+        with open(file, encoding="utf-8-sig", errors="replace") as lines:
+            header = lines.readline(_LONGEST_HEADER)  # of whatever lies there: no more of it is read
+        if set(COLUMNS) <= set(header.strip().split(",")):
+            yield file
 
 
 def _rows(file: Path, faults: list[ListFault]) -> Iterator[tuple[str, str, tuple[str, ...]]]:

@@ -144,6 +144,14 @@ def test_a_folder_without_lists_says_where_the_set_is_had(tmp_path: Path, layout
         load_action_set(tmp_path / "nowhere", layout)
 
 
+def test_other_tables_are_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, *kinetics400(tmp_path, "."))
+    (tmp_path / "boxes.csv").write_bytes(b"x" * 300_000)
+    (tmp_path / "binary.csv").write_bytes(bytes(range(256)))
+    (tmp_path / "empty.csv").touch()
+    assert len(load_action_set(tmp_path, "kinetics400").training) == 2
+
+
 def test_a_split_that_is_not_there_is_explained(tmp_path: Path) -> None:
     touch(tmp_path, *ucf101(tmp_path))
     with pytest.raises(UsageError, match=r"data\.split: UCF-101 has splits 1 to 3, not 4"):
