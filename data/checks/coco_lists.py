@@ -78,23 +78,17 @@ class AnnotationList:
         if self._broken:
             yield Finding(self.path, "unreadable", self._broken)
             return
-        for key, entries in (
-            ("images", self.images),
-            ("categories", self.categories),
-            ("annotations", self._annotations),
-        ):
-            if not entries:
-                yield Finding(self.path, f"no-{key}", f"lists no {key}; export the dataset in COCO's format again")
-        unknown = [
-            entry for number, found in self._of_category.items() if number not in self.categories for entry in found
-        ]
+        lists = {"images": self.images, "categories": self.categories, "annotations": self._annotations}
+        for key in (key for key, entries in lists.items() if not entries):
+            yield Finding(self.path, f"no-{key}", f"lists no {key}; export the dataset in COCO's format again")
+        strangers = self._of_category.keys() - self.categories.keys()
+        unknown = [entry for category in sorted(strangers) for entry in self._of_category[category]]
         for kind, having in {**self._faulty, "unknown-category": unknown}.items():
             if having:
                 is_cocos = kind == "empty-box" and len(self.images) == COCO_TRAINING
                 remark = " (one is in all copies of COCO)" if is_cocos else ""
-                yield Finding(
-                    self.path, kind, f"{some(entries, 'entry', 'entries')} {_MESSAGES[kind]}{remark}", is_cocos
-                )
+                message = f"{some(having, 'entry', 'entries')} {_MESSAGES[kind]}{remark}"
+                yield Finding(self.path, kind, message, is_cocos)
 
     def _take(self, key: str, entry: Any) -> None:
         reader, kind = _READERS[key]
