@@ -44,7 +44,7 @@ def hmdb51(folder: Path, lists: str = "testTrainMulti_7030_splits") -> list[str]
 
 def kinetics400(folder: Path, lists: str = "annotations") -> list[str]:
     """Two classes, a video of each for training, validation and test."""
-    (folder / lists).mkdir(parents=True)
+    (folder / lists).mkdir(parents=True, exist_ok=True)
     names = []
     for part in ("train", "validate", "test"):
         with open(folder / lists / f"{part}.csv", "w", newline="", encoding="utf-8") as file:
