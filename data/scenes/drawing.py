@@ -36,8 +36,8 @@ def draw_scene(random: np.random.Generator) -> Scene:
     canvas.paint("sky", canvas.y < height, _sky(canvas))
     canvas.paint("hill", canvas.y > _skyline(canvas, horizon), _speckled(canvas, _one_of(random, HILLS), 6))
     canvas.paint("grass", canvas.y > horizon, _blades(canvas))
-    for draw in random.permutation([_draw_water, _draw_road])[: random.integers(1, 3)]:
-        draw(canvas, horizon)
+    for kind in random.permutation(2)[: random.integers(1, 3)]:
+        (_draw_water, _draw_road)[kind](canvas, horizon)
     bases = np.sort(random.uniform(horizon + 4, height * 0.95, random.integers(3, 7)))
     for base in bases:  # from far to near
         draw = (_draw_house, _draw_tree, _draw_post)[random.choice(3, p=(0.42, 0.42, 0.16))]
@@ -77,7 +77,7 @@ class _Canvas:
 
 
 def _one_of(random: np.random.Generator, colours: Sequence[tuple[int, int, int]]) -> Colour:
-    return _near(random, colours[random.integers(len(colours))])
+    return _near(random, colours[int(random.integers(len(colours)))])
 
 
 def _near(random: np.random.Generator, colour: tuple[int, int, int]) -> Colour:

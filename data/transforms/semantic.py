@@ -91,7 +91,7 @@ def random_crop(labels: np.ndarray, settings: SceneAugmentation, random: np.rand
 def is_mixed(labels: np.ndarray, largest_share: float) -> bool:
     """Whether there are two classes or more, none of which has so large a share of the pixels that have a class."""
     counts = np.bincount(labels.ravel(), minlength=IGNORED + 1)[:IGNORED]
-    return np.count_nonzero(counts) > 1 and counts.max() / counts.sum() < largest_share
+    return bool(np.count_nonzero(counts) > 1 and counts.max() < largest_share * counts.sum())
 
 
 def _drawn(shape: tuple[int, ...], crop: Size, random: np.random.Generator) -> tuple[slice, slice]:

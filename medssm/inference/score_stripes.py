@@ -194,7 +194,7 @@ def _stretched(
                 picked = scores.narrow(axis, needed.start - start, needed.stop - needed.start)
             stretched = across.apply(picked, ROWS + COLUMNS - axis, band.start, out)
             stretched = along.apply(stretched, axis, needed.start, part)
-            yield Stripe(*((part, out) if axis == ROWS else (out, part)), stretched)
+            yield Stripe(part, out, stretched) if axis == ROWS else Stripe(out, part, stretched)
             done = part.stop
         last = scores.narrow(axis, scores.shape[axis] - 1, 1).clone()
 
