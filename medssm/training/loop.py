@@ -146,9 +146,11 @@ class _Loop:
         """The loop itself."""
         progress = self.progress
         self.journal.say(self.opening())
-        self.tell_news()
         if progress.step == 0:
+            self.tell_news()
             self.save()
+        else:
+            self.task.news()  # of a fresh network, which the checkpoint has replaced
         reason = self.pause()
         if reason is None:
             self.throughput.resume()

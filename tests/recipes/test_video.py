@@ -91,6 +91,8 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     best = (tmp_path / "parts" / "best.safetensors").read_bytes()
     assert best == (recognised / "best.safetensors").read_bytes()
     assert rows(tmp_path / "parts") == rows(recognised)
+    log = (tmp_path / "parts" / "train.log").read_text(encoding="utf-8")
+    assert log.count("the network starts from random weights") == 1
     mine, theirs = (torch.load(run / "last.ckpt", weights_only=True) for run in (tmp_path / "parts", recognised))
     assert all(torch.equal(mine["model"][name], value) for name, value in theirs["model"].items())
 
