@@ -43,7 +43,7 @@ def detect(
     from medssm.inference.weights import choose_trained
 
     keep_freed_memory()
-    drawn: dict[Path, Path | None] = {**output_paths(inputs, Photographs(), out, ".jpg")}
+    drawn: dict[Path, Path | None] = {**output_paths(inputs, Photographs(), out, "_objects.jpg")}
     if not pictures:
         drawn = dict.fromkeys(drawn)
     table = json or out / "objects.json"

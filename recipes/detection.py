@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
@@ -77,7 +78,7 @@ class Detection(Task):
 
     def losses(self, model: Any, batch: TrainingBatch, moment: Moment) -> dict[str, Tensor]:
         parts: dict[str, Tensor] = model.losses(batch.images, batch.sizes, batch.objects)
-        loss = sum(parts[name] for name in LOSSES)
+        loss = torch.stack([parts[name] for name in LOSSES]).sum()
         return {"loss": loss, **{name: parts[name].detach() for name in LOSSES}}
 
     @property

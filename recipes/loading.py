@@ -70,9 +70,10 @@ def _of_task(recipe: str, task: Any, model: str) -> str:
     """
     info = model_info(model)
     if task in TASKS and info.task != TASKS[task].networks:
-        example = next((kind.example for kind in TASKS.values() if kind.networks == info.task), None)
-        hint = f"the recipe for it is {example}" if example else "there is no recipe for it yet"
-        raise UsageError(f"{recipe}: trains {task}, but {info.name} is a model for {info.task}; {hint}")
+        example = next(kind.example for kind in TASKS.values() if kind.networks == info.task)
+        raise UsageError(
+            f"{recipe}: trains {task}, but {info.name} is a model for {info.task}; the recipe for it is {example}"
+        )
     return info.name
 
 

@@ -3,6 +3,7 @@
 import csv
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ class Table(NamedTuple):
     """Lines of text in columns; the last line sums the others up where `has_total`."""
 
     header: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     has_total: bool = False
 
 

@@ -60,7 +60,8 @@ def cached_objects(training: int = DEFAULT_TRAINING, validation: int = DEFAULT_V
 
 def _write_part(folder: Path, part: int, count: int, seed: int) -> None:
     (folder / _PARTS[part]).mkdir()
-    images, annotations = [], []
+    images: list[dict[str, Any]] = []
+    annotations: list[dict[str, Any]] = []
     for number in tracked(range(1, count + 1), count, "Writing the images"):
         picture = draw_picture(np.random.default_rng((seed, part, number)))
         name = f"{number:012d}.jpg"

@@ -70,7 +70,8 @@ def output_paths(inputs: Iterable[Path], kind: FileKind, out: Path, ending: str 
 
     A file from a folder keeps its place below it. Of files that differ only in their suffix, outputs have it in them.
 
-    Raises: UsageError if two files would write the same one; DataError for a folder without any file.
+    Raises: UsageError if two files would write the same one, or one of those that are read; DataError for a folder
+        without any file.
     """
     places = _places(inputs, kind, out)
     stems = Counter(place.with_suffix("") for place in places.values())
@@ -83,6 +84,9 @@ def output_paths(inputs: Iterable[Path], kind: FileKind, out: Path, ending: str 
         other = first.setdefault(outputs[file], file)
         if other is not file:
             raise UsageError(f"{other} and {file} would both write {outputs[file]}; give them two --out folders")
+    read = {file.resolve() for file in places}
+    if lost := next((path for path in outputs.values() if path.resolve() in read), None):
+        raise UsageError(f"{lost}: would be written in place of the image that is read; give another --out folder")
     return outputs
 
 

@@ -78,7 +78,8 @@ def average_precision(annotations: Annotations, found: Iterable[FoundObjects], k
         evaluation.summarize()
     precision = evaluation.eval["precision"][:, :, :, 0, -1]  # overlaps, recalls, classes; every size, 100 an image
     classes = [_mean(precision[:, :, label]) for label in range(len(annotations.categories))]
-    return AveragePrecision(*(_known(value) for value in evaluation.stats), tuple(classes))
+    figures: Any = (*(_known(value) for value in evaluation.stats), tuple(classes))  # in the order of the attributes
+    return AveragePrecision(*figures)
 
 
 def _truth(annotations: Annotations, images: Sequence[int], kind: Kind) -> Iterable[dict[str, Any]]:

@@ -5,6 +5,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -235,11 +236,21 @@ class _Loop:
         moment = Moment(step // self.loader.steps_per_epoch, average, self.fabric.autocast())
         is_last = number == self.loader.passes - 1
         with self.fabric.no_backward_sync(self.model, enabled=not is_last):
-            losses: dict[str, Tensor] = self.task.losses(self.model, self.fabric.to_device(batch), moment)
+            with nullcontext() if number else self.saving_first():
+                losses: dict[str, Tensor] = self.task.losses(self.model, self.fabric.to_device(batch), moment)
             if not torch.isfinite(losses["loss"]):
                 raise MedssmError(divergence(step + 1))
             self.fabric.backward(losses["loss"] / self.loader.passes)
         return {name: value.item() for name, value in losses.items()}
+
+    @contextmanager
+    def saving_first(self) -> Iterator[None]:
+        """Within it the state is saved before data that cannot be used end the run."""
+        try:
+            yield
+        except DataError:
+            self.save()
+            raise
 
     def clip_gradient(self) -> None:
         """Limits the gradient's norm where the recipe says so."""
@@ -253,7 +264,8 @@ class _Loop:
     def pause(self) -> str | None:
         """What is due between two steps: a validation, a checkpoint; the reason to end the run now, if there is one."""
         if self.is_validation_due():
-            self.validate()
+            with self.saving_first():
+                self.validate()
         if signal := self.stop_signal():
             return f"stopped by {signal.name}"
         patience = self.settings.run.patience

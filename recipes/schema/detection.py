@@ -14,7 +14,7 @@ def _with_dots(settings: Any) -> Any:
     """{"a": {"b": 1}} as {"a.b": 1}: `--set` makes sections of dots."""
     if not isinstance(settings, Mapping):
         return settings
-    flat = {}
+    flat: dict[str, Any] = {}
     for name, value in settings.items():
         nested = _with_dots(value)
         flat |= {f"{name}.{key}": one for key, one in nested.items()} if isinstance(value, Mapping) else {name: value}

@@ -86,12 +86,12 @@ def test_table_picture_and_file_hold_what_python_finds(
     assert detect(image, "--weights", weights, "--score", second - 1e-6) == 0
     printed = capsys.readouterr().out
     kept = found.objects()[: int((found.scores >= second - 1e-6).sum())]
-    assert f"{image} -> detections/photo [1].jpg: {len(kept)} objects" in printed
+    assert f"{image} -> detections/photo [1]_objects.jpg: {len(kept)} objects" in printed
     for one in kept[:2]:
         box = ", ".join(f"{value:.0f}" for value in one.box)
         assert any(one.name in line and f"{one.score:.2f}" in line and box in line for line in printed.splitlines())
     assert "1 searched, 0 failed -> detections/objects.json" in printed
-    assert np.asarray(Image.open(tmp_path / "here" / "detections" / "photo [1].jpg")).shape == (300, 420, 3)
+    assert np.asarray(Image.open(tmp_path / "here" / "detections" / "photo [1]_objects.jpg")).shape == (300, 420, 3)
     annotations = content_of(tmp_path / "here" / "detections" / "objects.json")["annotations"]
     expected = found.as_coco()[: len(kept)]
     assert [{**one, "image_id": 1, "id": number} for number, one in enumerate(expected, 1)] == annotations
@@ -123,7 +123,7 @@ def test_a_folder_of_every_kind_of_image_becomes_one_file(detect, weights: Path,
     assert sizes == {str(folder / name): (140, 100) for name in kinds} | {str(folder / "turned.jpg"): (100, 140)}
     assert [entry["file"] for entry in content["failed"]] == [str(broken)]
     drawn = {path.relative_to(out).as_posix() for path in out.rglob("*.jpg")}
-    assert drawn == {"grey.jpg", "deep.jpg", "clear.jpg", "below/print.jpg", "below/one.jpg", "turned.jpg"}
+    assert drawn == {f"{name}_objects.jpg" for name in ("grey", "deep", "clear", "below/print", "below/one", "turned")}
     with open(out / "rows.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == len(content["annotations"]) > 0

@@ -38,6 +38,12 @@ def test_two_files_for_one_output_are_refused(tmp_path: Path) -> None:
         output_paths(files, Photographs(), tmp_path / "out")
 
 
+def test_an_output_in_place_of_an_input_is_refused(tmp_path: Path) -> None:
+    image = touch(tmp_path / "a.png")
+    with pytest.raises(UsageError, match=r"a\.png: would be written in place of the image that is read"):
+        output_paths([image], Photographs(), tmp_path)
+
+
 def test_earlier_outputs_below_the_folder_are_no_inputs_unless_named(tmp_path: Path) -> None:
     image, output = touch(tmp_path / "a.jpg"), touch(tmp_path / "out" / "a.png")
     assert list(output_paths([tmp_path], Photographs(), tmp_path / "out")) == [image]

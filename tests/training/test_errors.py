@@ -69,6 +69,23 @@ def test_a_sample_that_cannot_be_read_ends_the_run_with_its_state_saved(tmp_path
     assert step_of(tmp_path / "run") == 9
 
 
+@pytest.mark.parametrize("method", ["losses", "validate"])
+def test_data_that_a_task_refuses_end_the_run_with_its_state_saved(method: str, tmp_path: Path) -> None:
+    task = Sine()
+    accepted, calls = getattr(task, method), []
+
+    def refuse(*arguments: Any) -> Any:
+        calls.append(arguments)
+        if len(calls) == 8:
+            raise DataError("8 of 100 videos cannot be read")
+        return accepted(*arguments)
+
+    setattr(task, method, refuse)
+    with pytest.raises(DataError, match="8 of 100"):
+        train(tmp_path / "run", task, steps=60, validate_every_steps=5)
+    assert step_of(tmp_path / "run") == {"losses": 7, "validate": 15}[method]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device /dev/full, which Linux has")
 @pytest.mark.parametrize("name", ["metrics.csv", "train.log"])
 def test_a_full_disk_leaves_the_last_checkpoint_whole(name: str, tmp_path: Path) -> None:
