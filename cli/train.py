@@ -11,9 +11,7 @@ def register(app: typer.Typer) -> None:
 
 
 def train(
-    recipe: Annotated[
-        str | None, typer.Argument(help="A recipe's name, btcv or imagenet, or the path of a YAML.")
-    ] = None,
+    recipe: Annotated[str | None, typer.Argument(help="A recipe's name, such as btcv, or the path of a YAML.")] = None,
     model: Annotated[str | None, typer.Option(help="One of `medssm models`; the recipe's own by default.")] = None,
     data: Annotated[
         str | None, typer.Option(help="The dataset's folder, or 'phantom' or 'synthetic' for one that is made.")

@@ -13,10 +13,14 @@ import pytest
 import SimpleITK as sitk
 import typer.main
 
+from medssm.benchmarks.dense_zoo import measure_dense_zoo
 from medssm.benchmarks.zoo import measure_zoo
 from medssm.cli.errors import run
 from medssm.cli.main import build_app
+from medssm.data.motions import write_motions
+from medssm.data.objects import write_objects
 from medssm.data.phantom import write_phantom
+from medssm.data.scenes import write_scenes
 from medssm.data.shapes import write_shapes
 from medssm.data.volume import read_volume
 from medssm.models import list_models, model_info
@@ -25,10 +29,6 @@ from medssm.models.registry import count_parameters
 
 README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
 NOT_OURS = ("make", "pip")
-SHORT = shlex.split(
-    "--max-steps 1 --set data.phantom_cases=3 --set data.preprocessing.spacing=[6,6,6] "
-    "--set augmentation.crops.size=[32,32,32] --set augmentation.crops.count=1"
-)
 
 
 def blocks(language: str) -> list[str]:
@@ -37,32 +37,49 @@ def blocks(language: str) -> list[str]:
 
 def commands() -> list[list[str]]:
     """Every command of ours in the README, split into words."""
-    lines = [shlex.split(line) for block in blocks("sh") for line in block.splitlines()]
+    lines = [shlex.split(line) for block in blocks("sh") for line in block.splitlines() if line]
     return [line for line in lines if line[0] not in NOT_OURS]
 
 
-SHORT_IMAGES = shlex.split(
-    "--max-steps 1 --precision 32-true --set run.batch_size=2 --set run.total_batch=null --set run.loader_processes=1 "
-    "--set model.input_size=[32,32] --set data.synthetic_training=2 --set data.synthetic_validation=1"
+SYNTHETIC = shlex.split("--set data.synthetic_training=2 --set data.synthetic_validation=1")
+ONE_STEP = shlex.split(
+    "--max-steps 1 --precision 32-true --set run.batch_size=2 --set run.total_batch=null --set run.loader_processes=1"
 )
+SHORT = {
+    "btcv": shlex.split(
+        "--max-steps 1 --set data.phantom_cases=3 --set data.preprocessing.spacing=[6,6,6] "
+        "--set augmentation.crops.size=[32,32,32] --set augmentation.crops.count=1"
+    ),
+    "imagenet": [*ONE_STEP, *SYNTHETIC, "--set", "model.input_size=[32,32]"],
+    "coco": [
+        *ONE_STEP,
+        *SYNTHETIC,
+        *shlex.split("--set augmentation.short_sides=[64] --set augmentation.long_side=96"),
+        *shlex.split("--set validation.short_side=64 --set validation.long_side=96"),
+    ],
+    "ade20k": [*ONE_STEP, *SYNTHETIC, *shlex.split("--set augmentation.crop=[64,64] --set validation.short_side=64")],
+    "ucf101": [*ONE_STEP, *SYNTHETIC],
+}
 SHORT_BENCH = shlex.split("--budget 0.01 --repeats 1 --no-memory --size 32")
 
 
 def shortened(command: list[str]) -> list[str]:
     """A command with less to do."""
-    if command[1] == "validate" and command[2] == "imagenet":
-        return [*command, *SHORT_IMAGES[-4:]]
+    if command[1] == "validate" and command[2] != "btcv":
+        return [*command, *SYNTHETIC]
     if command[1] == "bench":
         return [*command, *SHORT_BENCH]
     if command[1] != "train":
         return command
-    if "--resume" in command:
-        return [*command, "--max-steps", "2"]
-    return [*command, *(SHORT_IMAGES if command[2] == "imagenet" else SHORT)]
+    return [*command, *(["--max-steps", "2"] if "--resume" in command else SHORT[command[2]])]
 
 
 def prepare_scans(folder: Path) -> None:
-    """What a reader has before typing: BTCV, two scans, ImageNet and a photograph."""
+    """What a reader has before typing: BTCV, two scans, ImageNet, COCO, ADE20K, a photograph and a clip."""
+    write_objects(folder / "COCO", training=2, validation=1)
+    write_scenes(folder / "ADE20K", training=2, validation=1)
+    write_motions(folder / "UCF-101", training=1, validation=1)
+    (folder / "clip.avi").write_bytes(next((folder / "UCF-101").rglob("*.avi")).read_bytes())
     write_shapes(folder / "ImageNet", training=2, validation=1)
     (folder / "photo.jpg").write_bytes(next((folder / "ImageNet").glob("val/*/*")).read_bytes())
     write_phantom(folder / "BTCV", cases=3, seed=5)
@@ -93,11 +110,14 @@ def test_every_command_and_the_python_run_in_order(
     assert len(Path("scores.csv").read_text(encoding="utf-8").splitlines()) == 1 + 2 * 13
     assert "finished at step 2" in Path("runs/btcv/train.log").read_text(encoding="utf-8")
     assert "finished at step 2" in Path("runs/imagenet/train.log").read_text(encoding="utf-8")
+    assert {"objects.json", "photo_objects.jpg"} <= {path.name for path in Path("found").iterdir()}
+    assert {"shares.json", "photo.png", "photo_overlay.jpg"} <= {path.name for path in Path("label_maps").iterdir()}
 
     for block in blocks("python"):
         exec(compile(block, "README.md", "exec"), {})
     assert "spleen" in (printed := capsys.readouterr().out)
     assert "(1, 64, 56, 56)" in printed
+    assert re.search(r"torch.Size\(\[\d+, 4\]\) \(\d+, \d+\)", printed)
     assert read_volume(Path("scan_seg.nii.gz")).label_names[1] == "spleen"
 
 
@@ -150,3 +170,15 @@ def test_the_table_of_networks_for_images_is_the_one_that_the_command_makes() ->
     assert {row[error] for row in written if row[error] != "–"} <= {
         f"{n}e-0{k}" for n in range(1, 10) for k in (5, 6, 7)
     }
+
+
+def test_the_table_of_detectors_and_segmenters_is_the_one_that_the_command_makes() -> None:
+    """Sizes, costs and published figures; the error of the outputs is held by the tests of each network."""
+    written = table_rows("Detectors and segmenters")
+    counted = {tuple(row.cells()[:2]): list(row.cells()) for row in measure_dense_zoo(("spatialmamba-t", "mamba2d-n"))}
+    error = 7
+    for key, cells in counted.items():
+        [row] = [row for row in written if tuple(row[:2]) == key]
+        assert row[:error] + row[error + 1 :] == cells[:error] + cells[error + 1 :]
+    published = {(f"`{info.name}`", entry.head) for info in map(model_info, list_models()) for entry in info.dense}
+    assert len(written) == len(published)
