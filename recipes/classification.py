@@ -18,6 +18,7 @@ from medssm.models import create_model, model_info
 from medssm.models.info import ImageInput
 from medssm.recipes.answers import Answer, answers_of, contact_sheet
 from medssm.recipes.distillation import distillation_loss, load_teacher, self_distillation_loss
+from medssm.recipes.networks import checked_classes
 from medssm.recipes.photographs import Photographs, ValidationBatch, open_images
 from medssm.recipes.schema import ClassificationRecipe
 from medssm.training import Moment, Task
@@ -44,7 +45,7 @@ class Classification(Task):
         self.recipe, self.dataset = recipe, dataset
         if not len(dataset.training):
             raise DataError(f"{dataset.source}: has no training images; lay them out as train/CLASS/*.jpg")
-        self.num_classes = checked_classes(recipe.model.num_classes, dataset)
+        self.num_classes = checked_classes(recipe.model.num_classes, len(dataset.classes), dataset.source)
         colours = model_info(recipe.model.name).input
         assert isinstance(colours, ImageInput)  # load_recipe has seen to it
         self.photographs = Photographs(recipe, dataset, self.num_classes, colours)
@@ -176,20 +177,6 @@ def summary(results: list[BatchScore]) -> dict[str, float]:
         "top5": sum(result.top5 for result in results) / count,
         "validation_loss": sum(result.cross_entropy for result in results) / count,
     }
-
-
-def checked_classes(num_classes: int | None, dataset: ImageDataset) -> int:
-    """The number of classes of a network for a dataset; that of the dataset where None was asked for.
-
-    Raises: UsageError if the network would have fewer than the dataset.
-    """
-    found = len(dataset.classes)
-    if num_classes is not None and num_classes < found:
-        raise UsageError(
-            f"{dataset.source}: has {found} classes, but the model has {num_classes}; leave out model.num_classes, or "
-            f"train with --set model.num_classes={found}"
-        )
-    return num_classes or found
 
 
 def _heads(output: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None]:

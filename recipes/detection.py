@@ -9,15 +9,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medssm.checkpoints import WeightsMetadata, create_model, save_weights
+from medssm.checkpoints import WeightsMetadata, save_weights
 from medssm.data.coco import CocoDataset
-from medssm.errors import DataError, UsageError
+from medssm.errors import DataError
 from medssm.metrics.detection import AveragePrecision, FoundObjects, average_precision
 from medssm.models.detection import Detector
 from medssm.recipes.detection_images import DetectionImages, TrainingBatch, ValidationBatch, open_objects
 from medssm.recipes.found_objects import found_objects, picture, shown
+from medssm.recipes.networks import checked_classes, headed_network, start_of
 from medssm.recipes.schema.detection import DetectionRecipe
-from medssm.recipes.weights import PUBLISHED
 from medssm.training import Moment, Task
 
 LOSSES = ("rpn_class", "rpn_box", "class", "box", "mask")
@@ -39,35 +39,21 @@ class Detection(Task):
             raise DataError(f"{dataset.source}: has no training images; add annotations/instances_train2017.json")
         assert dataset.validation is not None  # open_objects has seen to it
         self.validation = dataset.validation
-        self.num_classes = checked_classes(recipe.model.num_classes, dataset)
+        self.num_classes = checked_classes(recipe.model.num_classes, len(dataset.categories), dataset.source)
         self.images = DetectionImages(recipe, dataset.training, dataset.validation)
-        self._is_told = False
+        self._news = [start_of(recipe.model)]
 
     @property
     def source(self) -> DetectionImages:
         return self.images
 
     def build_model(self) -> nn.Module:
-        settings = self.recipe.model
-        start = settings.pretrained
-        model: Any = create_model(
-            settings.name,
-            pretrained=start == PUBLISHED or start or False,
-            num_classes=self.num_classes,
-            drop_path_rate=settings.drop_path_rate,
-            head=settings.head,
-            head_settings=settings.head_settings,
-        )
-        if settings.gradient_checkpointing:
-            model.backbone.set_grad_checkpointing()
-        return model
+        return headed_network(self.recipe.model, self.num_classes)
 
     def news(self) -> list[str]:
         """At the beginning, what the backbone starts from."""
-        told, self._is_told = self._is_told, True
-        start = self.recipe.model.pretrained
-        weights = "random weights, as model.pretrained is null" if start is None else f"weights: {start}"
-        return [] if told else [f"the backbone starts from {weights}"]
+        news, self._news = self._news, []
+        return news
 
     @property
     def training_size(self) -> int:
@@ -122,20 +108,6 @@ class Detection(Task):
 def open_task(recipe: DetectionRecipe) -> Detection:
     """The task of a recipe, with its dataset found."""
     return Detection(recipe, open_objects(recipe.data))
-
-
-def checked_classes(num_classes: int | None, dataset: CocoDataset) -> int:
-    """The number of classes of a network for a dataset; that of the dataset where None was asked for.
-
-    Raises: UsageError if the network would have fewer than the dataset.
-    """
-    found = len(dataset.categories)
-    if num_classes is not None and num_classes < found:
-        raise UsageError(
-            f"{dataset.source}: has {found} categories, but the model has {num_classes} classes; leave out "
-            f"model.num_classes, or train with --set model.num_classes={found}"
-        )
-    return num_classes or found
 
 
 def _figures(kind: str, found: AveragePrecision) -> dict[str, float]:

@@ -2,20 +2,20 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
-from medssm.checkpoints import WeightsMetadata, create_model, save_weights
+from medssm.checkpoints import WeightsMetadata, save_weights
 from medssm.data.ade20k import SceneDataset
-from medssm.errors import DataError, UsageError
+from medssm.errors import DataError
 from medssm.inference.semantic import class_colours, label_map
 from medssm.metrics.semantic import PixelCounts, count_pixels, label_scores, total
 from medssm.models.upernet import semantic_losses
+from medssm.recipes.networks import checked_classes, headed_network, start_of
 from medssm.recipes.scenes import Scenes, ValidationScene, open_scenes
-from medssm.recipes.schema.semantic import SegmenterSettings, SemanticRecipe
-from medssm.recipes.weights import PUBLISHED
+from medssm.recipes.schema.semantic import SemanticRecipe
 from medssm.training import Moment, Task
 from medssm.viewing.label_maps import label_map_picture
 
@@ -41,15 +41,22 @@ class SemanticSegmentation(Task):
         self.recipe, self.dataset = recipe, dataset
         if not dataset.training:
             raise DataError(f"{dataset.source}: has no training photographs; put them in images/training")
-        self.num_classes = checked_classes(recipe.model.num_classes, dataset)
+        self.num_classes = checked_classes(recipe.model.num_classes, len(dataset.names), dataset.source)
         self.scenes = Scenes(recipe, dataset)
+        self._news = [start_of(recipe.model)]
 
     @property
     def source(self) -> Scenes:
         return self.scenes
 
     def build_model(self) -> nn.Module:
-        return build_segmenter(self.recipe.model, self.num_classes)
+        settings = self.recipe.model
+        return headed_network(settings, self.num_classes, settings.dropout_rate)
+
+    def news(self) -> list[str]:
+        """At the beginning, what the backbone starts from."""
+        news, self._news = self._news, []
+        return news
 
     @property
     def training_size(self) -> int:
@@ -116,37 +123,3 @@ def open_task(recipe: SemanticRecipe) -> SemanticSegmentation:
     Raises: UsageError or DataError if there is no dataset that it can be run on.
     """
     return SemanticSegmentation(recipe, open_scenes(recipe.data))
-
-
-def build_segmenter(settings: SegmenterSettings, num_classes: int) -> nn.Module:
-    """The network that a recipe starts from.
-
-    Raises: CheckpointError if its weights cannot be had.
-    """
-    pretrained = settings.pretrained
-    model: Any = create_model(
-        settings.name,
-        head=settings.head,
-        head_settings=settings.head_settings,
-        num_classes=num_classes,
-        dropout_rate=settings.dropout_rate,
-        drop_path_rate=settings.drop_path_rate,
-        pretrained=True if pretrained == PUBLISHED else pretrained or False,
-    )
-    if settings.gradient_checkpointing:
-        model.set_grad_checkpointing()
-    return model
-
-
-def checked_classes(num_classes: int | None, dataset: SceneDataset) -> int:
-    """The number of classes of a network for a dataset; that of the dataset where None was asked for.
-
-    Raises: UsageError if the network would have fewer than the dataset.
-    """
-    found = len(dataset.names)
-    if num_classes is not None and num_classes < found:
-        raise UsageError(
-            f"{dataset.source}: has {found} classes, but the model has {num_classes}; leave out model.num_classes, or "
-            f"train with --set model.num_classes={found}"
-        )
-    return num_classes or found

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
 from medssm.data.action_sets import ActionSet
-from medssm.errors import DataError, UsageError
+from medssm.errors import DataError
 from medssm.metrics.classification import top_k_hits
 from medssm.models import model_info
 from medssm.models.info import ClipInput
@@ -21,6 +21,7 @@ from medssm.recipes.answers import Answer, contact_sheet
 from medssm.recipes.broken import BrokenVideos
 from medssm.recipes.clip_answers import clip_answers
 from medssm.recipes.clips import BrokenVideo, ClipBatch, Clips, ClipValidationBatch, open_clips
+from medssm.recipes.networks import checked_classes
 from medssm.recipes.schema import VideoRecipe
 from medssm.recipes.weights import PUBLISHED, weights_path
 from medssm.training import Moment, Task
@@ -54,13 +55,7 @@ class VideoClassification(Task):
 
     def __init__(self, recipe: VideoRecipe, dataset: ActionSet) -> None:
         self.recipe, self.dataset = recipe, dataset
-        found, asked = len(dataset.classes), recipe.model.num_classes
-        if asked is not None and asked < found:
-            raise UsageError(
-                f"{dataset.source}: has {found} classes, but the model has {asked}; leave out model.num_classes, or "
-                f"train with --set model.num_classes={found}"
-            )
-        self.num_classes = asked or found
+        self.num_classes = checked_classes(recipe.model.num_classes, len(dataset.classes), dataset.source)
         colours = model_info(recipe.model.name).input
         assert isinstance(colours, ClipInput)  # load_recipe has seen to it
         self.clips = Clips(recipe, dataset, self.num_classes, colours)

@@ -1,52 +1,19 @@
 """What a recipe says that trains a network to find objects."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import Field, model_validator
 
 from medssm.data.transforms.detection import DetectionAugmentation
+from medssm.recipes.schema.common import HeadedSettings
 from medssm.training.section import Section
 from medssm.training.settings import TrainingSettings
 
 
-def _with_dots(settings: Any) -> Any:
-    """{"a": {"b": 1}} as {"a.b": 1}: `--set` makes sections of dots."""
-    if not isinstance(settings, Mapping):
-        return settings
-    flat: dict[str, Any] = {}
-    for name, value in settings.items():
-        nested = _with_dots(value)
-        flat |= {f"{name}.{key}": one for key, one in nested.items()} if isinstance(value, Mapping) else {name: value}
-    return flat
+class DetectorSettings(HeadedSettings):
+    """The network."""
 
-
-# Numbers of a head by name, those within a section after a dot.
-HeadSettings = Annotated[dict[str, int | float], BeforeValidator(_with_dots)]
-
-
-class DetectorSettings(Section):
-    """The network.
-
-    Attributes:
-        name: one of `medssm models`, the backbone.
-        head: one of the heads for detection.
-        head_settings: numbers of the head that are not the published ones, by name; `medssm.models.detection.Settings`
-            has them all.
-        num_classes: None for as many as the dataset has.
-        pretrained: weights of the backbone: "published" for the classifier's, a file or a run folder; None begins with
-            random ones.
-        drop_path_rate: None for the published one.
-        gradient_checkpointing: trades time for memory.
-    """
-
-    name: str
     head: Literal["mask-rcnn", "cascade-mask-rcnn"] = "mask-rcnn"
-    head_settings: HeadSettings = Field(default_factory=dict)
-    num_classes: int | None = Field(None, gt=0)
-    pretrained: str | None = None
-    drop_path_rate: float | None = Field(None, ge=0, lt=1)
-    gradient_checkpointing: bool = False
 
 
 class ObjectDataSettings(Section):

@@ -6,33 +6,20 @@ from pydantic import Field, model_validator
 
 from medssm.data.transforms.semantic import SceneAugmentation
 from medssm.data.transforms.settings import Positive
+from medssm.recipes.schema.common import HeadedSettings
 from medssm.training.section import Section
 from medssm.training.settings import TrainingSettings
 
 
-class SegmenterSettings(Section):
+class SegmenterSettings(HeadedSettings):
     """The network.
 
     Attributes:
-        name: one of `medssm models`, the backbone.
-        head: one of the heads for label maps.
-        head_settings: numbers of the head that are not the published ones, by name; `medssm.models.upernet.Widths` has
-            them all.
-        num_classes: None for as many as the dataset has.
-        pretrained: weights of the backbone: "published" for the classifier's, a file or a run folder; None begins with
-            random ones.
-        dropout_rate, drop_path_rate: of the head and of the backbone; None for the published ones.
-        gradient_checkpointing: trades time for memory.
+        dropout_rate: of the head; None for the published one.
     """
 
-    name: str
     head: Literal["upernet"] = "upernet"
-    head_settings: dict[str, int | float] = Field(default_factory=dict)
-    num_classes: int | None = Field(None, gt=1)
-    pretrained: str | None = None
     dropout_rate: float | None = Field(None, ge=0, lt=1)
-    drop_path_rate: float | None = Field(None, ge=0, lt=1)
-    gradient_checkpointing: bool = False
 
 
 class SceneDataSettings(Section):

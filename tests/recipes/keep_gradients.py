@@ -13,12 +13,12 @@ from medssm.models.synchronised import SynchronisedBatchNorm2d
 from medssm.recipes import semantic
 from medssm.training import loop
 
-build_segmenter, clip_gradient = semantic.build_segmenter, loop._Loop.clip_gradient
+headed_network, clip_gradient = semantic.headed_network, loop._Loop.clip_gradient
 
 
 def synchronised(*arguments: Any) -> nn.Module:
     """The network with its own BatchNorms of all processes together."""
-    model = build_segmenter(*arguments)
+    model = headed_network(*arguments)
     for module in list(model.modules()):
         for name, child in module.named_children():
             if type(child) is nn.BatchNorm2d:
@@ -36,6 +36,6 @@ def keeping(self: Any) -> None:
     clip_gradient(self)
 
 
-semantic.build_segmenter = synchronised
+semantic.headed_network = synchronised
 loop._Loop.clip_gradient = keeping  # type: ignore[method-assign]
 main()

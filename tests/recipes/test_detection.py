@@ -190,7 +190,7 @@ def test_a_dataset_without_training_images_says_so(small: dict[str, Any], tmp_pa
 
 
 def test_too_few_classes_are_refused(small: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="has 5 categories, but the model has 3 classes"):
+    with pytest.raises(UsageError, match="has 5 classes, but the model has 3"):
         train("coco", "tiny-pyramid", {**small, "model.num_classes": 3}, tmp_path / "run")
 
 

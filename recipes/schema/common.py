@@ -1,0 +1,47 @@
+"""What recipes of several tasks say alike."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from medssm.training.section import Section
+
+
+def _with_dots(settings: Any) -> Any:
+    """{"a": {"b": 1}} as {"a.b": 1}: `--set` makes sections of dots."""
+    if not isinstance(settings, Mapping):
+        return settings
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        nested = _with_dots(value)
+        flat |= {f"{name}.{key}": one for key, one in nested.items()} if isinstance(value, Mapping) else {name: value}
+    return flat
+
+
+# Numbers of a head by name, those within a section after a dot.
+HeadSettings = Annotated[dict[str, int | float], BeforeValidator(_with_dots)]
+
+
+class HeadedSettings(Section):
+    """A network that is a backbone under a head; the section itself names the heads that fit.
+
+    Attributes:
+        name: one of `medssm models`, the backbone.
+        head: what is on it.
+        head_settings: numbers of the head that are not the published ones, by name: those of
+            `medssm.models.detection.Settings` or of `medssm.models.upernet.Widths`.
+        num_classes: None for as many as the dataset has.
+        pretrained: weights of the backbone: "published" for the classifier's, a file or a run folder; None begins with
+            random ones.
+        drop_path_rate: of the backbone; None for the published one.
+        gradient_checkpointing: of the backbone: trades time for memory.
+    """
+
+    name: str
+    head: str
+    head_settings: HeadSettings = Field(default_factory=dict)
+    num_classes: int | None = Field(None, gt=0)
+    pretrained: str | None = None
+    drop_path_rate: float | None = Field(None, ge=0, lt=1)
+    gradient_checkpointing: bool = False
