@@ -45,7 +45,7 @@ def classify(
     keep_freed_memory()
     chosen = choose_classifier(weights, run, model)
     classifier = load_classifier(chosen, device, model=model, precision=precision.value)
-    files = find_files(inputs, classifier.views)
+    files = find_files(inputs, classifier.preparation)
     screen = console()
     screen.print(f"weights: {chosen} ({classifier.model})", highlight=False, soft_wrap=True)
     with case_progress("Classifying") as progress:

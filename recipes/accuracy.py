@@ -14,8 +14,8 @@ from medssm.checkpoints import WeightsMetadata
 from medssm.data.imagenet import ImageDataset
 from medssm.data.imagenet.dataset import with_classes
 from medssm.errors import UsageError
-from medssm.inference.classification import input_fields
 from medssm.inference.precision import autocast
+from medssm.inference.runner import input_fields
 from medssm.metrics.classification import top_k_hits
 from medssm.models import model_info
 from medssm.models.info import ImageInput, PublishedResult

@@ -13,8 +13,8 @@ from medssm.checkpoints import WeightsMetadata
 from medssm.data.ade20k import IGNORED, SceneDataset
 from medssm.errors import UsageError
 from medssm.inference.class_names import class_names
-from medssm.inference.classification import input_fields
 from medssm.inference.precision import autocast
+from medssm.inference.runner import input_fields
 from medssm.inference.semantic import Scales, label_map
 from medssm.metrics.semantic import LabelScores, PixelCounts, count_pixels, label_scores, total
 from medssm.models import head_info, model_info

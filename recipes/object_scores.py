@@ -13,8 +13,8 @@ from medssm.checkpoints import WeightsMetadata
 from medssm.data.coco import CocoDataset
 from medssm.errors import UsageError
 from medssm.inference.class_names import class_names
-from medssm.inference.classification import input_fields
 from medssm.inference.precision import autocast
+from medssm.inference.runner import input_fields
 from medssm.metrics.detection import AveragePrecision, FoundObjects, average_precision
 from medssm.models import head_info, model_info
 from medssm.models.detection import Detector

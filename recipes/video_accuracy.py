@@ -12,8 +12,8 @@ from torch import nn
 from medssm.data.action_sets import ActionSet
 from medssm.errors import UsageError
 from medssm.inference.class_names import class_names
-from medssm.inference.classification import input_fields
 from medssm.inference.precision import autocast
+from medssm.inference.runner import input_fields
 from medssm.models import model_info
 from medssm.models.info import ClipInput, PublishedResult
 from medssm.recipes.broken import BrokenVideos

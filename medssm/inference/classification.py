@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from medssm.checkpoints import WeightsMetadata
 from medssm.errors import UsageError
 from medssm.inference.class_names import class_names
-from medssm.inference.device import usable_device
-from medssm.inference.precision import autocast, check_precision
+from medssm.inference.precision import autocast
+from medssm.inference.runner import Runner, input_fields
 from medssm.inference.views import ClipViews, ImageViews, Views
 from medssm.models.info import ClipInput, ImageInput
 
@@ -49,30 +49,11 @@ class Classification:
         ]
 
 
-@dataclass
-class Classifier:
+class Classifier(Runner[nn.Module, Views]):
     """A network with all that it needs to classify files.
 
-    Attributes:
-        network: inputs to logits; is put into evaluation mode.
-        model: its name.
-        views: how a file becomes inputs.
-        names: of the classes. Logits beyond them are of classes that never occur, and left out.
-        device: where it runs; a GPU if there is one, if None.
-        precision: "32-true", "16-mixed" or "bf16-mixed".
+    Logits beyond the names are of classes that never occur, and left out.
     """
-
-    network: nn.Module
-    model: str
-    views: Views
-    names: Sequence[str]
-    device: str | torch.device | None = None
-    precision: str = "32-true"
-
-    def __post_init__(self) -> None:
-        self.device = usable_device(self.device)
-        check_precision(self.precision, self.device)
-        self.network = self.network.to(self.device).eval()
 
     @torch.inference_mode()
     def classify(self, path: str | Path) -> Classification:
@@ -81,7 +62,7 @@ class Classifier:
         Raises: DataError for a file that cannot be read, or is not what the network takes; OSError.
         """
         path = Path(path)
-        probabilities = torch.cat([self._probabilities(batch) for batch in self.views.of(path)]).mean(0)
+        probabilities = torch.cat([self._probabilities(batch) for batch in self.preparation.of(path)]).mean(0)
         return Classification(path, probabilities.cpu().numpy(), self.names)
 
     def _probabilities(self, batch: Tensor) -> Tensor:
@@ -107,8 +88,3 @@ def video_classifier(
     """The classifier of a network for clips and the metadata of its weights."""
     views = ClipViews(ClipInput(**input_fields(metadata)), metadata.input_size)
     return Classifier(network, metadata.model, views, class_names(metadata), device, precision)
-
-
-def input_fields(metadata: WeightsMetadata) -> dict[str, Any]:
-    """Fields of the `ImageInput` or `ClipInput` that weights ask for; JSON knows no tuples."""
-    return {name: tuple(value) if isinstance(value, list) else value for name, value in metadata.preprocessing.items()}

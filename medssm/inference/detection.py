@@ -22,10 +22,9 @@ from medssm.data.transforms.detection import (
     to_tensor,
 )
 from medssm.inference.class_names import class_names
-from medssm.inference.classification import input_fields
-from medssm.inference.device import usable_device
 from medssm.inference.files import read_photograph
-from medssm.inference.precision import autocast, check_precision
+from medssm.inference.precision import autocast
+from medssm.inference.runner import Runner, input_fields
 from medssm.models import detection
 from medssm.models.detection import Detections, paste_masks
 from medssm.models.info import DetectionInput
@@ -107,30 +106,8 @@ class Detection:
         ]
 
 
-@dataclass
-class Detector:
-    """A network with all that it needs to find objects on photographs.
-
-    Attributes:
-        network: is put into evaluation mode.
-        model: the name of its backbone.
-        settings: how a photograph becomes its input.
-        names: of the classes.
-        device: where it runs; a GPU if there is one, if None.
-        precision: "32-true", "16-mixed" or "bf16-mixed".
-    """
-
-    network: detection.Detector
-    model: str
-    settings: DetectionInput
-    names: Sequence[str]
-    device: str | torch.device | None = None
-    precision: str = "32-true"
-
-    def __post_init__(self) -> None:
-        self.device = usable_device(self.device)
-        check_precision(self.precision, self.device)
-        self.network = self.network.to(self.device).eval()
+class Detector(Runner[detection.Detector, DetectionInput]):
+    """A network with all that it needs to find objects on photographs."""
 
     @torch.inference_mode()
     def detect(self, path: str | Path, score: float = SCORE) -> Detection:
@@ -143,7 +120,7 @@ class Detector:
         """
         path = Path(path)
         photograph = read_photograph(path)
-        batch, size = prepared(photograph, self.settings)
+        batch, size = prepared(photograph, self.preparation)
         device = torch.device(self.device or "cpu")
         with autocast(self.precision, device):
             [found] = self.network.detect(batch.to(device), [size])

@@ -17,10 +17,9 @@ from medssm.data.transforms.semantic import fitted_size, normalised, resized, sc
 from medssm.errors import UsageError
 from medssm.files import atomic_path
 from medssm.inference.class_names import class_names
-from medssm.inference.classification import input_fields
-from medssm.inference.device import usable_device
 from medssm.inference.files import read_photograph
-from medssm.inference.precision import autocast, check_precision
+from medssm.inference.precision import autocast
+from medssm.inference.runner import Runner, input_fields
 from medssm.inference.score_stripes import Sliding, Stripe, sliding_stripes, whole_stripes
 from medssm.inference.windows import largest_class
 from medssm.models.info import SemanticInput
@@ -151,30 +150,8 @@ class LabelMap:
         return Image.fromarray(self.overlay())
 
 
-@dataclass
-class SemanticSegmenter:
-    """A network with all that it needs to tell the class of every pixel of photographs.
-
-    Attributes:
-        network: is put into evaluation mode.
-        model: the name of its backbone.
-        settings: how a photograph becomes its input.
-        names: of the classes.
-        device: where it runs; a GPU if there is one, if None.
-        precision: "32-true", "16-mixed" or "bf16-mixed".
-    """
-
-    network: nn.Module
-    model: str
-    settings: SemanticInput
-    names: Sequence[str]
-    device: str | torch.device | None = None
-    precision: str = "32-true"
-
-    def __post_init__(self) -> None:
-        self.device = usable_device(self.device)
-        check_precision(self.precision, self.device)
-        self.network = self.network.to(self.device).eval()
+class SemanticSegmenter(Runner[nn.Module, SemanticInput]):
+    """A network with all that it needs to tell the class of every pixel of photographs."""
 
     @torch.inference_mode()
     def segment(
@@ -206,9 +183,9 @@ class SemanticSegmenter:
     def _settings(self, window: int | None, keep_size: bool) -> SemanticInput:
         if window is not None and window < 1:
             raise UsageError(f"a window of {window} pixels: it must have 1 or more, such as {WINDOW}")
-        if window is None and keep_size and self.settings.window is None:
+        if window is None and keep_size and self.preparation.window is None:
             window = WINDOW
-        return self.settings if window is None else replace(self.settings, window=(window, window), stride=None)
+        return self.preparation if window is None else replace(self.preparation, window=(window, window), stride=None)
 
 
 def semantic_segmenter(
