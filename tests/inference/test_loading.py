@@ -85,4 +85,4 @@ def test_a_published_detector_has_the_classes_and_the_input_of_coco(tmp_path: Pa
     torch.save({"state_dict": state}, tmp_path / "published.pt")
     detector = load_detector(tmp_path / "published.pt", "cpu")
     assert (detector.names[0], detector.names[79], len(detector.names)) == ("person", "toothbrush", 80)
-    assert (detector.preparation.short_side, detector.settings.long_side) == (800, 1333)
+    assert (detector.preparation.short_side, detector.preparation.long_side) == (800, 1333)
