@@ -20,6 +20,8 @@ from medssm.models.info import PublishedWeights
 BLOCK = 1 << 20  # bytes read at a time
 PATIENCE = 30  # seconds without an answer
 
+_GIVE = "give the file with --weights FILE, to a training with --set model.pretrained=FILE"
+
 
 def fetch_published(name: str) -> Path:
     """The path of a model's published weights on this machine, downloaded on first use with a progress bar.
@@ -31,11 +33,11 @@ def fetch_published(name: str) -> Path:
     """
     weights = model_info(name).weights
     if weights is None:
-        raise UsageError(f"{name}: nothing was published for it; train it, or give weights with --weights or --run")
+        raise UsageError(f"{name}: nothing was published for it; train it, or give weights of your own")
     if not weights.repository and not weights.url:
         raise UsageError(
             f"{name}: its weights are published where only a browser can fetch them ({weights.whereabouts}); "
-            "download them and give the file with --weights"
+            f"download them and {_GIVE}"
         )
     try:
         path = _fetch(weights)
@@ -43,7 +45,7 @@ def fetch_published(name: str) -> Path:
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
         raise CheckpointError(
             f"{name}: its weights are not in the cache and could not be fetched ({reason}); download "
-            f"{_from_where(weights)} elsewhere and give it with --weights"
+            f"{_from_where(weights)} elsewhere and {_GIVE}"
         ) from error
     print(f"{name}: licence of the weights: {weights.licence}", file=sys.stderr)
     return path

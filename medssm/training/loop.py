@@ -76,13 +76,16 @@ def fit(task: Task, settings: TrainingSettings, folder: Path, recipe: str = "", 
         task.prepare()
     loader = shared_loader(task.source, settings.run, fabric.global_rank, fabric.world_size)
     run = RunFolder(Path(fabric.broadcast(str(folder))))
-    if fabric.is_global_zero:
-        if not resume:
-            run.begin(recipe)
-        run.record_environment(str(fabric.device))
-    fabric.barrier()
+    if fabric.is_global_zero and not resume:
+        run.refuse_files()
     with deterministic(), StopRequest() as stop:
-        outcome = _Loop(fabric, task, settings, loader, run, stop).run()
+        loop = _Loop(fabric, task, settings, loader, run, stop)  # first: a network that cannot be had leaves no folder
+        if fabric.is_global_zero:
+            if not resume:
+                run.begin(recipe)
+            run.record_environment(str(fabric.device))
+        fabric.barrier()
+        outcome = loop.run()
     part(fabric)
     return outcome
 

@@ -56,15 +56,15 @@ class RunFolder:
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 
-    def begin(self, recipe: str) -> None:
-        """Creates the folder with the resolved recipe in it.
-
-        Raises: UsageError if there is something in it already.
-        """
+    def refuse_files(self) -> None:
+        """Raises UsageError if there is something in the folder already."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
             raise UsageError(
                 f"{self.path}: already holds files; continue that run with --resume or choose another folder with --out"
             )
+
+    def begin(self, recipe: str) -> None:
+        """Creates the folder with the resolved recipe in it."""
         with atomic_path(self.recipe) as temporary:
             temporary.write_text(recipe, encoding="utf-8")
 

@@ -86,6 +86,13 @@ def state(folder: Path) -> dict[str, Any]:
     return torch.load(folder / "last.ckpt", weights_only=True)
 
 
+def test_weights_that_cannot_be_had_leave_no_run_folder(small: dict[str, Any], tmp_path: Path) -> None:
+    settings = {**small, "model.pretrained": "published"}
+    with pytest.raises(UsageError, match=r"only a browser can fetch them .* --set model\.pretrained=FILE"):
+        train("coco", "spatialmamba-t", settings, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_the_metrics_hold_every_loss_and_both_networks(trained: Path) -> None:
     steps = [row for row in rows(trained) if row["loss"]]
     assert len(steps) == 6
