@@ -34,14 +34,13 @@ def validate(
     from medssm import recipes
     from medssm.allocator import keep_freed_memory
     from medssm.cli.terminal import case_progress, console
-    from medssm.recipes.tasks import measure
 
     keep_freed_memory()
     options = {"data.folder": data, "validation.batch_size": batch_size, "run.loader_processes": workers}
     overrides = {key: value for key, value in options.items() if value is not None}
     resolved = recipes.load_recipe(recipe, model, {**overrides, **recipes.parse_overrides(settings or [])})
     with case_progress("Validating") as progress:
-        outcome = measure(resolved, weights, model, progress)
+        outcome = recipes.measure(resolved, weights, model, progress)
     console().print(_table(outcome.title, outcome.table()))
     console().print(outcome.remarks(), highlight=False)
     if csv:

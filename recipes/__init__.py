@@ -3,5 +3,6 @@
 from medssm.recipes.loading import dump_recipe, list_recipes, load_recipe, parse_overrides
 from medssm.recipes.running import train
 from medssm.recipes.schema import Recipe
+from medssm.recipes.tasks import measure
 
-__all__ = ["Recipe", "dump_recipe", "list_recipes", "load_recipe", "parse_overrides", "train"]
+__all__ = ["Recipe", "dump_recipe", "list_recipes", "load_recipe", "measure", "parse_overrides", "train"]
