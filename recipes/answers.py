@@ -1,6 +1,7 @@
 """What a network answered to validation images, as a picture."""
 
 from collections.abc import Sequence
+from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
@@ -40,6 +41,11 @@ def answers_of(batch: ValidationBatch, logits: Tensor, preparation: ImageInput) 
         Answer(_colours(batch.images[i], preparation), int(batch.labels[i]), int(guess[i]), float(probability[i]))
         for i in shown
     ]
+
+
+def of_all_batches(batches: Sequence[Sequence[Answer]]) -> list[Answer]:
+    """The first answer of each batch, then the second, and so on: neighbours are of the same class."""
+    return [answer for row in zip_longest(*batches) for answer in row if answer]
 
 
 def contact_sheet(answers: Sequence[Answer], names: Sequence[str]) -> np.ndarray:

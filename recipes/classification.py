@@ -1,7 +1,5 @@
 """Classification of images, as the training loop wants it."""
 
-from dataclasses import asdict
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,15 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medssm.checkpoints import WeightsMetadata, save_weights
+from medssm.checkpoints import save_weights
 from medssm.data.imagenet import ImageDataset
 from medssm.errors import DataError, UsageError
 from medssm.metrics.classification import top_k_hits
 from medssm.models import create_model, model_info
 from medssm.models.info import ImageInput
-from medssm.recipes.answers import Answer, answers_of, contact_sheet
+from medssm.recipes.answers import Answer, answers_of, contact_sheet, of_all_batches
 from medssm.recipes.distillation import distillation_loss, load_teacher, self_distillation_loss
-from medssm.recipes.networks import checked_classes
+from medssm.recipes.networks import checked_classes, run_metadata
 from medssm.recipes.photographs import Photographs, ValidationBatch, open_images
 from medssm.recipes.schema import ClassificationRecipe
 from medssm.training import Moment, Task
@@ -138,21 +136,18 @@ class Classification(Task):
         return summary(results)
 
     def pictures(self, results: list[BatchScore]) -> dict[str, np.ndarray]:
-        of_each_batch = zip_longest(*(result.answers for result in results))  # neighbours are of the same class
-        answers = [answer for row in of_each_batch for answer in row if answer]
+        answers = of_all_batches([result.answers for result in results])
         return {"answers": contact_sheet(answers, self.dataset.names)}
 
     def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
-        recipe = self.recipe
-        metadata = WeightsMetadata(
-            model=recipe.model.name,
-            num_classes=self.num_classes,
-            in_channels=3,
-            class_names=dict(enumerate(self.dataset.names)),
-            preprocessing=asdict(self.photographs.preparation),
-            input_size=recipe.model.input_size,
-            licence="of whoever trained them and of the data",
-            source=f"recipe {recipe.name} on {self.dataset.source.name}, validation top-1 {scores['top1']:.4f}",
+        figures = f"top-1 {scores['top1']:.4f}"
+        metadata = run_metadata(
+            self.recipe,
+            self.dataset.source,
+            self.num_classes,
+            self.dataset.names,
+            self.photographs.preparation,
+            figures,
         )
         save_weights(path, model, metadata)
 

@@ -1,6 +1,5 @@
 """Detection of objects, as the training loop wants it."""
 
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -9,14 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medssm.checkpoints import WeightsMetadata, save_weights
+from medssm.checkpoints import save_weights
 from medssm.data.coco import CocoDataset
 from medssm.errors import DataError
 from medssm.metrics.detection import AveragePrecision, FoundObjects, average_precision
 from medssm.models.detection import Detector
 from medssm.recipes.detection_images import DetectionImages, TrainingBatch, ValidationBatch, open_objects
 from medssm.recipes.found_objects import found_objects, picture, shown
-from medssm.recipes.networks import checked_classes, headed_network, start_of
+from medssm.recipes.networks import checked_classes, headed_network, run_metadata, start_of
 from medssm.recipes.schema.detection import DetectionRecipe
 from medssm.training import Moment, Task
 
@@ -88,19 +87,9 @@ class Detection(Task):
         return {f"objects {number}": picture(found, self.dataset) for number, found in enumerate(chosen, 1)}
 
     def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
-        recipe = self.recipe
         figures = f"box AP {scores['box_ap']:.4f}, mask AP {scores['mask_ap']:.4f}"
-        metadata = WeightsMetadata(
-            model=recipe.model.name,
-            head=recipe.model.head,
-            head_settings=recipe.model.head_settings,
-            num_classes=self.num_classes,
-            in_channels=3,
-            class_names=dict(enumerate(self.dataset.names)),
-            preprocessing=asdict(self.images.preparation),
-            input_size=(),
-            licence="of whoever trained them and of the data",
-            source=f"recipe {recipe.name} on {self.dataset.source.name}, validation {figures}",
+        metadata = run_metadata(
+            self.recipe, self.dataset.source, self.num_classes, self.dataset.names, self.images.preparation, figures
         )
         save_weights(path, model, metadata)
 

@@ -1,10 +1,14 @@
-"""From what recipes say of their networks to the networks that they train."""
+"""From what recipes say of their networks to the networks that they train, and to what their weights say."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from medssm.checkpoints import create_model
+from medssm.checkpoints import WeightsMetadata, create_model
 from medssm.errors import UsageError
+from medssm.models.info import ClipInput, DetectionInput, ImageInput, SemanticInput
+from medssm.recipes.schema import ClassificationRecipe, DetectionRecipe, SemanticRecipe, VideoRecipe
 from medssm.recipes.schema.common import HeadedSettings
 from medssm.recipes.weights import PUBLISHED
 
@@ -50,3 +54,36 @@ def checked_classes(asked: int | None, found: int, source: Path) -> int:
             f"--set model.num_classes={found}"
         )
     return asked or found
+
+
+def run_metadata(
+    recipe: ClassificationRecipe | VideoRecipe | DetectionRecipe | SemanticRecipe,
+    source: Path,
+    num_classes: int,
+    names: Sequence[str],
+    preparation: ImageInput | ClipInput | DetectionInput | SemanticInput,
+    figures: str,
+) -> WeightsMetadata:
+    """What the weights of a run say of themselves.
+
+    Args:
+        source: the dataset.
+        names: of its classes.
+        figures: of the validation, in words.
+    """
+    model = recipe.model
+    layout: dict[str, Any]
+    if isinstance(model, HeadedSettings):
+        layout = {"head": model.head, "head_settings": model.head_settings, "input_size": ()}
+    else:
+        layout = {"input_size": model.input_size}
+    return WeightsMetadata(
+        **layout,
+        model=model.name,
+        num_classes=num_classes,
+        in_channels=3,
+        class_names=dict(enumerate(names)),
+        preprocessing=asdict(preparation),
+        licence="of whoever trained them and of the data",
+        source=f"recipe {recipe.name} on {source.name}, validation {figures}",
+    )

@@ -1,19 +1,18 @@
 """Semantic segmentation of photographs, as the training loop wants it."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
-from medssm.checkpoints import WeightsMetadata, save_weights
+from medssm.checkpoints import save_weights
 from medssm.data.ade20k import SceneDataset
 from medssm.errors import DataError
 from medssm.inference.semantic import class_colours, label_map
 from medssm.metrics.semantic import PixelCounts, count_pixels, label_scores, total
 from medssm.models.upernet import semantic_losses
-from medssm.recipes.networks import checked_classes, headed_network, start_of
+from medssm.recipes.networks import checked_classes, headed_network, run_metadata, start_of
 from medssm.recipes.scenes import Scenes, ValidationScene, open_scenes
 from medssm.recipes.schema.semantic import SemanticRecipe
 from medssm.training import Moment, Task
@@ -101,18 +100,9 @@ class SemanticSegmentation(Task):
         return {f"photograph {number}": picture for number, picture in enumerate(shown, start=1)}
 
     def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
-        recipe = self.recipe
-        metadata = WeightsMetadata(
-            model=recipe.model.name,
-            head=recipe.model.head,
-            head_settings=recipe.model.head_settings,
-            num_classes=self.num_classes,
-            in_channels=3,
-            class_names=dict(enumerate(self.dataset.names)),
-            preprocessing=asdict(self.scenes.preparation),
-            input_size=(),
-            licence="of whoever trained them and of the data",
-            source=f"recipe {recipe.name} on {self.dataset.source.name}, validation mIoU {scores['miou']:.4f}",
+        figures = f"mIoU {scores['miou']:.4f}"
+        metadata = run_metadata(
+            self.recipe, self.dataset.source, self.num_classes, self.dataset.names, self.scenes.preparation, figures
         )
         save_weights(path, model, metadata)
 

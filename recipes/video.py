@@ -1,8 +1,6 @@
 """Recognition of actions in videos, as the training loop wants it."""
 
 from collections.abc import Callable
-from dataclasses import asdict
-from itertools import zip_longest
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,17 +9,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medssm.checkpoints import WeightsMetadata, create_model, save_weights
+from medssm.checkpoints import create_model, save_weights
 from medssm.data.action_sets import ActionSet
 from medssm.errors import DataError
 from medssm.metrics.classification import top_k_hits
 from medssm.models import model_info
 from medssm.models.info import ClipInput
-from medssm.recipes.answers import Answer, contact_sheet
+from medssm.recipes.answers import Answer, contact_sheet, of_all_batches
 from medssm.recipes.broken import BrokenVideos
 from medssm.recipes.clip_answers import clip_answers
 from medssm.recipes.clips import BrokenVideo, ClipBatch, Clips, ClipValidationBatch, open_clips
-from medssm.recipes.networks import checked_classes
+from medssm.recipes.networks import checked_classes, run_metadata
 from medssm.recipes.schema import VideoRecipe
 from medssm.recipes.weights import PUBLISHED, weights_path
 from medssm.training import Moment, Task
@@ -135,21 +133,13 @@ class VideoClassification(Task):
         return news
 
     def pictures(self, results: list[BatchScore]) -> dict[str, np.ndarray]:
-        of_each_batch = zip_longest(*(result.answers for result in results))  # neighbours are of the same class
-        answers = [answer for row in of_each_batch for answer in row if answer]
+        answers = of_all_batches([result.answers for result in results])
         return {"answers": contact_sheet(answers, self.dataset.classes)}
 
     def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
-        recipe = self.recipe
-        metadata = WeightsMetadata(
-            model=recipe.model.name,
-            num_classes=self.num_classes,
-            in_channels=3,
-            class_names=dict(enumerate(self.dataset.classes)),
-            preprocessing=asdict(self.clips.preparation),
-            input_size=recipe.model.input_size,
-            licence="of whoever trained them and of the data",
-            source=f"recipe {recipe.name} on {self.dataset.source.name}, validation top-1 {scores['top1']:.4f}",
+        figures = f"top-1 {scores['top1']:.4f}"
+        metadata = run_metadata(
+            self.recipe, self.dataset.source, self.num_classes, self.dataset.classes, self.clips.preparation, figures
         )
         save_weights(path, model, metadata)
 
