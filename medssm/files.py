@@ -4,7 +4,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -88,3 +88,15 @@ def cache_folder() -> Path:
     if explicit := os.environ.get("MEDSSM_CACHE"):
         return Path(explicit)
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medssm"
+
+
+def cached_folder(kind: str, name: str, write: Callable[[Path], None]) -> Path:
+    """A folder of the cache, `kind/name`, which `write` makes at the first call, whole or not at all.
+
+    Processes that start at once each write their own; the first one done is kept by all.
+    """
+    folder = cache_folder() / kind / name
+    if not folder.is_dir():
+        remove_abandoned(folder.parent)
+        write(folder)
+    return folder

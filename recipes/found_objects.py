@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 
 import numpy as np
-import torch
 from pycocotools import mask as coco_masks
 from torch import Tensor
 
 from medssm.data.coco import CocoDataset, CocoImages
+from medssm.data.transforms.detection import on_original
 from medssm.metrics.detection import FoundObjects
 from medssm.models.detection import Detections, Detector, paste_masks
 from medssm.recipes.detection_images import Size, ValidationBatch
@@ -39,8 +39,7 @@ def picture(found: FoundObjects, dataset: CocoDataset) -> np.ndarray:
 
 def _on_image(found: Detections, resized: Size, index: int, images: CocoImages) -> FoundObjects:
     height, width = (int(side) for side in images.annotations.sizes[index])
-    scale = found.boxes.new_tensor([width / resized[1], height / resized[0]]).repeat(2)
-    boxes = torch.minimum((found.boxes * scale).clamp(min=0), scale.new_tensor([width, height]).repeat(2))
+    boxes = on_original(found.boxes, resized, (height, width))
     return FoundObjects(
         image=index,
         boxes=boxes.double().cpu().numpy(),

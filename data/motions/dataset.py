@@ -16,7 +16,7 @@ from medssm.data.action_sets.kinetics400 import COLUMNS
 from medssm.data.motions.drawing import MOTIONS, draw_motion
 from medssm.data.progress import tracked
 from medssm.errors import UsageError
-from medssm.files import atomic_folder, cache_folder, refuse_full_folder, remove_abandoned
+from medssm.files import atomic_folder, cached_folder, refuse_full_folder
 
 # Raise this whenever the same seed would give other clips, so that no older ones are taken from the cache.
 VERSION = 1
@@ -84,11 +84,7 @@ def cached_motions(
     Processes that start at once each write their own; the first one done is kept by all.
     """
     name = f"v{VERSION}-{layout}-{training}-training-{validation}-validation-seed-{seed}"
-    folder = cache_folder() / "motions" / name
-    if not folder.is_dir():
-        remove_abandoned(folder.parent)
-        write_motions(folder, layout, training, validation, seed)
-    return folder
+    return cached_folder("motions", name, lambda folder: write_motions(folder, layout, training, validation, seed))
 
 
 def write_video(path: Path, frames: np.ndarray) -> None:

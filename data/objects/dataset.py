@@ -11,7 +11,7 @@ from pycocotools import mask as coco_masks
 from medssm.data.objects.drawing import KINDS, DrawnObject, draw_picture
 from medssm.data.progress import tracked
 from medssm.errors import UsageError
-from medssm.files import atomic_folder, cache_folder, refuse_full_folder, remove_abandoned
+from medssm.files import atomic_folder, cached_folder, refuse_full_folder
 
 # Raise this whenever the same seed would give other images, so that no older ones are taken from the cache.
 VERSION = 1
@@ -51,11 +51,8 @@ def cached_objects(training: int = DEFAULT_TRAINING, validation: int = DEFAULT_V
 
     Processes that start at once each write their own; the first one done is kept by all.
     """
-    folder = cache_folder() / "objects" / f"v{VERSION}-{training}-training-{validation}-validation-seed-{seed}"
-    if not folder.is_dir():
-        remove_abandoned(folder.parent)
-        write_objects(folder, training, validation, seed)
-    return folder
+    name = f"v{VERSION}-{training}-training-{validation}-validation-seed-{seed}"
+    return cached_folder("objects", name, lambda folder: write_objects(folder, training, validation, seed))
 
 
 def _write_part(folder: Path, part: int, count: int, seed: int) -> None:

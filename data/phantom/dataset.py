@@ -12,7 +12,7 @@ from medssm.data.organs import BTCV_ORGANS
 from medssm.data.phantom.case import phantom_scan
 from medssm.data.progress import tracked
 from medssm.errors import UsageError
-from medssm.files import atomic_folder, cache_folder, refuse_full_folder, remove_abandoned
+from medssm.files import atomic_folder, cached_folder, refuse_full_folder
 
 # Raise this whenever the same seed would give other scans, so that no older ones are taken from the cache.
 VERSION = 1
@@ -43,8 +43,7 @@ def write_phantom(folder: str | Path, cases: int = 16, seed: int = 0, spacing: t
             f"{spacing[0]:g} to {spacing[1]:g} mm"
         )
     refuse_full_folder(folder)
-    with atomic_folder(folder) as temporary:
-        _write_dataset(temporary, cases, seed, spacing)
+    _write_whole(folder, cases, seed, spacing)
 
 
 def cached_phantom(cases: int = DEFAULT_CASES, seed: int = 0, spacing: tuple[float, float] = SPACING) -> Path:
@@ -53,12 +52,12 @@ def cached_phantom(cases: int = DEFAULT_CASES, seed: int = 0, spacing: tuple[flo
     Processes that start at once each write their own; the first one done is kept by all.
     """
     name = f"v{VERSION}-{cases}-cases-seed-{seed}-{spacing[0]:g}-{spacing[1]:g}-mm"
-    folder = cache_folder() / "phantom" / name
-    if not folder.is_dir():
-        remove_abandoned(folder.parent)
-        with atomic_folder(folder) as temporary:
-            _write_dataset(temporary, cases, seed, spacing)
-    return folder
+    return cached_folder("phantom", name, lambda folder: _write_whole(folder, cases, seed, spacing))
+
+
+def _write_whole(folder: Path, cases: int, seed: int, spacing: tuple[float, float]) -> None:
+    with atomic_folder(folder) as temporary:
+        _write_dataset(temporary, cases, seed, spacing)
 
 
 def _write_dataset(folder: Path, cases: int, seed: int, spacing: tuple[float, float]) -> None:

@@ -12,7 +12,7 @@ from medssm.data.ade20k.layout import ANNOTATIONS, IMAGES, NAME_FILES, TRAINING,
 from medssm.data.progress import tracked
 from medssm.data.scenes.drawing import CLASSES, draw_scene
 from medssm.errors import UsageError
-from medssm.files import atomic_folder, cache_folder, refuse_full_folder, remove_abandoned
+from medssm.files import atomic_folder, cached_folder, refuse_full_folder
 
 # Raise this whenever the same seed would give other scenes, so that no older ones are taken from the cache.
 VERSION = 1
@@ -56,11 +56,8 @@ def cached_scenes(training: int = DEFAULT_TRAINING, validation: int = DEFAULT_VA
 
     Processes that start at once each write their own; the first one done is kept by all.
     """
-    folder = cache_folder() / "scenes" / f"v{VERSION}-{training}-training-{validation}-validation-seed-{seed}"
-    if not folder.is_dir():
-        remove_abandoned(folder.parent)
-        write_scenes(folder, training, validation, seed)
-    return folder
+    name = f"v{VERSION}-{training}-training-{validation}-validation-seed-{seed}"
+    return cached_folder("scenes", name, lambda folder: write_scenes(folder, training, validation, seed))
 
 
 def _write_scene(folder: Path, seed: int, job: tuple[int, int]) -> None:

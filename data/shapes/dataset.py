@@ -10,7 +10,7 @@ import numpy as np
 from medssm.data.progress import tracked
 from medssm.data.shapes.patterns import PATTERNS, draw_pattern
 from medssm.errors import UsageError
-from medssm.files import atomic_folder, cache_folder, refuse_full_folder, remove_abandoned
+from medssm.files import atomic_folder, cached_folder, refuse_full_folder
 
 # Raise this whenever the same seed would give other images, so that no older ones are taken from the cache.
 VERSION = 1
@@ -49,11 +49,8 @@ def cached_shapes(training: int = DEFAULT_TRAINING, validation: int = DEFAULT_VA
 
     Processes that start at once each write their own; the first one done is kept by all.
     """
-    folder = cache_folder() / "shapes" / f"v{VERSION}-{training}-training-{validation}-validation-seed-{seed}"
-    if not folder.is_dir():
-        remove_abandoned(folder.parent)
-        write_shapes(folder, training, validation, seed)
-    return folder
+    name = f"v{VERSION}-{training}-training-{validation}-validation-seed-{seed}"
+    return cached_folder("shapes", name, lambda folder: write_shapes(folder, training, validation, seed))
 
 
 def _write_dataset(folder: Path, counts: tuple[int, int], seed: int) -> None:

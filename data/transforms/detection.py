@@ -125,6 +125,13 @@ def resized(example: AnnotatedImage, size: Size) -> AnnotatedImage:
     return AnnotatedImage(image, boxes.as_subclass(Tensor), example.labels, masks)
 
 
+def on_original(boxes: Tensor, size: Size, original: Size) -> Tensor:
+    """Boxes (n, 4) on an image that was resized to `size`, in pixels of the original and within it; both (h, w)."""
+    height, width = original
+    scale = boxes.new_tensor([width / size[1], height / size[0]]).repeat(2)
+    return torch.minimum((boxes * scale).clamp(min=0), boxes.new_tensor([width, height]).repeat(2))
+
+
 def random_window(size: Size, sides: tuple[int, int], generator: np.random.Generator) -> tuple[int, int, int, int]:
     """Top, left, height and width of a crop.
 

@@ -16,6 +16,7 @@ from medssm.data.coco.categories import CATEGORIES
 from medssm.data.transforms.detection import (
     AnnotatedImage,
     normalised,
+    on_original,
     padded_together,
     resized,
     resized_size,
@@ -129,7 +130,7 @@ class Detector(Runner[detection.Detector, DetectionInput]):
         return Detection(
             path,
             np.array(photograph),
-            _on_photograph(found.boxes[kept].float(), size, photograph.size).numpy(),
+            on_original(found.boxes[kept].float(), size, (photograph.height, photograph.width)).numpy(),
             found.scores[kept].float().numpy(),
             found.labels[kept].numpy(),
             self.names,
@@ -160,13 +161,6 @@ def category_ids(names: Sequence[str]) -> list[int]:
     if list(names) == list(CATEGORIES.values()):
         return list(CATEGORIES)
     return list(range(1, len(names) + 1))
-
-
-def _on_photograph(boxes: Tensor, size: tuple[int, int], photograph: tuple[int, int]) -> Tensor:
-    """Boxes of the resized image (h, w) in pixels of the photograph (width, height), within it."""
-    width, height = photograph
-    scale = torch.tensor([width / size[1], height / size[0]]).repeat(2)
-    return torch.minimum((boxes * scale).clamp(min=0), torch.tensor([width, height]).repeat(2))
 
 
 def _with_extent(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
