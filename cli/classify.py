@@ -11,7 +11,7 @@ from medssm.cli.options import Precision
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from medssm.inference import Candidate
+    from medssm.tasks.classifier import Candidate
 
 
 def register(app: typer.Typer) -> None:
@@ -37,10 +37,10 @@ def classify(
     """Name what images or videos show: the likeliest classes with their probabilities."""
     from medssm.allocator import keep_freed_memory
     from medssm.cli.terminal import case_progress, console
-    from medssm.inference import load_classifier
-    from medssm.inference.classified_files import classify_files
-    from medssm.inference.files import find_files
-    from medssm.inference.weights import choose_classifier
+    from medssm.tasks.classified_files import classify_files
+    from medssm.tasks.files import find_files
+    from medssm.tasks.loading import load_classifier
+    from medssm.tasks.weights import choose_classifier
 
     keep_freed_memory()
     chosen = choose_classifier(weights, run, model)

@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from medssm.data.checks import Report
+    from medssm.data.layouts.findings import Report
 
 
 class MotionLayout(str, Enum):
@@ -46,7 +46,7 @@ def check(
 ) -> None:
     """Read every scan, image or video and list every fault at once; exit code 1 if there is any."""
     from medssm.cli.terminal import case_progress, console
-    from medssm.data.checks import check_dataset
+    from medssm.data.layouts.check import check_dataset
 
     with case_progress("Checking") as progress:
         report = check_dataset(folder, fold, progress)
@@ -67,7 +67,7 @@ def phantom(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cases.")] = 0,
 ) -> None:
     """Write a synthetic abdomen CT dataset with 13 organs in BTCV's layout."""
-    from medssm.data.phantom import write_phantom
+    from medssm.data.synthetic.phantom import write_phantom
 
     write_phantom(folder, cases=cases, seed=seed)
     typer.echo(f"{cases} cases written to {folder}")
@@ -80,7 +80,7 @@ def shapes(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
 ) -> None:
     """Write a synthetic dataset to classify: small images of ten patterns, in ImageNet's layout."""
-    from medssm.data.shapes import write_shapes
+    from medssm.data.synthetic.shapes import write_shapes
 
     write_shapes(folder, training, validation, seed)
     typer.echo(f"{training} training and {validation} validation images of each class written to {folder}")
@@ -93,7 +93,7 @@ def objects(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
 ) -> None:
     """Write a synthetic dataset to detect: drawn objects with boxes, masks and crowds, in COCO's layout."""
-    from medssm.data.objects import write_objects
+    from medssm.data.synthetic.objects import write_objects
 
     write_objects(folder, training, validation, seed)
     typer.echo(f"{training} training and {validation} validation images written to {folder}")
@@ -106,7 +106,7 @@ def scenes(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scenes.")] = 0,
 ) -> None:
     """Write a synthetic dataset of label maps: small landscapes of eight classes, in ADE20K's layout."""
-    from medssm.data.scenes import write_scenes
+    from medssm.data.synthetic.scenes import write_scenes
 
     write_scenes(folder, training, validation, seed)
     typer.echo(f"{training} training and {validation} validation scenes written to {folder}")
@@ -120,7 +120,7 @@ def motions(
     seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same clips.")] = 0,
 ) -> None:
     """Write a synthetic dataset of videos: eight motions that no single frame tells apart."""
-    from medssm.data.motions import write_motions
+    from medssm.data.synthetic.motions import write_motions
 
     write_motions(folder, layout.value, training, validation, seed)
     typer.echo(f"{training} training and {validation} validation clips of each class written to {folder}")

@@ -11,7 +11,7 @@ from medssm.cli.options import Precision
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from medssm.inference import DetectedObject
+    from medssm.tasks.detection.runner import DetectedObject
 
 ROWS = 20  # of a table
 
@@ -37,10 +37,10 @@ def detect(
     """Find objects on images: boxes, masks, names and scores."""
     from medssm.allocator import keep_freed_memory
     from medssm.cli.terminal import case_progress, console
-    from medssm.inference import load_detector
-    from medssm.inference.detected_files import detect_files
-    from medssm.inference.files import Photographs, output_paths, refuse_existing
-    from medssm.inference.weights import choose_trained
+    from medssm.tasks.detection.files import detect_files
+    from medssm.tasks.files import Photographs, output_paths, refuse_existing
+    from medssm.tasks.loading import load_detector
+    from medssm.tasks.weights import choose_trained
 
     keep_freed_memory()
     drawn: dict[Path, Path | None] = {**output_paths(inputs, Photographs(), out, "_objects.jpg")}

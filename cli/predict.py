@@ -10,8 +10,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from medssm.inference import MemoryEstimate, Segmentation
-    from medssm.inference.batch import Job, Outcome
+    from medssm.tasks.segmentation.files import Job, Outcome
+    from medssm.tasks.segmentation.memory import MemoryEstimate
+    from medssm.tasks.segmentation.result import Segmentation
 
 
 def register(app: typer.Typer) -> None:
@@ -43,9 +44,11 @@ def predict(
     """Segment scans; each label map has its scan's shape, affine and orientation."""
     from medssm.allocator import keep_freed_memory
     from medssm.cli.terminal import console
-    from medssm.inference import PredictSettings, load_predictor, parse_memory
-    from medssm.inference.batch import Extras, plan_jobs, predict_scans
-    from medssm.inference.weights import choose_weights
+    from medssm.tasks.loading import load_predictor
+    from medssm.tasks.segmentation.files import Extras, plan_jobs, predict_scans
+    from medssm.tasks.segmentation.memory import parse_memory
+    from medssm.tasks.segmentation.runner import PredictSettings
+    from medssm.tasks.weights import choose_weights
 
     bound = parse_memory(memory) if memory else None
     jobs = plan_jobs(inputs, out, Extras(preview, stats, probabilities))

@@ -42,10 +42,10 @@ def segment(
     """Tell the class of every pixel of images: label maps with a palette, and the share of each class."""
     from medssm.allocator import keep_freed_memory
     from medssm.cli.terminal import case_progress, console
-    from medssm.inference import load_segmenter
-    from medssm.inference.files import Photographs, output_paths, refuse_existing
-    from medssm.inference.labelled_files import Outputs, label_files
-    from medssm.inference.weights import choose_trained
+    from medssm.tasks.files import Photographs, output_paths, refuse_existing
+    from medssm.tasks.loading import load_segmenter
+    from medssm.tasks.semantic.files import Outputs, label_files
+    from medssm.tasks.weights import choose_trained
 
     keep_freed_memory()
     label_maps = output_paths(inputs, Photographs(), out, ".png")

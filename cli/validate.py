@@ -8,7 +8,7 @@ import typer
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from medssm.recipes.measured import Table as Figures
+    from medssm.tasks.measured import Table as Figures
 
 
 def register(app: typer.Typer) -> None:

@@ -15,8 +15,8 @@ if not Path(__file__).with_name("kernels").is_dir():
 _PUBLIC = {
     "create_model": "medssm.checkpoints",
     "list_models": "medssm.models",
-    "load": "medssm.inference",
-    "Segmentation": "medssm.inference",
+    "load": "medssm.tasks.loading",
+    "Segmentation": "medssm.tasks.segmentation.result",
     "view": "medssm.viewing.interactive",
 }
 __all__ = ["Segmentation", "__version__", "create_model", "list_models", "load", "view"]

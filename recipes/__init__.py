@@ -2,7 +2,7 @@
 
 from medssm.recipes.loading import dump_recipe, list_recipes, load_recipe, parse_overrides
 from medssm.recipes.running import train
-from medssm.recipes.schema import Recipe
-from medssm.recipes.tasks import measure
+from medssm.tasks.schema import Recipe
+from medssm.tasks.table import measure
 
 __all__ = ["Recipe", "dump_recipe", "list_recipes", "load_recipe", "measure", "parse_overrides", "train"]

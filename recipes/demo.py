@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from medssm import inference
-from medssm.data.datalist import load_dataset
-from medssm.data.organs import BTCV_ORGANS
-from medssm.data.phantom import write_phantom
-from medssm.data.volume import output_path
+from medssm.data.layouts.scans.datalist import load_dataset
+from medssm.data.scans.organs import BTCV_ORGANS
+from medssm.data.scans.volume import output_path
+from medssm.data.synthetic.phantom import write_phantom
 from medssm.metrics import OrganSummary, evaluate
 from medssm.recipes.running import train
+from medssm.tasks.loading import load_predictor
 from medssm.training import Outcome
 from medssm.viewing.report import write_report
 
@@ -73,7 +73,7 @@ def run_demo(
 
 def _predict(run: Path, scans: Path, out: Path) -> list[Path]:
     """Label maps and previews of every scan of a dataset, in `out`."""
-    predictor = inference.load_predictor(run)
+    predictor = load_predictor(run)
     dataset = load_dataset(scans)
     pictures = []
     for case in (*dataset.training, *dataset.validation):

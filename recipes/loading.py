@@ -11,9 +11,9 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from medssm.errors import UsageError
 from medssm.models import model_info
-from medssm.recipes.schema import Recipe
-from medssm.recipes.tasks import TASKS
 from medssm.recipes.yaml_text import parse, render
+from medssm.tasks.schema import Recipe
+from medssm.tasks.table import TASKS
 from medssm.training import TrainingSettings
 
 

@@ -8,8 +8,8 @@ from typing import Any
 from medssm.errors import UsageError
 from medssm.files import atomic_path
 from medssm.recipes.loading import differing_keys, dump_recipe, load_recipe
-from medssm.recipes.schema import Recipe
-from medssm.recipes.tasks import open_task
+from medssm.tasks.schema import Recipe
+from medssm.tasks.table import open_task
 from medssm.training import Outcome, RunFolder, fit
 
 RUNS = Path("runs")

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from nbformat import NotebookNode
 
-from medssm.data.organs import BTCV_ORGANS
+from medssm.data.scans.organs import BTCV_ORGANS
 
 FOLDER = Path(__file__).parents[1] / "notebooks"
 FIGURES = {

@@ -14,14 +14,22 @@ ROOT = Path(__file__).parents[1]
 FOLDERS = {"medssm": "medssm", "kernels": "medssm.kernels", "cli": "medssm.cli"}
 FOLDERS |= {"recipes": "medssm.recipes", "data": "medssm.data"}
 
-# What each part may import of the others; errors and files serve all but the kernels.
-LIBRARY = ("inference", "training", "metrics", "checkpoints", "viewing", "benchmarks")
+# The order of the parts: what each may import of those below it. Errors, files and the environment serve all but the
+# kernels. Studies and benchmarks stand above the tasks, and nothing but the command line imports them.
+_LEAVES = ("errors", "files", "environment")
+_LIBRARY = ("training", "viewing", "metrics", "checkpoints", "models", "data", "kernels", *_LEAVES)
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kernels": (),
     "models": ("kernels", "errors"),
     "data": ("errors", "files"),
-    "recipes": ("models", "data", "kernels", *LIBRARY, "errors", "files"),
-    **dict.fromkeys(LIBRARY, ("models", "data", "kernels", *LIBRARY, "errors", "files")),
+    "metrics": ("data", *_LEAVES),
+    "checkpoints": ("models", "data", *_LEAVES),
+    "training": _LEAVES,
+    "viewing": ("metrics", "data", *_LEAVES),
+    "tasks": _LIBRARY,
+    "recipes": ("tasks", *_LIBRARY),
+    "benchmarks": ("tasks", *_LIBRARY),
+    "studies": ("benchmarks", "tasks", *_LIBRARY),
 }
 
 
@@ -50,6 +58,16 @@ def test_imports_point_one_way(part: str) -> None:
     for name, path in module_names().items():
         if f"{name}.".startswith(f"medssm.{part}."):
             wrong = [target for target in imported_by(path) if target.split(".")[1] not in allowed]
+            assert not wrong, f"{name} imports {wrong}"
+
+
+def test_no_task_imports_another() -> None:
+    rooms = {path.name for path in (ROOT / "medssm" / "tasks").iterdir() if (path / "__init__.py").is_file()}
+    for name, path in module_names().items():
+        parts = name.split(".")
+        if parts[1:2] == ["tasks"] and parts[2:3] and parts[2] in rooms:
+            others = tuple(f"medssm.tasks.{room}." for room in rooms - {parts[2]})
+            wrong = [target for target in imported_by(path) if f"{target}.".startswith(others)]
             assert not wrong, f"{name} imports {wrong}"
 
 

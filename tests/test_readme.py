@@ -17,12 +17,12 @@ from medssm.benchmarks.dense_zoo import measure_dense_zoo
 from medssm.benchmarks.zoo import measure_zoo
 from medssm.cli.errors import run
 from medssm.cli.main import build_app
-from medssm.data.motions import write_motions
-from medssm.data.objects import write_objects
-from medssm.data.phantom import write_phantom
-from medssm.data.scenes import write_scenes
-from medssm.data.shapes import write_shapes
-from medssm.data.volume import read_volume
+from medssm.data.scans.volume import read_volume
+from medssm.data.synthetic.motions import write_motions
+from medssm.data.synthetic.objects import write_objects
+from medssm.data.synthetic.phantom import write_phantom
+from medssm.data.synthetic.scenes import write_scenes
+from medssm.data.synthetic.shapes import write_shapes
 from medssm.models import list_models, model_info
 from medssm.models.flops import model_cost
 from medssm.models.registry import count_parameters

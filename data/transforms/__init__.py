@@ -1,1 +1,1 @@
-"""Random crops and augmentation for training."""
+"""Random views of images, boxes, label maps and clips for training."""

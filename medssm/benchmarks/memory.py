@@ -83,9 +83,10 @@ def _predict(shape: tuple[int, int, int], classes: int, limit: int, overlap: flo
     import numpy as np
 
     from medssm.benchmarks.predict import CheapNetwork
-    from medssm.data.preprocessing import Preprocessing
-    from medssm.data.volume import Volume
-    from medssm.inference import MemoryEstimate, Predictor
+    from medssm.data.scans.preprocessing import Preprocessing
+    from medssm.data.scans.volume import Volume
+    from medssm.tasks.segmentation.memory import MemoryEstimate
+    from medssm.tasks.segmentation.runner import Predictor
 
     limit_process(limit)
     values = np.random.default_rng(0).integers(-1000, 400, prod(shape), dtype=np.int16).reshape(shape, order="F")

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from medssm.benchmarks.subjects import Subject
 from medssm.errors import MedssmError
-from medssm.inference.precision import autocast, check_precision
+from medssm.tasks.precision import autocast, check_precision
 
 CPU_BUDGET = 10.0  # seconds
 

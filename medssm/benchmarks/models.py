@@ -15,7 +15,7 @@ from medssm.benchmarks.pairs import Spread, spread
 from medssm.benchmarks.subjects import find_subject
 from medssm.benchmarks.threads import torch_threads
 from medssm.errors import MedssmError, UsageError
-from medssm.inference.memory import ran_out_of_memory
+from medssm.tasks.failures import ran_out_of_memory
 
 WARM_UP, PASSES = 10, 500
 CPU_BATCHES, GPU_BATCHES = (1, 8), (1, 32, 128)

@@ -13,11 +13,11 @@ from medssm.benchmarks import targets
 from medssm.benchmarks.machine import Machine, this_machine
 from medssm.benchmarks.pairs import Pairs, repetitions
 from medssm.benchmarks.plain import PlainNetwork
-from medssm.data.preprocessing import Preprocessing
-from medssm.data.volume import Volume
-from medssm.inference import Predictor, segment
-from medssm.inference.windows import Network, Shape, Windows
+from medssm.data.scans.preprocessing import Preprocessing
+from medssm.data.scans.volume import Volume
 from medssm.models import create_model, model_info
+from medssm.tasks.segmentation.runner import Predictor
+from medssm.tasks.windows import Network, Shape, Windows, segment
 
 OVERLAP = 0.5
 # One window takes one of the published models' decoders a second or more: the smaller volume has 2, the full one 18.

@@ -13,7 +13,7 @@ class WeightsMetadata(BaseModel):
             head_settings: its numbers that are not the published ones.
         class_names: label value -> name; the background (0) may be left out. Of a detector or a segmenter label 0 is
             the first class.
-        preprocessing: of scans the fields of `medssm.data.preprocessing.Preprocessing`, else those of the model's
+        preprocessing: of scans the fields of `medssm.data.scans.preprocessing.Preprocessing`, else those of the model's
             `ImageInput` or `ClipInput`, or of the head's `DetectionInput` or `SemanticInput`.
         input_size: the training crop (D, H, W) in voxels, an image (H, W) or a clip (T, H, W); empty for a detector or
             a segmenter that is laid out as published. Files written before there were images call it "window".

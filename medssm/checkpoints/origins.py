@@ -6,10 +6,10 @@ from typing import Any
 
 from medssm.checkpoints.metadata import WeightsMetadata
 from medssm.checkpoints.recognition import Fit
-from medssm.data.ade20k.categories import ADE20K_NAMES
-from medssm.data.coco.categories import NAMES as COCO_NAMES
-from medssm.data.organs import BTCV_ORGANS
-from medssm.data.preprocessing import Preprocessing
+from medssm.data.layouts.ade20k.categories import ADE20K_NAMES
+from medssm.data.layouts.coco.categories import NAMES as COCO_NAMES
+from medssm.data.scans.organs import BTCV_ORGANS
+from medssm.data.scans.preprocessing import Preprocessing
 from medssm.models import head_info, model_info
 from medssm.models.info import (
     DetectionInput,

@@ -11,7 +11,7 @@ from pycocotools import mask as coco_masks
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from medssm.data.coco import Annotations
+from medssm.data.layouts.coco import Annotations
 
 Kind = Literal["box", "mask"]
 _IOU_TYPES = {"box": "bbox", "mask": "segm"}

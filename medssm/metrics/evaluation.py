@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
-from medssm.data.geometry import grid_offset, is_same_grid
-from medssm.data.organs import BTCV_ORGANS
-from medssm.data.volume import Volume, find_volumes, read_volume, turned_like, volume_stem
+from medssm.data.scans.geometry import grid_offset, is_same_grid
+from medssm.data.scans.organs import BTCV_ORGANS
+from medssm.data.scans.volume import Volume, find_volumes, read_volume, turned_like, volume_stem
 from medssm.errors import DataError, GeometryError
 from medssm.files import atomic_path
 from medssm.metrics.organ_scores import OrganScore, score_case

@@ -1,21 +1,12 @@
 """The folder of a run: the resolved recipe, the environment, the log, the metrics and the checkpoints."""
 
 import json
-import os
-import platform
-import sys
 from dataclasses import dataclass
-from datetime import datetime, timezone
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
-import torch
-
+from medssm.environment import environment
 from medssm.errors import UsageError
 from medssm.files import atomic_path
-
-PACKAGES = ("medssm", "torch", "numpy", "monai", "lightning-fabric", "nibabel", "triton", "mamba-ssm")
 
 
 @dataclass(frozen=True)
@@ -73,28 +64,3 @@ class RunFolder:
         sessions = json.loads(self.environment.read_text(encoding="utf-8")) if self.environment.exists() else []
         with atomic_path(self.environment) as temporary:
             temporary.write_text(json.dumps([*sessions, environment(device)], indent=2) + "\n", encoding="utf-8")
-
-
-def environment(device: str) -> dict[str, Any]:
-    """What the numbers of a run may depend on: software, hardware, threads and the command."""
-    return {
-        "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "command": sys.argv,
-        "python": platform.python_version(),
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "system": platform.platform(),
-        "processor": platform.processor() or platform.machine(),
-        "cpus": os.cpu_count(),
-        "threads": torch.get_num_threads(),
-        "device": device,
-        "cuda": torch.version.cuda,
-        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
-        "settings": {name: value for name, value in os.environ.items() if name.startswith("MEDSSM_")},
-    }
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.figure import Figure
 
-from medssm.data.geometry import spacing_of
-from medssm.data.network_grid import to_ras
-from medssm.data.organs import AGREEMENT, DIFFERENT, ONLY_LEFT, ONLY_RIGHT, colour_of
-from medssm.data.volume import Volume
+from medssm.data.scans.geometry import spacing_of
+from medssm.data.scans.network_grid import to_ras
+from medssm.data.scans.organs import AGREEMENT, DIFFERENT, ONLY_LEFT, ONLY_RIGHT, colour_of
+from medssm.data.scans.volume import Volume
 from medssm.viewing.panels import Colour, panel, sheet
 from medssm.viewing.preview import view_notes
 from medssm.viewing.slices import PLANES, fullest_index, grey_window

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medssm.data.organs import colour_of
+from medssm.data.scans.organs import colour_of
 from medssm.metrics.organ_scores import OrganScore
 from medssm.viewing.report_page import escaped
 

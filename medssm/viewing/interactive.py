@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medssm.data.volume import Volume
+from medssm.data.scans.volume import Volume
 from medssm.errors import MedssmError
 from medssm.viewing.page.document import build_page
 from medssm.viewing.page.sources import LabelSource, ScanSource, labels_from, names_for, scan_from

@@ -7,10 +7,10 @@ import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from medssm.data.geometry import spacing_of
-from medssm.data.network_grid import to_ras
-from medssm.data.organs import colour_of
-from medssm.data.volume import Volume
+from medssm.data.scans.geometry import spacing_of
+from medssm.data.scans.network_grid import to_ras
+from medssm.data.scans.organs import colour_of
+from medssm.data.scans.volume import Volume
 from medssm.viewing.panels import Colour, panel, sheet
 from medssm.viewing.slices import PLANES, SOFT_TISSUE, STRAIGHT, degrees_off_axis, fullest_index, grey_window
 from medssm.viewing.slices import organ_slices as further_slices

@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from medssm.data.volume import Volume, find_volumes, read_volume, turned_like
+from medssm.data.scans.volume import Volume, find_volumes, read_volume, turned_like
+from medssm.environment import environment
 from medssm.errors import DataError
 from medssm.files import atomic_path
 from medssm.metrics.evaluation import Evaluation, case_name, check_same_grid, label_array
 from medssm.metrics.organ_scores import OrganScore
 from medssm.metrics.summary import Mean, OrganSummary
-from medssm.training.run_folder import environment
 from medssm.viewing.comparison import comparison_figure
 from medssm.viewing.distributions import distribution
 from medssm.viewing.panels import pixels

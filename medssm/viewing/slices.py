@@ -5,7 +5,7 @@ from typing import NamedTuple
 import nibabel as nib
 import numpy as np
 
-from medssm.data.geometry import spacing_of
+from medssm.data.scans.geometry import spacing_of
 
 # Grey values of soft tissue in CT, in Hounsfield units; another scan is shown between two of its percentiles.
 SOFT_TISSUE = (-160.0, 240.0)

@@ -4,7 +4,7 @@ import base64
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from medssm.data.organs import colour_of
+from medssm.data.scans.organs import colour_of
 from medssm.errors import MedssmError
 from medssm.viewing.page.embedding import embedded_labels, embedded_scan
 from medssm.viewing.page.sources import LabelSource, ScanSource, labels_from, names_for, ras, scan_from

@@ -17,9 +17,9 @@ import medssm
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
 from medssm.cli.errors import run
 from medssm.cli.main import build_app
-from medssm.data.preprocessing import Preprocessing
-from medssm.data.volume import read_volume
-from medssm.inference.weights import choose_weights
+from medssm.data.scans.preprocessing import Preprocessing
+from medssm.data.scans.volume import read_volume
+from medssm.tasks.weights import choose_weights
 
 NAMES = {1: "right lump", 2: "left lump"}
 

@@ -16,7 +16,7 @@ import medssm
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
 from medssm.cli.errors import run
 from medssm.cli.main import build_app
-from medssm.data.checks import check_dataset
+from medssm.data.layouts.check import check_dataset
 from medssm.models.info import SemanticInput
 
 NAMES = ("cross", "disc", "ring")

@@ -10,7 +10,7 @@ import SimpleITK as sitk
 
 from medssm.cli.errors import run
 from medssm.cli.main import build_app
-from medssm.data.volume import read_volume, write_label_map
+from medssm.data.scans.volume import read_volume, write_label_map
 
 
 def medssm_view(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:

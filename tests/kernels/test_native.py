@@ -84,7 +84,7 @@ def test_denormals_outside_the_kernels_are_left_alone() -> None:
 LONG = """
 import torch
 from medssm.kernels import selective_scan
-from medssm.inference.memory import process_memory
+from medssm.tasks.segmentation.memory import process_memory
 
 def peak():
     return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0]) * 1024

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from pycocotools import mask as coco_masks
 
-from medssm.data.coco import Annotations, read_annotations
+from medssm.data.layouts.coco import Annotations, read_annotations
 from medssm.metrics.detection import AveragePrecision, FoundObjects, average_precision
 
 SIZE = 150

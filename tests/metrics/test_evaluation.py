@@ -8,7 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from medssm.data.volume import read_volume, write_label_map
+from medssm.data.scans.volume import read_volume, write_label_map
 from medssm.errors import DataError, GeometryError
 from medssm.metrics import evaluate
 

@@ -12,7 +12,7 @@ from medssm.errors import UsageError
 from medssm.models import create_model, list_models, model_info
 from medssm.recipes import load_recipe, parse_overrides
 from medssm.recipes.loading import _read, merged, section_of
-from medssm.recipes.schema import ClassificationRecipe, Recipe
+from medssm.tasks.schema import ClassificationRecipe, Recipe
 from medssm.training.optimizers import parameter_groups
 
 VARIANTS = sorted(name for name in _read("imagenet")["models"] if not model_info(name).is_ours)

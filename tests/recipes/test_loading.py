@@ -8,7 +8,7 @@ from medssm.errors import UsageError
 from medssm.models import list_models
 from medssm.recipes import dump_recipe, list_recipes, load_recipe, parse_overrides
 from medssm.recipes.loading import _flat, _read, section_of
-from medssm.recipes.tasks import TASKS
+from medssm.tasks.table import TASKS
 
 
 @pytest.mark.parametrize(

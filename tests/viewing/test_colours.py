@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from medssm.data.organs import AGREEMENT, BTCV_ORGANS, COLOURS, DIFFERENT, ONLY_LEFT, ONLY_RIGHT
+from medssm.data.scans.organs import AGREEMENT, BTCV_ORGANS, COLOURS, DIFFERENT, ONLY_LEFT, ONLY_RIGHT
 from medssm.viewing.palette import palette, readable_on
 
 VISIONS = {

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from medssm.data.organs import AGREEMENT, DIFFERENT, ONLY_LEFT, ONLY_RIGHT, colour_of
-from medssm.data.volume import Volume
+from medssm.data.scans.organs import AGREEMENT, DIFFERENT, ONLY_LEFT, ONLY_RIGHT, colour_of
+from medssm.data.scans.volume import Volume
 from medssm.viewing.comparison import comparison_figure
 from medssm.viewing.panels import LABEL_OPACITY
 

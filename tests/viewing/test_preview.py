@@ -10,9 +10,9 @@ import pytest
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from medssm.data.organs import BTCV_ORGANS, colour_of
-from medssm.data.volume import Volume
-from medssm.inference import Segmentation
+from medssm.data.scans.organs import BTCV_ORGANS, colour_of
+from medssm.data.scans.volume import Volume
+from medssm.tasks.segmentation.result import Segmentation
 from medssm.viewing.panels import bar_length, pixels
 from medssm.viewing.preview import three_plane_figure
 from medssm.viewing.slices import PLANES, fullest_index, grey_window, organ_slices, plane_picture

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medssm.data.organs import AGREEMENT, ONLY_LEFT, ONLY_RIGHT
+from medssm.data.scans.organs import AGREEMENT, ONLY_LEFT, ONLY_RIGHT
 from medssm.errors import DataError, GeometryError
 from medssm.metrics import Evaluation, OrganScore, evaluate
 from medssm.viewing.distributions import MOST_DOTS, distribution

@@ -12,9 +12,9 @@ from scipy.ndimage import binary_dilation
 
 from medssm.cli.errors import run
 from medssm.cli.main import build_app
-from medssm.data.organs import AGREEMENT, BTCV_ORGANS, ONLY_LEFT, ONLY_RIGHT, colour_of
-from medssm.data.phantom import phantom_scan
-from medssm.data.volume import Volume, write_label_map
+from medssm.data.scans.organs import AGREEMENT, BTCV_ORGANS, ONLY_LEFT, ONLY_RIGHT, colour_of
+from medssm.data.scans.volume import Volume, write_label_map
+from medssm.data.synthetic.phantom import phantom_scan
 from medssm.viewing.interactive import NotebookView
 from medssm.viewing.page import build_page, niivue
 

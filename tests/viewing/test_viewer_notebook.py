@@ -12,15 +12,15 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 
 import medssm
-from medssm.data.volume import Volume
-from medssm.inference import Segmentation
+from medssm.data.scans.volume import Volume
+from medssm.tasks.segmentation.result import Segmentation
 from medssm.viewing import interactive
 from medssm.viewing.page import niivue
 
 CELL = """
 import numpy as np
 import medssm
-from medssm.data.volume import Volume
+from medssm.data.scans.volume import Volume
 labels = np.zeros((12, 12, 12), np.uint8)
 labels[3:7, 3:7, 3:7] = 6
 scan = Volume(np.where(labels, 60, -1000).astype(np.int16), np.eye(4))

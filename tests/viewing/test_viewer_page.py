@@ -11,7 +11,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from medssm.data.volume import Volume, write_label_map
+from medssm.data.scans.volume import Volume, write_label_map
 from medssm.errors import DataError, GeometryError, MedssmError, UsageError
 from medssm.viewing.page import build_page, niivue, write_page
 from medssm.viewing.page.embedding import embedded_scan

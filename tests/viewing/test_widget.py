@@ -7,8 +7,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from medssm.data.organs import BTCV_ORGANS, COLOURS
-from medssm.data.volume import Volume
+from medssm.data.scans.organs import BTCV_ORGANS, COLOURS
+from medssm.data.scans.volume import Volume
 from medssm.errors import MedssmError
 from medssm.viewing.widget import niivue_widget
 

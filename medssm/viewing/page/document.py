@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from medssm.data.organs import AGREEMENT, DIFFERENT, ONLY_LEFT, ONLY_RIGHT
-from medssm.data.volume import Volume
+from medssm.data.scans.organs import AGREEMENT, DIFFERENT, ONLY_LEFT, ONLY_RIGHT
+from medssm.data.scans.volume import Volume
 from medssm.errors import UsageError
 from medssm.files import atomic_path
 from medssm.viewing.page.embedding import embedded_labels, embedded_scan

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from medssm.data.organs import colour_of
+from medssm.data.scans.organs import colour_of
 from medssm.errors import DataError
 
 _MOST_ENTRIES = 65535

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from medssm.data.geometry import spacing_of
+from medssm.data.scans.geometry import spacing_of
 
 Factors = tuple[int, int, int]
 

@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from medssm.data.network_grid import to_ras
-from medssm.data.organs import BTCV_ORGANS
-from medssm.data.volume import Volume, read_volume, turned_like
+from medssm.data.scans.network_grid import to_ras
+from medssm.data.scans.organs import BTCV_ORGANS
+from medssm.data.scans.volume import Volume, read_volume, turned_like
 from medssm.metrics.evaluation import check_same_grid, label_array
 from medssm.viewing.page.reduction import Grid
 

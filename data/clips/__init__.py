@@ -1,0 +1,1 @@
+"""Videos: which files they are, how they are read, and which frames a network sees."""

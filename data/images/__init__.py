@@ -1,0 +1,1 @@
+"""Photographs: which files they are, and how they are read."""

@@ -1,0 +1,59 @@
+"""UCF-101: 13 320 videos of 101 actions and three splits, each a list to train on and one to test.
+
+Soomro, Zamir & Shah, arXiv:1212.0402; crcv.ucf.edu/data/UCF101.php (UCF101.rar and the train/test splits).
+"""
+
+from pathlib import Path
+
+from medssm.data.layouts.actions.lists import Listed, ListFault, Lists, nearby_folders, numbered_lines
+from medssm.errors import DataError
+
+TITLE = "UCF-101"
+SPLITS = (1, 2, 3)
+CLASSES = "classInd.txt"
+WHERE = (
+    "UCF-101 (UCF101.rar, and the splits for action recognition) is at crcv.ucf.edu/data/UCF101.php; unpack both "
+    "archives into one folder"
+)
+
+
+def find_lists(folder: Path) -> Path | None:
+    """The folder of the lists, ucfTrainTestlist as it is called in the archive."""
+    return next((place for place in nearby_folders(folder) if (place / CLASSES).is_file()), None)
+
+
+def read_lists(folder: Path, split: int) -> Lists:
+    """The lists of a split.
+
+    Raises: DataError if one is not there.
+    """
+    files = [folder / CLASSES, folder / f"trainlist0{split}.txt", folder / f"testlist0{split}.txt"]
+    for file in files:
+        if not file.is_file():
+            raise DataError(f"{file}: is missing; unpack the archive of splits again, or choose another data.split")
+    by_number = {int(words[0]): words[1] for _, words in numbered_lines(files[0]) if words[0].isdigit() and words[1:]}
+    lists = Lists(files, tuple(name for _, name in sorted(by_number.items())))
+    if sorted(by_number) != list(range(1, len(by_number) + 1)):
+        message = "does not number the classes from 1 on without a gap; unpack the archive of splits again"
+        lists.faults.append(ListFault(files[0], "classes", message))
+    for file, part in zip(files[1:], (lists.training, lists.validation), strict=True):
+        part += _listed(file, lists)
+    return lists
+
+
+def _listed(file: Path, lists: Lists) -> list[Listed]:
+    """Lines such as `Archery/v_Archery_g08_c01.avi 3`; the class is told by the folder, the number is its check."""
+    labels = {name: label for label, name in enumerate(lists.classes)}
+    found = []
+    for line, words in numbered_lines(file):
+        folder, _, name = words[0].replace("\\", "/").rpartition("/")
+        label = labels.get(folder)
+        if label is None:
+            message = f"line {line}: {folder or 'no class'} is none of the {len(labels)} classes of {CLASSES}"
+            lists.faults.append(ListFault(file, "unknown-class", message))
+        elif words[1:] and words[1] != str(label + 1):
+            message = f"line {line}: gives {folder} the number {words[1]}, but {CLASSES} has {label + 1}"
+            lists.faults.append(ListFault(file, "class-number", message))
+        else:
+            found.append(Listed((name.rpartition(".")[0] or name,), label))
+    return found

@@ -1,0 +1,118 @@
+"""Faults of photographs with label maps: what lacks its partner, does not fit it, or says what no class is."""
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from medssm.data.images.reading import read_image
+from medssm.data.layouts.ade20k.dataset import Scene, partner_faults, scene_layout, scenes_of
+from medssm.data.layouts.ade20k.labels import IGNORED, as_classes, read_numbers, strange_numbers
+from medssm.data.layouts.ade20k.layout import TRAINING, VALIDATION, Layout, read_names
+from medssm.data.layouts.findings import Finding, Report
+from medssm.data.layouts.imagenet.faults import some
+from medssm.errors import DataError
+
+_SHOWN_NUMBERS = 5
+
+
+class _Checked(NamedTuple):
+    """What was wrong with a scene, and how many pixels each class has in it."""
+
+    findings: list[Finding]
+    pixels: np.ndarray
+
+
+def check_scene_dataset(folder: str | Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Report:
+    """Everything that is wrong with the photographs and label maps in `folder`, each file decoded once.
+
+    Args:
+        progress: called with the number of scenes done and their total.
+
+    Raises: DataError if there is no dataset in `folder`.
+    """
+    layout = scene_layout(Path(folder))
+    findings = [Finding(*fault) for fault in partner_faults(layout)]
+    names: tuple[str, ...] = ()
+    try:
+        names = read_names(layout)
+    except DataError as error:
+        findings.append(Finding(layout.names or layout.folder, "names", _message(error, layout.names or layout.folder)))
+    parts = {part: list(scenes_of(layout, part)) for part in (TRAINING, VALIDATION)}
+    findings += [
+        Finding(
+            layout.images(part), "no-scene", "holds no photograph with a label map; add them, or unpack the archive"
+        )
+        for part, scenes in parts.items()
+        if not scenes
+    ]
+    findings += _scenes(layout, parts, names, progress)
+    counts = {part: len(scenes) for part, scenes in parts.items()}
+    return Report(Path(folder).resolve().name, Path(folder), counts, tuple(dict.fromkeys(findings)))
+
+
+def _scenes(
+    layout: Layout, parts: dict[str, list[Scene]], names: tuple[str, ...], progress: Callable[[int, int], None]
+) -> Iterator[Finding]:
+    total, done = sum(map(len, parts.values())), 0
+    with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without Python's lock
+        for part, scenes in parts.items():
+            pixels = np.zeros(len(names), np.int64)
+            for checked in pool.map(partial(_check_scene, names=names), scenes):
+                yield from checked.findings
+                pixels += checked.pixels
+                done += 1
+                progress(done, total)
+            yield from _missing_classes(layout.annotations(part), names, pixels)
+
+
+def _missing_classes(folder: Path, names: tuple[str, ...], pixels: np.ndarray) -> Iterator[Finding]:
+    if pixels.any() and (absent := [name for name, count in zip(names, pixels, strict=True) if not count]):
+        message = f"{some(absent, 'class', 'classes')} of {len(names)} in no label map; see whether some were lost"
+        yield Finding(folder, "missing-class", message, is_note=True)
+
+
+def _check_scene(scene: Scene, names: tuple[str, ...]) -> _Checked:
+    image_size, findings = _photograph(scene.image)
+    pixels = np.zeros(len(names), np.int64)
+    try:
+        numbers = read_numbers(scene.labels)
+    except DataError as error:
+        kind = "colours" if "holds colours" in str(error) else "unreadable"
+        return _Checked([*findings, Finding(scene.labels, kind, _message(error, scene.labels))], pixels)
+    if image_size and image_size != numbers.shape:
+        shapes = " and ".join(f"{height} x {width}" for height, width in (numbers.shape, image_size))
+        message = (
+            f"label map and photograph are of {shapes} pixels; they must be equal, resize neither but get them again"
+        )
+        findings.append(Finding(scene.labels, "size", message))
+    if not names:
+        return _Checked(findings, pixels)
+    if strange := strange_numbers(numbers, len(names)):
+        shown = ", ".join(map(str, strange[:_SHOWN_NUMBERS])) + ", ..." * (len(strange) > _SHOWN_NUMBERS)
+        message = f"holds {shown}, but labels are 1 to {len(names)} and 0 is other; correct them, or name all classes"
+        return _Checked([*findings, Finding(scene.labels, "label-range", message)], pixels)
+    labels = as_classes(scene.labels, numbers, len(names))
+    pixels = np.bincount(labels.ravel(), minlength=IGNORED + 1)[: len(names)]
+    if not pixels.any():
+        findings.append(
+            Finding(scene.labels, "empty", "says of no pixel what it is; nothing can be learnt of it", True)
+        )
+    return _Checked(findings, pixels)
+
+
+def _photograph(path: Path) -> tuple[tuple[int, int] | None, list[Finding]]:
+    """The size (H, W) of a photograph as it is shown, and what was wrong with it."""
+    try:
+        width, height = read_image(path).size
+    except DataError as error:
+        return None, [Finding(path, "unreadable", _message(error, path))]
+    return (height, width), []
+
+
+def _message(error: DataError, path: Path) -> str:
+    return str(error).removeprefix(f"{path}: ")

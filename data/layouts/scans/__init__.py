@@ -1,0 +1,1 @@
+"""Datasets of labelled scans: BTCV, the Medical Segmentation Decathlon, and nnU-Net's raw data."""

@@ -1,0 +1,55 @@
+"""The check of a dataset of scans: its list, then every case, one in memory at a time."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from medssm.data.layouts.findings import Finding, Report
+from medssm.data.layouts.scans.check_images import check_image, read_checked, voxel_statistics
+from medssm.data.layouts.scans.check_labels import check_label, check_pair
+from medssm.data.layouts.scans.check_lists import check_list
+from medssm.data.layouts.scans.datalist import Case, Dataset, read_datalist
+
+
+def check_scan_dataset(folder: Path, fold: int, progress: Callable[[int, int], None]) -> Report:
+    """Everything that is wrong with the scans in `folder` and their list, each file once read.
+
+    Args:
+        fold: as for `load_dataset`.
+        progress: called with the number of cases done and their total.
+
+    Raises: DataError if the list cannot be understood.
+    """
+    dataset = read_datalist(folder, fold)
+    counts = {part: len(getattr(dataset, part)) for part in ("training", "validation", "test")}
+    findings = (*check_list(dataset), *_check_cases(dataset, progress))
+    return Report(dataset.name, dataset.folder, counts, tuple(dict.fromkeys(findings)))
+
+
+def _check_cases(dataset: Dataset, progress: Callable[[int, int], None]) -> Iterator[Finding]:
+    cases = list(dict.fromkeys(dataset.cases))
+    seen: dict[str, Path] = {}
+    for done, case in enumerate(cases):
+        progress(done, len(cases))
+        yield from _check_case(case, dataset.label_names, seen)
+    progress(len(cases), len(cases))
+
+
+def _check_case(case: Case, names: dict[int, str], seen: dict[str, Path]) -> Iterator[Finding]:
+    """The faults of one case; `seen` maps a scan's hash to the first file that held it, and is added to."""
+    image = label = None
+    if case.image.exists():
+        image, findings = read_checked(case.image)
+        yield from findings
+    if image is not None:
+        statistics = voxel_statistics(image.array)
+        yield from check_image(case.image, statistics)
+        first = seen.setdefault(statistics.digest, case.image)
+        if first.resolve() != case.image.resolve():
+            yield Finding(case.image, "same-scan", f"holds the same voxels as {first}; keep one of them")
+    if case.label is not None and case.label.exists():
+        label, findings = read_checked(case.label)
+        yield from findings
+    if label is not None and case.label is not None:
+        yield from check_label(case.label, label.array, names)
+        if image is not None:
+            yield from check_pair(case.label, label, image)

@@ -1,0 +1,73 @@
+"""Faults of one image: what its header and its voxels can have wrong."""
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medssm.data.layouts.findings import Finding
+from medssm.data.scans.volume import Volume, read_volume
+from medssm.errors import DataError, GeometryError
+
+# Spacing in mm beyond which a header has the wrong unit, not a scan an unusual grid.
+_SMALLEST_SPACING, _LARGEST_SPACING = 0.05, 25.0
+
+
+def read_checked(path: Path) -> tuple[Volume | None, list[Finding]]:
+    """The volume, or None, and what was wrong with its file or its spacing."""
+    try:
+        volume = read_volume(path)
+    except GeometryError as error:
+        return None, [Finding(path, "spacing", _without_path(path, error))]
+    except (DataError, OSError) as error:
+        return None, [Finding(path, "unreadable", _without_path(path, error))]
+    notes = [Finding(path, "dicom", _without_path(path, note), is_note=True) for note in volume.notes]
+    return volume, [*_spacing(path, volume), *notes]
+
+
+def _without_path(path: Path, message: object) -> str:
+    return str(message).removeprefix(f"{path}: ")
+
+
+def _spacing(path: Path, volume: Volume) -> Iterator[Finding]:
+    shown = ", ".join(f"{size:g}" for size in volume.spacing)
+    if min(volume.spacing) < _SMALLEST_SPACING or max(volume.spacing) > _LARGEST_SPACING:
+        usual = f"{_SMALLEST_SPACING:g} to {_LARGEST_SPACING:g} mm"
+        yield Finding(path, "spacing", f"spacing ({shown}) mm is not within {usual}; correct the header and its unit")
+
+
+@dataclass
+class VoxelStatistics:
+    """What one pass over the voxels tells."""
+
+    lowest: float = np.inf
+    highest: float = -np.inf
+    not_finite: int = 0
+    digest: str = ""
+
+
+def voxel_statistics(array: np.ndarray) -> VoxelStatistics:
+    """Range, count of NaN and infinity, and a hash of the values whatever type stores them, slice by slice."""
+    found = VoxelStatistics()
+    digest = hashlib.blake2b(repr(array.shape).encode(), digest_size=16)
+    for k in range(array.shape[2]):
+        values = np.asarray(array[..., k], np.float32)
+        digest.update(values.tobytes(order="F"))
+        finite = values[np.isfinite(values)]
+        found.not_finite += values.size - finite.size
+        found.lowest = min(found.lowest, float(finite.min(initial=np.inf)))
+        found.highest = max(found.highest, float(finite.max(initial=-np.inf)))
+    found.digest = digest.hexdigest()
+    return found
+
+
+def check_image(path: Path, statistics: VoxelStatistics) -> Iterator[Finding]:
+    """NaN, infinity, or nothing in the picture."""
+    if statistics.not_finite:
+        count = statistics.not_finite
+        yield Finding(path, "not-finite", f"{count} voxels are NaN or infinite; replace them, or export the scan again")
+    if statistics.lowest >= statistics.highest:
+        value = f"every voxel is {statistics.lowest:g}" if statistics.lowest < np.inf else "no voxel is a number"
+        yield Finding(path, "constant", f"{value}; export the scan again")

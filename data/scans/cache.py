@@ -1,0 +1,157 @@
+"""Preprocessed cases on disk: the second epoch and the second run read no raw volume again.
+
+One safetensors file per case, mapped into memory when read, so that only the voxels of a crop are fetched. The name is
+a hash of everything that changes the content: the files of image and label (path, size, time of change), the
+preprocessing, and the version of the code that does it.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from medssm.data.layouts.scans.datalist import Case
+from medssm.data.progress import tracked
+from medssm.data.scans.network_grid import PreprocessedCase, preprocess_case
+from medssm.data.scans.preprocessing import Preprocessing
+from medssm.data.scans.transforms.candidates import CropCandidates, crop_candidates
+from medssm.errors import DataError
+from medssm.files import atomic_path, cache_folder
+
+# Raise this whenever the same input and preprocessing would give other voxels or other entries.
+CONTENT_VERSION = 1
+KEPT_UNUSED_DAYS = 60
+
+
+@dataclass(frozen=True)
+class CachedCase:
+    """A preprocessed case with what random crops need.
+
+    Attributes:
+        id: the case's name in its dataset.
+        image: (1, D, H, W) float32, mapped from disk: copy before changing it.
+        label: (D, H, W) uint8, or None.
+        affine: (4, 4) float64 from voxel to RAS+ mm.
+        candidates: voxels that a crop may be centred on; None without a label.
+    """
+
+    id: str
+    image: Tensor
+    label: Tensor | None
+    affine: np.ndarray
+    candidates: CropCandidates | None
+
+
+class PreprocessedCases(Sequence[CachedCase]):
+    """The cases of a dataset on the network's grid, made at first use and kept on disk.
+
+    Args:
+        cases: what to preprocess.
+        preprocessing: how.
+        folder: where the files lie; by default `preprocessed` in the user's cache folder.
+    """
+
+    def __init__(self, cases: Iterable[Case], preprocessing: Preprocessing, folder: Path | None = None) -> None:
+        self.cases = tuple(cases)
+        self.preprocessing = preprocessing
+        self.folder = folder or cache_folder() / "preprocessed"
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+    def __getitem__(self, index: int) -> CachedCase:  # type: ignore[override]
+        """The case, read from its cache file, which is written first if it is absent or damaged."""
+        case = self.cases[index]
+        path = self.path(index)
+        cached = _read(path, case.id)
+        if cached is None:
+            _write(path, preprocess_case(case, self.preprocessing))
+            cached = _read(path, case.id)
+        if cached is None:
+            raise DataError(f"{path}: cannot be read back after writing it; check the disk or set MEDSSM_CACHE")
+        return cached
+
+    def path(self, index: int) -> Path:
+        """The cache file of a case."""
+        return self.folder / f"{content_key(self.cases[index], self.preprocessing)}.safetensors"
+
+    def prepare(self) -> None:
+        """Preprocesses every case that is not in the cache yet, and drops files that nothing has used for long."""
+        remove_unused(self.folder)
+        missing = [index for index in range(len(self)) if _read(self.path(index), "") is None]
+        for index in tracked(missing, len(missing), "Preprocessing"):
+            self[index]
+
+
+def content_key(case: Case, preprocessing: Preprocessing) -> str:
+    """A hash of all that decides the preprocessed voxels of a case."""
+    content = {
+        "version": CONTENT_VERSION,
+        "preprocessing": preprocessing.model_dump(mode="json"),
+        "image": _fingerprint(case.image),
+        "label": None if case.label is None else _fingerprint(case.label),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
+
+
+def remove_unused(folder: Path, days: float = KEPT_UNUSED_DAYS) -> None:
+    """Deletes the cache files that were not read for this many days."""
+    oldest = time.time() - days * 86400
+    for path in folder.glob("*.safetensors"):
+        if path.stat().st_mtime < oldest:
+            path.unlink(missing_ok=True)
+
+
+def _fingerprint(path: Path) -> list[tuple[str, int, int]]:
+    """Path, size and time of change of a file, or of every file in a DICOM folder."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if not files or not path.exists():
+        raise DataError(f"{path}: is not there; medssm data check lists missing files")
+    return [(str(file.resolve()), (status := file.stat()).st_size, status.st_mtime_ns) for file in files]
+
+
+def _write(path: Path, case: PreprocessedCase) -> None:
+    tensors = {"image": case.image, "affine": torch.from_numpy(np.ascontiguousarray(case.affine))}
+    if case.label is not None:
+        tensors |= {"label": case.label, **asdict(crop_candidates(case.image, case.label))}
+    try:
+        with atomic_path(path) as temporary:
+            save_file(tensors, temporary)
+    except (OSError, SafetensorError) as error:
+        if not _is_disk_full(error):
+            raise
+        need = sum(tensor.nbytes for tensor in tensors.values()) / 2**20
+        raise DataError(
+            f"{path.parent}: the disk is full and a preprocessed case needs {need:.0f} MiB; "
+            "free space there or set MEDSSM_CACHE to another disk"
+        ) from error
+
+
+def _is_disk_full(error: Exception) -> bool:
+    return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
+
+
+def _read(path: Path, case_id: str) -> CachedCase | None:
+    """The cached case, or None where its file is absent or damaged."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            names = set(file.keys())
+            tensors = {name: file.get_tensor(name) for name in names}
+        os.utime(path)
+        label = tensors.get("label")
+        candidates = None
+        if label is not None:
+            candidates = CropCandidates(tensors["organs"], tensors["organ_counts"], tensors["background"])
+        return CachedCase(case_id, tensors["image"], label, tensors["affine"].numpy(), candidates)
+    except (FileNotFoundError, SafetensorError, KeyError):
+        return None

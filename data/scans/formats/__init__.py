@@ -1,0 +1,1 @@
+"""File formats of scans and label maps, a file each."""

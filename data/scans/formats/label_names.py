@@ -1,0 +1,62 @@
+"""Names and colours of labels inside the file, as other programs read them.
+
+NIfTI: the XML label table of Caret in a header extension, as TotalSegmentator writes it: with extension code 0, because
+nibabel does not hand out the content of an extension with Caret's own code, 30.
+NRRD and MetaImage: the key/value pairs of 3D Slicer's segmentation format.
+"""
+
+from collections.abc import Iterable, Mapping
+from xml.etree import ElementTree
+
+from nibabel.nifti1 import Nifti1Extension
+
+from medssm.data.scans.organs import colour_of
+
+_PLAIN_EXTENSION = 0
+
+
+def nifti_extension(names: Mapping[int, str]) -> Nifti1Extension:
+    """The header extension that holds `names`, label value -> name."""
+    root = ElementTree.Element("CaretExtension")
+    volume = ElementTree.SubElement(root, "VolumeInformation", Index="0")
+    table = ElementTree.SubElement(volume, "LabelTable")
+    for label, name in names.items():
+        red, green, blue = (f"{part / 255:.6f}" for part in colour_of(label))
+        row = {"Key": str(label), "Red": red, "Green": green, "Blue": blue, "Alpha": "1"}
+        ElementTree.SubElement(table, "Label", row).text = name
+    ElementTree.SubElement(volume, "StudyMetaDataLinkSet")
+    ElementTree.SubElement(volume, "VolumeType").text = "Label"
+    return Nifti1Extension(_PLAIN_EXTENSION, ElementTree.tostring(root, encoding="UTF-8", xml_declaration=True))
+
+
+def names_in_nifti(extensions: Iterable[Nifti1Extension]) -> dict[int, str]:
+    """The label names in a NIfTI header's extensions; empty where there are none."""
+    for extension in extensions:
+        content = extension.content
+        if b"<LabelTable" in content:
+            rows = ElementTree.fromstring(content.rstrip(b"\0 \n").decode()).iter("Label")
+            return {int(row.attrib["Key"]): (row.text or "").strip() for row in rows}
+    return {}
+
+
+def slicer_fields(names: Mapping[int, str]) -> dict[str, str]:
+    """The key/value pairs that 3D Slicer reads as a segmentation of one layer."""
+    fields = {"Segmentation_MasterRepresentation": "Binary labelmap"}
+    for index, (label, name) in enumerate(names.items()):
+        fields |= {
+            f"Segment{index}_ID": f"Segment_{label}",
+            f"Segment{index}_Name": name,
+            f"Segment{index}_LabelValue": str(label),
+            f"Segment{index}_Layer": "0",
+            f"Segment{index}_Color": " ".join(f"{part / 255:.6f}" for part in colour_of(label)),
+        }
+    return fields
+
+
+def names_in_slicer_fields(fields: Mapping[str, str]) -> dict[int, str]:
+    """The label names in a segmentation's key/value pairs; empty where there are none."""
+    return {
+        int(value): fields.get(key.removesuffix("LabelValue") + "Name", "")
+        for key, value in fields.items()
+        if key.startswith("Segment") and key.endswith("_LabelValue")
+    }

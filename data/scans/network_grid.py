@@ -1,0 +1,143 @@
+"""A case on the network's grid: the one way that training, validation and prediction share."""
+
+from typing import NamedTuple, Protocol
+
+import nibabel as nib
+import numpy as np
+import torch
+from torch import Tensor
+
+from medssm.data.layouts.scans.datalist import Case
+from medssm.data.scans.geometry import grid_offset, is_same_grid, spacing_of
+from medssm.data.scans.preprocessing import Preprocessing
+from medssm.data.scans.resampling import resample_linear, resample_nearest, resampling_steps
+from medssm.data.scans.volume import read_volume, turned_like
+from medssm.errors import DataError, GeometryError
+
+
+class PreprocessedCase(NamedTuple):
+    """A case on the network's grid.
+
+    Attributes:
+        image: (1, D, H, W) float32 in [0, 1].
+        label: (D, H, W) uint8, None for a case without reference.
+        affine: (4, 4) float64 from voxel (i, j, k) of the grid to RAS+ mm.
+    """
+
+    image: Tensor
+    label: Tensor | None
+    affine: np.ndarray
+
+
+class _Grid(Protocol):
+    """What is needed of a volume: its voxels and where they lie."""
+
+    @property
+    def array(self) -> np.ndarray: ...
+
+    @property
+    def affine(self) -> np.ndarray: ...
+
+
+def preprocess_case(case: Case, preprocessing: Preprocessing) -> PreprocessedCase:
+    """The image and label map of a case, read from their files and brought to the network's grid.
+
+    Raises: DataError or GeometryError if a file cannot be read or the two do not lie on one grid.
+    """
+    volume = read_volume(case.image)
+    labels = None
+    if case.label is not None:
+        label_volume = turned_like(read_volume(case.label), volume)
+        _check_same_grid(volume, label_volume, str(case.label))
+        labels = _as_label_map(label_volume.array, str(case.label))
+    return preprocess_volume(volume, preprocessing, labels)
+
+
+def preprocess_volume(
+    volume: _Grid, preprocessing: Preprocessing, labels: np.ndarray | None = None
+) -> PreprocessedCase:
+    """A volume, and the labels of its voxels if there are any, on the network's grid.
+
+    Orientation, spacing (image linear, labels nearest), intensity window, crop to the foreground, in this order, with
+    the results of MONAI's Orientation, Spacing, ScaleIntensityRange and CropForeground. One difference: the axes of a
+    sheared affine keep their directions, where MONAI would straighten them.
+
+    Args:
+        volume: anything with array (X, Y, Z) and affine (4, 4) in RAS+ mm.
+        labels: (X, Y, Z) uint8 on the volume's grid.
+
+    Source: Mamba-ND's BTCV pipeline, after UNETR (arXiv:2103.10504, section 4.2).
+    """
+    array, affine = to_ras(volume.array, volume.affine)
+    steps = resampling_steps(spacing_of(affine), preprocessing.spacing)
+    image = scale_intensity(resample_linear(array, steps), preprocessing.intensity)
+    affine = affine @ np.diag([*steps, 1.0])
+    label = None if labels is None else resample_nearest(to_ras(labels, volume.affine)[0], steps)
+    if preprocessing.crop_foreground:
+        box = foreground_box(image)
+        image = image[box].contiguous()
+        label = None if label is None else label[box].contiguous()
+        affine = affine @ nib.affines.from_matvec(np.eye(3), [axis.start for axis in box])
+    return PreprocessedCase(image[None], label, affine)
+
+
+def to_ras(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A view of the array whose axes run nearest to right, front and head, and the affine of that view.
+
+    Args:
+        array: (X, Y, Z).
+        affine: (4, 4) to RAS+ mm.
+    """
+    turns = nib.io_orientation(affine)
+    turned = nib.apply_orientation(array, turns)
+    return turned, affine @ nib.orientations.inv_ornt_aff(turns, array.shape)
+
+
+def scale_intensity(image: Tensor, window: tuple[float, float]) -> Tensor:
+    """The window (low, high) mapped to [0, 1] and clipped, in place; what is no number becomes 0, like air."""
+    low, high = window
+    return image.sub_(low).div_(high - low).clamp_(0.0, 1.0).nan_to_num_(0.0)
+
+
+def foreground_box(image: Tensor) -> tuple[slice, slice, slice]:
+    """The bounding box of image > 0, or everything where there is no such voxel.
+
+    Args:
+        image: (D, H, W).
+    """
+    mask = image > 0
+    box = []
+    for axis in range(3):
+        others = [a for a in range(3) if a != axis]
+        hit = torch.nonzero(mask.amax(dim=others)).flatten()
+        box.append(slice(int(hit[0]), int(hit[-1]) + 1) if len(hit) else slice(0, mask.shape[axis]))
+    return box[0], box[1], box[2]
+
+
+def _as_label_map(array: np.ndarray, path: str) -> np.ndarray:
+    """The labels as uint8, if that loses nothing.
+
+    Raises: DataError for fractions and for values outside 0 to 255.
+    """
+    labels = array.astype(np.uint8)
+    if not np.array_equal(labels, array):
+        low, high = float(np.nanmin(array)), float(np.nanmax(array))
+        raise DataError(
+            f"{path}: a label map needs whole numbers from 0 to 255, found values from {low:g} to {high:g}; "
+            "medssm data check lists such files"
+        )
+    return labels
+
+
+def _check_same_grid(image: _Grid, label: _Grid, path: str) -> None:
+    if image.array.shape != label.array.shape:
+        raise GeometryError(
+            f"{path}: has shape {label.array.shape} but its image has {image.array.shape}; "
+            "resample one to the other (medssm data check lists such pairs)"
+        )
+    if not is_same_grid(image.array.shape, image.affine, label.affine):
+        apart = grid_offset(image.array.shape, image.affine, label.affine)
+        raise GeometryError(
+            f"{path}: its affine differs from its image's by up to {apart:.3g} mm; "
+            "correct the header of one of them (medssm data check lists such pairs)"
+        )

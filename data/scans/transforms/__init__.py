@@ -1,0 +1,1 @@
+"""Random crops and augmentation of scans for training."""

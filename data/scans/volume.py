@@ -1,0 +1,225 @@
+"""Scans in, label maps out, in the geometry of the scan: the one door to NIfTI, NRRD, MetaImage and DICOM.
+
+NIfTI goes through nibabel, which takes every affine. Programs built on ITK (SimpleITK, 3D Slicer, ITK-SNAP) are
+stricter: they refuse a NIfTI file whose axes are not at right angles, and round a nearly orthogonal one. A label map
+carries the scan's own header, so that whatever a program does with the scan it does with the label map.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+from nibabel.nifti1 import Nifti1Header
+from nibabel.orientations import inv_ornt_aff, ornt_transform
+
+from medssm.data.scans.formats import dicom, nifti
+from medssm.data.scans.formats import itk as itk_files
+from medssm.data.scans.formats.itk import ItkHeader
+from medssm.data.scans.formats.label_names import names_in_nifti, names_in_slicer_fields
+from medssm.data.scans.geometry import is_same_grid, spacing_of, voxel_volume
+from medssm.errors import DataError, GeometryError, UsageError
+
+NIFTI_SUFFIXES = (".nii.gz", ".nii")
+ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
+VOLUME_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
+
+# A label map is one file, also where the scan is a header and its data.
+_WRITTEN_AS = {".nii": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha"}
+
+
+@dataclass(frozen=True, eq=False)
+class Volume:
+    """A scan or label map as it lies in its file.
+
+    Attributes:
+        array: (X, Y, Z), the stored type where possible and perhaps mapped from the file: read it by slabs.
+        affine: (4, 4) float64, voxel indices to RAS+ mm.
+        header: what an output needs to have the same geometry bit for bit; None if the volume came from no file.
+        path: where it was read from.
+        notes: what a user should know of the reading, one sentence each.
+    """
+
+    array: np.ndarray
+    affine: np.ndarray
+    header: Nifti1Header | ItkHeader | None = None
+    path: Path = Path("volume.nii.gz")
+    notes: tuple[str, ...] = ()
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Voxels along the array's own axes (X, Y, Z)."""
+        x, y, z = self.array.shape
+        return x, y, z
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Voxel size (x, y, z) in mm along the array's own axes."""
+        return spacing_of(self.affine)
+
+    @property
+    def voxel_volume(self) -> float:
+        """Volume of a voxel in mm^3."""
+        return voxel_volume(self.affine)
+
+    @property
+    def label_names(self) -> dict[int, str]:
+        """Label value -> name as the file itself holds them; empty where it holds none."""
+        if isinstance(self.header, ItkHeader):
+            return names_in_slicer_fields(self.header.fields)
+        return names_in_nifti(self.header.extensions) if self.header is not None else {}
+
+
+def read_volume(path: str | Path) -> Volume:
+    """The scan in a NIfTI, NRRD or MetaImage file, in a folder with a DICOM series, or in the series of a DICOM file.
+
+    Raises:
+        FileNotFoundError: there is nothing at `path`.
+        DataError: it cannot be read, or is not one 3-D scan.
+        GeometryError: its grid is impossible, such as a spacing of zero or a series with missing slices.
+    """
+    path = Path(path)
+    if not path.exists():
+        raise FileNotFoundError(2, "no such file or folder", str(path))
+    suffix = volume_suffix(path)
+    if path.is_file() and suffix in NIFTI_SUFFIXES:
+        array, affine, header = nifti.read(path)
+        return Volume(array, affine, header, path)
+    if path.is_file() and suffix in ITK_SUFFIXES:
+        array, affine, itk_header = itk_files.read(path)
+        return Volume(array, affine, itk_header, path)
+    if path.is_dir() or dicom.is_dicom(path):
+        array, affine, notes = dicom.read(path)
+        return Volume(array, affine, nifti.header_of(affine, array.shape), path, notes)
+    raise DataError(f"{path}: no scan that can be read; give NIfTI (.nii.gz), NRRD, MHA or a DICOM folder")
+
+
+def volume_suffix(path: Path) -> str:
+    """The part of the name that tells the format, in small letters, such as ".nii.gz"; "" if it is none of ours."""
+    name = path.name.lower()
+    return next((suffix for suffix in VOLUME_SUFFIXES if name.endswith(suffix)), "")
+
+
+def volume_stem(path: Path) -> str:
+    """The name without the part that tells the format; a DICOM file has the name of its folder."""
+    suffix = volume_suffix(path)
+    if suffix and not path.is_dir():
+        return path.name[: -len(suffix)]
+    return path.resolve().name if path.is_dir() else path.resolve().parent.name
+
+
+def output_path(scan: str | Path, folder: str | Path | None = None, ending: str = "_seg") -> Path:
+    """Where the label map of `scan` goes: its name with `ending`, beside the scan (or its DICOM folder) or in `folder`.
+
+    >>> output_path("scans/case1.nii", "out").as_posix()
+    'out/case1_seg.nii.gz'
+    """
+    scan = Path(scan)
+    suffix = volume_suffix(scan) if not scan.is_dir() else ""
+    beside = scan.parent if suffix else (scan if scan.is_dir() else scan.parent).resolve().parent
+    return Path(folder or beside) / f"{volume_stem(scan)}{ending}{_WRITTEN_AS.get(suffix, suffix) or '.nii.gz'}"
+
+
+def find_volumes(path: str | Path) -> list[Path]:
+    """The scans that `path` means: itself, or for a folder of scans every scan in it, DICOM folders included.
+
+    Raises: DataError if a folder holds no scan; FileNotFoundError if there is nothing at `path`.
+    """
+    path = Path(path)
+    if not path.is_dir() or dicom.holds_series(path):
+        return [path]
+    inside = sorted(child for child in path.iterdir() if not child.name.startswith("."))
+    found = [child for child in inside if child.is_file() and volume_suffix(child)]
+    found += [scan for child in inside if child.is_dir() for scan in _volumes_or_none(child)]
+    if not found:
+        raise DataError(f"{path}: no scan in this folder; give NIfTI (.nii.gz), NRRD, MHA or a DICOM folder")
+    return found
+
+
+def without_repeats(scans: Iterable[Path]) -> list[Path]:
+    """The scans in their order, each once: of the slices of one DICOM series, as `series/*.dcm` names them, the first.
+
+    Raises: DataError if a slice cannot be read.
+    """
+    first: dict[tuple[object, ...], Path] = {}
+    for scan in scans:
+        key: tuple[object, ...] = (scan.resolve(),)
+        if not volume_suffix(scan) and dicom.is_dicom(scan):
+            headers, _ = dicom.read_headers([scan])
+            key = (scan.resolve().parent, *(header.series for header in headers))
+        first.setdefault(key, scan)
+    return list(first.values())
+
+
+def _volumes_or_none(folder: Path) -> list[Path]:
+    try:
+        return find_volumes(folder)
+    except DataError:
+        return []
+
+
+def write_label_map(path: str | Path, labels: np.ndarray, like: Volume, names: Mapping[int, str]) -> None:
+    """Writes `labels` on the grid of `like`, with the names in the file; the suffix of `path` chooses the format.
+
+    The format of `like` gets its header's geometry to the bit; another format gets it as near as it can say it.
+
+    Args:
+        labels: (X, Y, Z), whole numbers from 0, on the grid of `like`.
+        names: label value -> name; background (0) needs none.
+
+    Raises: GeometryError if the shapes differ; UsageError for a suffix of no format we write.
+    """
+    path = Path(path)
+    if labels.shape != like.shape:
+        raise GeometryError(
+            f"{path}: labels of shape {labels.shape} do not lie on the grid {like.shape} of {like.path}"
+        )
+    stored = labels.astype(_smallest_type(labels, names), copy=False)
+    suffix = volume_suffix(path)
+    if suffix in NIFTI_SUFFIXES:
+        nifti.write(path, stored, _nifti_header(like), names, "label")
+    elif suffix in (".nrrd", ".mha"):
+        header = like.header if isinstance(like.header, ItkHeader) else itk_files.header_of(like.affine)
+        itk_files.write(path, stored, header, names)
+    else:
+        raise UsageError(f"{path}: label maps are written as .nii.gz, .nii, .nrrd or .mha; choose one of these endings")
+
+
+def write_probabilities(path: str | Path, probabilities: np.ndarray, like: Volume, names: Mapping[int, str]) -> None:
+    """Writes one probability per class and voxel as a 4-D NIfTI file in float32 (NIfTI has no float16).
+
+    Args:
+        probabilities: (C, X, Y, Z), float16 or float32, perhaps mapped from a file, on the grid of `like`.
+
+    Raises: GeometryError if the grids differ; UsageError if `path` is no NIfTI name.
+    """
+    path = Path(path)
+    if volume_suffix(path) not in NIFTI_SUFFIXES:
+        raise UsageError(f"{path}: probabilities are written as NIfTI; choose the ending .nii.gz")
+    if probabilities.shape[1:] != like.shape:
+        raise GeometryError(
+            f"{path}: probabilities of shape {probabilities.shape} do not lie on the grid {like.shape} of {like.path}"
+        )
+    nifti.write(path, np.moveaxis(probabilities, 0, -1), _nifti_header(like), names, "vector")
+
+
+def turned_like(volume: Volume, like: Volume) -> Volume:
+    """`volume` with its axes exchanged and flipped to run as those of `like` do: the same voxels, nothing resampled.
+
+    A label map drawn in another program often has another orientation than the scan it was drawn on.
+    """
+    if volume.shape == like.shape and is_same_grid(like.shape, like.affine, volume.affine):
+        return volume
+    turns = ornt_transform(nib.io_orientation(volume.affine), nib.io_orientation(like.affine))
+    affine = volume.affine @ inv_ornt_aff(turns, volume.shape)
+    return Volume(nib.apply_orientation(volume.array, turns), affine, None, volume.path, volume.notes)
+
+
+def _nifti_header(like: Volume) -> Nifti1Header:
+    return like.header if isinstance(like.header, Nifti1Header) else nifti.header_of(like.affine, like.shape)
+
+
+def _smallest_type(labels: np.ndarray, names: Mapping[int, str]) -> np.dtype:
+    highest = max(int(labels.max(initial=0)), max(names, default=0))
+    return np.dtype(np.min_scalar_type(highest))

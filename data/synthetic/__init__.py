@@ -1,0 +1,1 @@
+"""Datasets that are drawn: for tests, trials, and machines without real ones."""

@@ -1,0 +1,179 @@
+"""Classification of images, as the training loop wants it."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from medssm.checkpoints import save_weights
+from medssm.data.layouts.imagenet import ImageDataset
+from medssm.errors import DataError, UsageError
+from medssm.metrics.classification import top_k_hits
+from medssm.models import create_model, model_info
+from medssm.models.info import ImageInput
+from medssm.tasks.answers import Answer, answers_of, contact_sheet, of_all_batches
+from medssm.tasks.classification.distillation import distillation_loss, load_teacher, self_distillation_loss
+from medssm.tasks.classification.samples import Photographs, ValidationBatch, open_images
+from medssm.tasks.networks import checked_classes, run_metadata
+from medssm.tasks.schema import ClassificationRecipe
+from medssm.training import Moment, Task
+
+
+class BatchScore(NamedTuple):
+    """Sums over a batch of validation images, and some of its answers."""
+
+    images: int
+    top1: float
+    top5: float
+    cross_entropy: float
+    answers: list[Answer]
+
+
+class Classification(Task):
+    """Trains a network on mixed random views of photographs and scores it on the middles of others."""
+
+    score = "top1"
+    score_names = ("top1", "top5", "validation_loss")
+    unit = "images"
+
+    def __init__(self, recipe: ClassificationRecipe, dataset: ImageDataset) -> None:
+        self.recipe, self.dataset = recipe, dataset
+        if not len(dataset.training):
+            raise DataError(f"{dataset.source}: has no training images; lay them out as train/CLASS/*.jpg")
+        self.num_classes = checked_classes(recipe.model.num_classes, len(dataset.classes), dataset.source)
+        colours = model_info(recipe.model.name).input
+        assert isinstance(colours, ImageInput)  # load_recipe has seen to it
+        self.photographs = Photographs(recipe, dataset, self.num_classes, colours)
+        parts = {"distillation": recipe.distillation, "self_distillation": recipe.self_distillation}
+        self.loss_names = ("loss", "cross_entropy", *(name for name, settings in parts.items() if settings))
+        self.teacher: nn.Module | None = None
+
+    @property
+    def source(self) -> Photographs:
+        return self.photographs
+
+    def prepare(self) -> None:
+        """Loads the teacher, where the recipe has one."""
+        if self.recipe.distillation:
+            self.teacher = load_teacher(self.recipe.distillation, self.num_classes)
+
+    def build_model(self) -> nn.Module:
+        settings = self.recipe.model
+        model: Any = create_model(
+            settings.name,
+            num_classes=self.num_classes,
+            dropout_rate=settings.dropout_rate,
+            drop_path_rate=settings.drop_path_rate,
+            input_size=settings.input_size,
+        )
+        if settings.gradient_checkpointing:
+            model.set_grad_checkpointing()
+        return model.to(memory_format=self.memory_format)
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        return torch.channels_last if self.recipe.model.channels_last else torch.contiguous_format
+
+    @property
+    def training_size(self) -> int:
+        return self.photographs.training_size
+
+    def sample(self, index: int, random: np.random.Generator) -> tuple[Tensor, int]:
+        return self.photographs.sample(index, random)
+
+    def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor], moment: Moment) -> dict[str, Tensor]:
+        images, targets = batch
+        images = images.float().to(memory_format=self.memory_format)
+        logits, taught = _heads(model(images))
+        if taught is not None and self.teacher is None:
+            logits = (logits + taught) / 2  # trained as it is evaluated, or the second head would stay random
+        loss = entropy = F.cross_entropy(logits, targets)
+        parts = {"cross_entropy": entropy.detach()}
+        if settings := self.recipe.distillation:
+            distance = self.distance_to_teacher(taught, images)
+            loss = (1 - settings.alpha) * entropy + settings.alpha * distance
+            parts["distillation"] = distance.detach()
+        if mesa := self.recipe.self_distillation:
+            distance = self.distance_to_average(logits, images, moment)
+            loss = loss + mesa.weight * distance
+            parts["self_distillation"] = distance.detach()
+        return {"loss": loss, **parts}
+
+    def distance_to_teacher(self, logits: Tensor | None, images: Tensor) -> Tensor:
+        """The loss of the second head beside the teacher, which sees the images in float32."""
+        if logits is None or self.teacher is None or self.recipe.distillation is None:
+            raise UsageError(
+                f"{self.recipe.model.name}: has no second head to learn from a teacher; set distillation=null"
+            )
+        with torch.no_grad():
+            teacher = self.teacher.to(images.device)(images)
+        return distillation_loss(logits, teacher, self.recipe.distillation)
+
+    def distance_to_average(self, logits: Tensor, images: Tensor, moment: Moment) -> Tensor:
+        """The loss beside the moving average, 0 before its first epoch."""
+        settings = self.recipe.self_distillation
+        assert settings is not None
+        assert moment.average is not None  # the schema has seen to it
+        if moment.epoch < settings.start_epoch:
+            return logits.new_zeros(())
+        with torch.no_grad(), moment.autocast:
+            average = moment.average(images)
+        return self_distillation_loss(logits, average.float(), settings)
+
+    @property
+    def validation_size(self) -> int:
+        return self.photographs.validation_size
+
+    def validate(self, model: nn.Module, item: ValidationBatch) -> BatchScore:
+        logits = model(item.images.float().to(memory_format=self.memory_format)).float()
+        answers = answers_of(item, logits, self.photographs.preparation) if item.is_shown else []
+        return score_batch(logits, item.labels, answers)
+
+    def summarise(self, results: list[BatchScore]) -> dict[str, float]:
+        return summary(results)
+
+    def pictures(self, results: list[BatchScore]) -> dict[str, np.ndarray]:
+        answers = of_all_batches([result.answers for result in results])
+        return {"answers": contact_sheet(answers, self.dataset.names)}
+
+    def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
+        figures = f"top-1 {scores['top1']:.4f}"
+        metadata = run_metadata(
+            self.recipe,
+            self.dataset.source,
+            self.num_classes,
+            self.dataset.names,
+            self.photographs.preparation,
+            figures,
+        )
+        save_weights(path, model, metadata)
+
+
+def open_task(recipe: ClassificationRecipe) -> Classification:
+    """The task of a recipe, with its data found."""
+    return Classification(recipe, open_images(recipe.data))
+
+
+def score_batch(logits: Tensor, labels: Tensor, answers: list[Answer]) -> BatchScore:
+    """The sums over a batch of logits (B, K) and labels (B,)."""
+    top1, top5 = (float(top_k_hits(logits, labels, k).double().sum()) for k in (1, 5))
+    entropy = F.cross_entropy(logits, labels, reduction="none")
+    return BatchScore(len(labels), top1, top5, float(entropy.double().sum()), answers)
+
+
+def summary(results: list[BatchScore]) -> dict[str, float]:
+    """Means over all images, each counted once."""
+    count = sum(result.images for result in results)
+    return {
+        "top1": sum(result.top1 for result in results) / count,
+        "top5": sum(result.top5 for result in results) / count,
+        "validation_loss": sum(result.cross_entropy for result in results) / count,
+    }
+
+
+def _heads(output: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None]:
+    """The logits of a network's head, and those of the one that learns from a teacher, where it has one."""
+    return output if isinstance(output, tuple) else (output, None)

@@ -1,0 +1,1 @@
+"""Detection of objects on photographs: boxes, classes and masks."""

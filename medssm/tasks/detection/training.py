@@ -1,0 +1,105 @@
+"""Detection of objects, as the training loop wants it."""
+
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from medssm.checkpoints import save_weights
+from medssm.data.layouts.coco import CocoDataset
+from medssm.errors import DataError
+from medssm.metrics.detection import AveragePrecision, FoundObjects, average_precision
+from medssm.models.detection import Detector
+from medssm.tasks.detection.pictures import found_objects, picture, shown
+from medssm.tasks.detection.samples import DetectionImages, TrainingBatch, ValidationBatch, open_objects
+from medssm.tasks.detection.settings import DetectionRecipe
+from medssm.tasks.networks import checked_classes, headed_network, run_metadata, start_of
+from medssm.training import Moment, Task
+
+LOSSES = ("rpn_class", "rpn_box", "class", "box", "mask")
+SHOWN_IMAGES = 4
+
+
+class Detection(Task):
+    """Trains a detector on random views of images and scores the objects that it finds on others."""
+
+    score = "box_ap"
+    score_names = ("box_ap", "box_ap50", "box_ap75", "mask_ap", "mask_ap50", "mask_ap75")
+    loss_names = ("loss", *LOSSES)
+    unit = "images"
+    forward_methods = ("losses",)
+
+    def __init__(self, recipe: DetectionRecipe, dataset: CocoDataset) -> None:
+        self.recipe, self.dataset = recipe, dataset
+        if not dataset.training:
+            raise DataError(f"{dataset.source}: has no training images; add annotations/instances_train2017.json")
+        assert dataset.validation is not None  # open_objects has seen to it
+        self.validation = dataset.validation
+        self.num_classes = checked_classes(recipe.model.num_classes, len(dataset.categories), dataset.source)
+        self.images = DetectionImages(recipe, dataset.training, dataset.validation)
+        self._news = [start_of(recipe.model)]
+
+    @property
+    def source(self) -> DetectionImages:
+        return self.images
+
+    def build_model(self) -> nn.Module:
+        return headed_network(self.recipe.model, self.num_classes)
+
+    def news(self) -> list[str]:
+        """At the beginning, what the backbone starts from."""
+        news, self._news = self._news, []
+        return news
+
+    @property
+    def training_size(self) -> int:
+        return self.images.training_size
+
+    def sample(self, index: int, random: np.random.Generator) -> Any:
+        return self.images.sample(index, random)
+
+    def losses(self, model: Any, batch: TrainingBatch, moment: Moment) -> dict[str, Tensor]:
+        parts: dict[str, Tensor] = model.losses(batch.images, batch.sizes, batch.objects)
+        loss = torch.stack([parts[name] for name in LOSSES]).sum()
+        return {"loss": loss, **{name: parts[name].detach() for name in LOSSES}}
+
+    @property
+    def validation_size(self) -> int:
+        return self.images.validation_size
+
+    def validate(self, model: nn.Module, item: ValidationBatch) -> list[FoundObjects]:
+        assert isinstance(model, Detector)
+        return found_objects(model, item, self.validation)
+
+    def summarise(self, results: list[list[FoundObjects]]) -> dict[str, float]:
+        found = list(chain.from_iterable(results))
+        known = self.validation.annotations
+        return {
+            **_figures("box", average_precision(known, found, "box")),
+            **_figures("mask", average_precision(known, found, "mask")),
+        }
+
+    def pictures(self, results: list[list[FoundObjects]]) -> dict[str, np.ndarray]:
+        chosen = shown(list(chain.from_iterable(results)), SHOWN_IMAGES)
+        return {f"objects {number}": picture(found, self.dataset) for number, found in enumerate(chosen, 1)}
+
+    def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
+        figures = f"box AP {scores['box_ap']:.4f}, mask AP {scores['mask_ap']:.4f}"
+        metadata = run_metadata(
+            self.recipe, self.dataset.source, self.num_classes, self.dataset.names, self.images.preparation, figures
+        )
+        save_weights(path, model, metadata)
+
+
+def open_task(recipe: DetectionRecipe) -> Detection:
+    """The task of a recipe, with its dataset found."""
+    return Detection(recipe, open_objects(recipe.data))
+
+
+def _figures(kind: str, found: AveragePrecision) -> dict[str, float]:
+    """NaN, where nothing is annotated, would be no score that a run can be judged by."""
+    values = {"ap": found.ap, "ap50": found.ap50, "ap75": found.ap75}
+    return {f"{kind}_{name}": 0.0 if np.isnan(value) else value for name, value in values.items()}

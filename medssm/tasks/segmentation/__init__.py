@@ -1,0 +1,1 @@
+"""Segmentation of scans: label maps in the geometry of the scan."""

@@ -1,0 +1,73 @@
+"""Soft Dice plus cross-entropy for label maps."""
+
+from collections.abc import Mapping
+
+import torch
+import torch.nn.functional as F
+from monai.losses import DiceLoss
+from torch import Tensor
+
+from medssm.tasks.segmentation.settings import LossSettings
+
+SMOOTHING = 1e-6
+
+
+def segmentation_losses(
+    logits: Tensor, labels: Tensor, settings: LossSettings, class_weights: Tensor | None = None
+) -> dict[str, Tensor]:
+    """The loss and its two parts, scalars.
+
+    Args:
+        logits: (B, K, D, H, W).
+        labels: (B, D, H, W), integer.
+        class_weights: (K,) of the cross-entropy; None for equal ones.
+    """
+    logits, labels = logits.float(), labels.long()
+    weights = None if class_weights is None else class_weights.to(logits.device)
+    if settings.kind == "dice-ce":
+        dice, entropy = published_dice_loss(logits, labels), F.cross_entropy(logits, labels, weight=weights)
+    else:
+        log_probabilities = logits.log_softmax(dim=1)
+        entropy = F.nll_loss(log_probabilities, labels, weight=weights)
+        dice = present_dice_loss(log_probabilities, labels)
+    return {"loss": dice + entropy, "dice_loss": dice.detach(), "cross_entropy": entropy.detach()}
+
+
+def published_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 - 2 sum(p g) / (sum(p^2) + sum(g^2) + 1e-6), averaged over samples and all classes, background included.
+
+    A class that a crop does not hold costs 1. Source: UNETR's BTCV training, which Mamba-ND uses.
+    """
+    loss = DiceLoss(to_onehot_y=True, softmax=True, squared_pred=True, smooth_nr=0.0, smooth_dr=SMOOTHING)
+    return loss(logits, labels[:, None])
+
+
+def present_dice_loss(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Soft Dice loss over the classes that the batch holds, each counted over the whole batch.
+
+    In small crops most classes are absent, and the published loss would mostly say so. Written without a one-hot
+    tensor: a third of the time.
+
+    Args:
+        log_probabilities: (B, K, D, H, W).
+        labels: (B, D, H, W), int64.
+    """
+    flat = labels.flatten()
+    true = log_probabilities.gather(1, labels[:, None]).exp().flatten()
+    zeros = true.new_zeros(log_probabilities.shape[1])
+    overlap, voxels = zeros.index_add(0, flat, true), zeros.index_add(0, flat, torch.ones_like(true))
+    squares = (2 * log_probabilities).exp().sum(dim=(0, 2, 3, 4))
+    dice = 2 * overlap / (squares + voxels + SMOOTHING)
+    return 1 - dice[voxels > 0].mean()
+
+
+def inverse_root_weights(counts: Mapping[int, int], num_classes: int) -> Tensor:
+    """(num_classes,) weights that fall with the root of a class's frequency, one on average.
+
+    Args:
+        counts: label value -> voxels in the training set; a class with none gets the weight of the rarest.
+    """
+    voxels = torch.tensor([float(counts.get(label, 0)) for label in range(num_classes)])
+    voxels[voxels == 0] = voxels[voxels > 0].min()
+    weights = voxels.rsqrt()
+    return weights / weights.mean()

@@ -1,0 +1,29 @@
+"""Pictures of a validation case, the same that predictions and evaluations are drawn in."""
+
+from collections.abc import Mapping
+
+import numpy as np
+from torch import Tensor
+
+from medssm.data.scans.cache import CachedCase
+from medssm.data.scans.volume import Volume
+from medssm.viewing.comparison import comparison_figure
+from medssm.viewing.panels import pixels
+from medssm.viewing.preview import three_plane_figure
+
+
+def validation_pictures(case: CachedCase, prediction: Tensor, names: Mapping[int, str]) -> dict[str, np.ndarray]:
+    """The preview of the prediction, and the prediction beside the reference, (H, W, 3) uint8.
+
+    Args:
+        case: with its reference.
+        prediction: (D, H, W), integer.
+    """
+    assert case.label is not None
+    scan = Volume(case.image[0].numpy(), case.affine)
+    predicted, expected = (labels.cpu().numpy().astype(np.uint8) for labels in (prediction, case.label))
+    window = (0.0, 1.0)  # what preprocessing maps the recipe's window to
+    return {
+        "prediction": pixels(three_plane_figure(scan, predicted, names, window)),
+        "reference, prediction, agreement": pixels(comparison_figure(scan, predicted, expected, names, window)),
+    }

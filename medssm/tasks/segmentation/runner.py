@@ -1,0 +1,231 @@
+"""Volume in, segmentation out."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from medssm.checkpoints import WeightsMetadata
+from medssm.data.scans.network_slabs import NetworkSlabs
+from medssm.data.scans.preprocessing import Preprocessing
+from medssm.data.scans.volume import Volume, read_volume, write_probabilities
+from medssm.errors import UsageError
+from medssm.tasks.device import usable_device
+from medssm.tasks.segmentation.flips import FlipMean
+from medssm.tasks.segmentation.memory import MemoryEstimate, activation_bytes, fit_memory
+from medssm.tasks.segmentation.restore import Restoration
+from medssm.tasks.segmentation.result import Segmentation
+from medssm.tasks.windows import Blending, Network, Padding, Shape, Windows, stream_scores
+
+# uint8 labels
+MOST_CLASSES = 256
+
+
+@dataclass(frozen=True)
+class PredictSettings:
+    """How windows are laid and put together.
+
+    Attributes:
+        overlap: of neighbouring windows, 0 to below 1.
+        tta: average over the mirror images that training has shown to the network.
+        memory: bound on the process in bytes; None for what the machine has.
+        confidence: keep the mean probability of each organ's voxels.
+        blending: "gaussian", or "constant" as in the published protocol.
+        padding: how a scan thinner than a window is filled: "edge", or "constant" as in the published protocol.
+        batch: windows a call of the network; None for 1 on the CPU and 4 elsewhere.
+    """
+
+    overlap: float = 0.5
+    tta: bool = False
+    memory: int | None = None
+    confidence: bool = False
+    blending: Blending = "gaussian"
+    padding: Padding = "edge"
+    batch: int | None = None
+
+
+@dataclass
+class Predictor:
+    """A network with all that prediction needs to know of it.
+
+    Attributes:
+        network: windows (B, C, D, H, W) to scores (B, K, D, H, W); is put into evaluation mode.
+        preprocessing: what it was trained on.
+        window: (D, H, W) in voxels of its grid.
+        classes: K, background included.
+        names: label value -> organ, without background.
+        flips: mirror images seen in training, axis -> "swap" or "as-published".
+        device: where it runs; a GPU if there is one, if None.
+    """
+
+    network: nn.Module
+    preprocessing: Preprocessing
+    window: Shape
+    classes: int
+    names: Mapping[int, str] = field(default_factory=dict)
+    flips: Mapping[str, str] = field(default_factory=dict)
+    in_channels: int = 1
+    device: str | torch.device | None = None
+
+    def __post_init__(self) -> None:
+        if self.in_channels != 1:
+            raise UsageError(f"the network takes {self.in_channels} channels, but a scan has one; choose other weights")
+        if not 1 <= self.classes <= MOST_CLASSES:
+            raise UsageError(f"the network has {self.classes} classes; a label map holds up to {MOST_CLASSES}")
+        self.device = usable_device(self.device)
+        self.network = self.network.to(self.device).eval()
+
+    def predict(
+        self,
+        scan: str | Path | Volume,
+        settings: PredictSettings | None = None,
+        *,
+        probabilities: str | Path | None = None,
+        announce: Callable[[MemoryEstimate], None] | None = None,
+        progress: Callable[[int, int], None] | None = None,
+        **changes: object,
+    ) -> Segmentation:
+        """The segmentation of a scan, on the scan's own grid.
+
+        Args:
+            scan: a NIfTI, NRRD or MHA file, a DICOM folder, or a volume that was read.
+            settings: how windows are laid; fields can also be given by name: `predict(scan, overlap=0.7)`.
+            probabilities: NIfTI file to write with one probability per class and voxel.
+            announce: called with the estimated memory before the run.
+            progress: called with (windows done, windows in all).
+
+        Raises: DataError or GeometryError for a scan that cannot be used; UsageError for what memory cannot hold.
+        """
+        settings = settings or PredictSettings(**changes)  # type: ignore[arg-type]
+        volume = scan if isinstance(scan, Volume) else read_volume(scan)
+        slabs = NetworkSlabs.of(volume, self.preprocessing)
+        windows = Windows(slabs.shape, self.window, settings.overlap)
+        passes, estimate = self._fit(windows, slabs, settings)
+        if announce:
+            announce(estimate)
+        labels = np.zeros(volume.shape, dtype=np.uint8, order="F")
+        with _ProbabilityFile(probabilities, volume, self.classes, self.names) as filled:
+            restoration = Restoration(
+                slabs,
+                volume.affine,
+                labels,
+                classes=self.classes,
+                with_confidence=settings.confidence,
+                probabilities=filled,
+            )
+            self._run(passes, slabs, restoration, settings, _counter(progress, estimate.windows))
+        return Segmentation(labels, volume, self.names, self._confidence(restoration))
+
+    @torch.inference_mode()
+    def _run(
+        self,
+        passes: list[Windows],
+        slabs: NetworkSlabs,
+        restoration: Restoration,
+        settings: PredictSettings,
+        advance: Callable[[int], None],
+    ) -> None:
+        network = FlipMean(self._scores, self.flips, self.names, self.classes) if settings.tta else self._scores
+        for windows in passes:
+            stream = stream_scores(
+                slabs.planes,
+                network,
+                windows,
+                blending=settings.blending,
+                padding=settings.padding,
+                batch=self._batch(settings),
+                device=self.device or "cpu",
+                advance=advance,
+            )
+            restoration.consume(stream, windows)
+
+    def _scores(self, windows: Tensor) -> Tensor:
+        scores: Tensor = self.network(windows).float()
+        if scores.shape[1] != self.classes:
+            raise UsageError(f"the network gives {scores.shape[1]} classes where its weights promise {self.classes}")
+        return scores
+
+    def _fit(
+        self, windows: Windows, slabs: NetworkSlabs, settings: PredictSettings
+    ) -> tuple[list[Windows], MemoryEstimate]:
+        network: Network = self._scores
+        if settings.tta:
+            FlipMean(network, self.flips, self.names, self.classes)  # refuses before anything is run
+        batch = self._batch(settings)
+        needed = activation_bytes(self.network, self.window, self.in_channels, batch)
+        needed += 4 * batch * self.classes * int(np.prod(self.window)) * (2 if settings.tta else 0)
+        on_device = torch.device(self.device or "cpu").type != "cpu"
+        return fit_memory(windows, slabs.array.shape, self.classes, needed, settings.memory, on_device=on_device)
+
+    def _batch(self, settings: PredictSettings) -> int:
+        if settings.batch is not None:
+            return settings.batch
+        return 1 if torch.device(self.device or "cpu").type == "cpu" else 4
+
+    def _confidence(self, restoration: Restoration) -> dict[int, float]:
+        if restoration.confidence is None:
+            return {}
+        count = np.bincount(restoration.labels.ravel(order="K"), minlength=self.classes)
+        return {label: float(restoration.confidence[label] / count[label]) for label in self.names if count[label]}
+
+
+def segmenter(network: nn.Module, metadata: WeightsMetadata, device: str | torch.device | None = None) -> Predictor:
+    """The predictor of a network for scans and the metadata of its weights.
+
+    Raises: UsageError for an unusable device, or a network that is not for scans of one channel.
+    """
+    d, h, w = metadata.input_size
+    return Predictor(
+        network,
+        Preprocessing(**metadata.preprocessing),
+        window=(d, h, w),
+        classes=metadata.num_classes,
+        names={label: name for label, name in metadata.class_names.items() if label},
+        flips=metadata.flips,
+        in_channels=metadata.in_channels,
+        device=device,
+    )
+
+
+def _counter(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:
+    done = 0
+
+    def advance(count: int) -> None:
+        nonlocal done
+        done += count
+        if progress:
+            progress(done, total)
+
+    return advance
+
+
+class _ProbabilityFile:
+    """Probabilities on their way to a file: mapped to a temporary one beside it, so that memory does not hold them."""
+
+    def __init__(self, path: str | Path | None, volume: Volume, classes: int, names: Mapping[int, str]) -> None:
+        self.path = None if path is None else Path(path)
+        self.volume, self.classes, self.names = volume, classes, names
+
+    def __enter__(self) -> np.ndarray | None:
+        if self.path is None:
+            return None
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self.folder = TemporaryDirectory(prefix=".probabilities-", dir=self.path.parent)
+        shape = (*self.volume.shape, self.classes)
+        file = Path(self.folder.name) / "values"
+        self.values = np.moveaxis(np.memmap(file, np.float32, "w+", shape=shape, order="F"), -1, 0)
+        return self.values
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if self.path is None:
+            return
+        try:
+            if kind is None:
+                write_probabilities(self.path, self.values, self.volume, self.names)
+        finally:
+            del self.values
+            self.folder.cleanup()

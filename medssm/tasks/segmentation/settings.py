@@ -1,0 +1,82 @@
+"""What a recipe says that trains a network to segment scans."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from medssm.data.scans.preprocessing import Preprocessing
+from medssm.data.scans.transforms.settings import AugmentationSettings
+from medssm.training.section import Section
+from medssm.training.settings import TrainingSettings
+
+
+class ModelSettings(Section):
+    """The network.
+
+    Attributes:
+        name: one of `medssm models`.
+        in_channels, num_classes: of the data; background counts as a class.
+        dropout_rate: None for the published one.
+        gradient_checkpointing: trades time for memory.
+    """
+
+    name: str
+    in_channels: int = Field(1, gt=0)
+    num_classes: int = Field(gt=1, le=255)
+    dropout_rate: float | None = Field(None, ge=0, lt=1)
+    gradient_checkpointing: bool = False
+
+
+class DataSettings(Section):
+    """The scans.
+
+    Attributes:
+        folder: the dataset, or "phantom" for the synthetic one; None if it must be given with --data.
+        fold: which split, where the dataset lists several.
+        phantom_cases: how many cases the synthetic dataset has; about 3 in 11 validate.
+    """
+
+    folder: str | None = None
+    fold: int = Field(0, ge=0)
+    phantom_cases: int = Field(22, gt=1)
+    preprocessing: Preprocessing
+
+
+class LossSettings(Section):
+    """Soft Dice plus cross-entropy.
+
+    Attributes:
+        kind: "dice-ce" as published; "present-dice-ce" leaves classes that no crop of the batch holds out of the Dice.
+        class_weights: cross-entropy per class: "none", or the inverse root of its frequency in training.
+    """
+
+    kind: Literal["dice-ce", "present-dice-ce"] = "dice-ce"
+    class_weights: Literal["none", "inverse-root"] = "none"
+
+
+class ValidationSettings(Section):
+    """How the network is run over a whole scan in validation, on its own grid.
+
+    Attributes:
+        overlap: of neighbouring windows.
+        blending: of their scores.
+        padding: of scans thinner than a window.
+        window_batch: windows per call of the network.
+    """
+
+    overlap: float = Field(0.5, ge=0, lt=1)
+    blending: Literal["constant", "gaussian"] = "constant"
+    padding: Literal["constant", "edge"] = "constant"
+    window_batch: int = Field(1, gt=0)
+
+
+class SegmentationRecipe(TrainingSettings):
+    """A whole training run of a network that segments scans, resolved in full."""
+
+    name: str
+    task: Literal["segmentation"]
+    model: ModelSettings
+    data: DataSettings
+    augmentation: AugmentationSettings
+    loss: LossSettings
+    validation: ValidationSettings

@@ -1,0 +1,110 @@
+"""What a label map says of each organ: volume, intensity, pieces, whether it is cut off, and with what confidence."""
+
+import csv
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from scipy import ndimage
+
+from medssm.data.scans.volume import Volume
+from medssm.files import atomic_path
+
+# Voxels that touch by a face, an edge or a corner are one piece.
+TOUCHING = np.ones((3, 3, 3), dtype=bool)
+
+
+@dataclass(frozen=True)
+class OrganStatistics:
+    """One organ of one scan; None where it has no voxel or nothing is known.
+
+    Attributes:
+        volume_ml: in millilitres.
+        intensity_mean, intensity_sd: of the scan's own values (Hounsfield units for CT).
+        components: pieces that do not touch each other.
+        touches_border: it reaches the edge of the scan, so the volume is that of a part.
+        confidence: mean probability that the network gives the label.
+    """
+
+    label: int
+    name: str
+    voxels: int
+    volume_ml: float
+    intensity_mean: float | None
+    intensity_sd: float | None
+    components: int
+    touches_border: bool
+    confidence: float | None
+
+
+def organ_statistics(
+    volume: Volume, labels: np.ndarray, names: Mapping[int, str], confidence: Mapping[int, float] | None = None
+) -> list[OrganStatistics]:
+    """Statistics of every organ in `names`, in the order of their labels.
+
+    Args:
+        labels: (X, Y, Z) uint8 on the grid of the volume.
+        confidence: label value -> mean probability.
+    """
+    count, mean, sd = _moments(volume.array, labels)
+    boxes = ndimage.find_objects(labels, max_label=max(names, default=0))
+    rows = []
+    for label, name in sorted(names.items()):
+        box = boxes[label - 1]
+        is_there = box is not None
+        rows.append(
+            OrganStatistics(
+                label=label,
+                name=name,
+                voxels=int(count[label]),
+                volume_ml=float(count[label]) * volume.voxel_volume / 1000,
+                intensity_mean=float(mean[label]) if is_there else None,
+                intensity_sd=float(sd[label]) if is_there else None,
+                components=int(ndimage.label(labels[box] == label, TOUCHING)[1]) if is_there else 0,
+                touches_border=is_there and _reaches_border(box, labels.shape),
+                confidence=(confidence or {}).get(label) if is_there else None,
+            )
+        )
+    return rows
+
+
+def volumes_ml(volume: Volume, labels: np.ndarray, names: Mapping[int, str]) -> dict[str, float]:
+    """Name -> volume in millilitres, of every organ in `names`."""
+    count = np.zeros(256, dtype=np.int64)
+    for plane in _planes(labels):
+        count += np.bincount(plane.ravel(), minlength=256)
+    return {name: float(count[label]) * volume.voxel_volume / 1000 for label, name in sorted(names.items())}
+
+
+def write_statistics(path: str | Path, rows: Sequence[OrganStatistics], scan: str) -> None:
+    """Writes the table as CSV, or with the suffix .json as JSON with the scan's name."""
+    path = Path(path)
+    with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        if path.suffix == ".json":
+            json.dump({"scan": scan, "organs": [asdict(row) for row in rows]}, file, indent=2)
+        else:
+            writer = csv.DictWriter(file, [field.name for field in fields(OrganStatistics)])
+            writer.writeheader()
+            writer.writerows(asdict(row) for row in rows)
+
+
+def _planes(array: np.ndarray) -> list[np.ndarray]:
+    return [array[..., k] for k in range(array.shape[2])]
+
+
+def _moments(array: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Voxels, mean and standard deviation of the intensity for each of 256 labels, plane by plane in float64."""
+    count, total, squares = np.zeros(256), np.zeros(256), np.zeros(256)
+    for plane, plane_labels in zip(_planes(array), _planes(labels), strict=True):
+        index, values = plane_labels.ravel(), plane.ravel().astype(np.float64)
+        count += np.bincount(index, minlength=256)
+        total += np.bincount(index, values, 256)
+        squares += np.bincount(index, values * values, 256)
+    mean = total / np.maximum(count, 1)
+    return count, mean, np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean * mean, 0))
+
+
+def _reaches_border(box: tuple[slice, ...], shape: tuple[int, ...]) -> bool:
+    return any(part.start == 0 or part.stop == size for part, size in zip(box, shape, strict=True))

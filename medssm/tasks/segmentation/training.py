@@ -1,0 +1,202 @@
+"""Segmentation of scans, as the training loop wants it."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from medssm.checkpoints import WeightsMetadata, save_weights
+from medssm.data.layouts.scans.datalist import WHERE_BTCV_IS, Dataset, load_dataset
+from medssm.data.scans.cache import PreprocessedCases
+from medssm.data.scans.organs import BTCV_ORGANS, BTCV_PAIRS
+from medssm.data.scans.transforms.augmentation import Augmentation
+from medssm.errors import DataError, UsageError
+from medssm.models import create_model
+from medssm.tasks.segmentation.dice import dice_per_class, organ_mean
+from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
+from medssm.tasks.segmentation.pictures import validation_pictures
+from medssm.tasks.segmentation.settings import DataSettings, SegmentationRecipe, ValidationSettings
+from medssm.tasks.windows import segment
+from medssm.training import Moment, Task
+
+
+class CaseResult(NamedTuple):
+    """The validation of one case.
+
+    Attributes:
+        dice: (num_classes,), NaN for what the reference does not hold.
+        pictures: by name, (H, W, 3) uint8; of the first case only.
+    """
+
+    dice: Tensor
+    pictures: dict[str, np.ndarray]
+
+
+class Segmentation(Task):
+    """Trains a network on crops of scans and scores it on whole ones, on the network's own grid."""
+
+    score = "dice"
+    loss_names = ("loss", "dice_loss", "cross_entropy")
+
+    def __init__(self, recipe: SegmentationRecipe, dataset: Dataset) -> None:
+        self.recipe = recipe
+        self.dataset = dataset
+        self.organs = dataset.label_names
+        check_classes(recipe.model.num_classes, dataset)
+        preprocessing = recipe.data.preprocessing
+        self.training = PreprocessedCases(dataset.training, preprocessing)
+        self.validation = PreprocessedCases(dataset.validation, preprocessing)
+        pairs = BTCV_PAIRS if self.organs == BTCV_ORGANS else ()
+        self.augment = Augmentation(recipe.augmentation, pairs)
+        self.score_names = ("dice", *(f"dice/{name}" for name in self.organs.values()))
+        self.class_weights: Tensor | None = None
+
+    def prepare(self) -> None:
+        """Preprocesses all cases into the cache and looks at their labels.
+
+        Raises: DataError if a case cannot be read or has no organ to learn from.
+        """
+        for cases in (self.training, self.validation):
+            cases.prepare()
+        counts = self._count_voxels()
+        if self.recipe.loss.class_weights == "inverse-root":
+            self.class_weights = inverse_root_weights(counts, self.recipe.model.num_classes)
+
+    def build_model(self) -> nn.Module:
+        settings = self.recipe.model
+        model: Any = create_model(
+            settings.name,
+            num_classes=settings.num_classes,
+            in_channels=settings.in_channels,
+            dropout_rate=settings.dropout_rate,
+        )
+        if settings.gradient_checkpointing:
+            model.set_grad_checkpointing()
+        return model
+
+    @property
+    def training_size(self) -> int:
+        return len(self.training)
+
+    def sample(self, index: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Crops of one case: images (count, 1, D, H, W) and labels (count, D, H, W)."""
+        return self.augment(self.training[index], random.integers(2**32, size=4).tolist())
+
+    def collate(self, samples: list[tuple[Tensor, Tensor]], random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        images, labels = zip(*samples, strict=True)
+        return torch.cat(images), torch.cat(labels)
+
+    def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor], moment: Moment) -> dict[str, Tensor]:
+        images, labels = batch
+        return segmentation_losses(model(images), labels, self.recipe.loss, self.class_weights)
+
+    @property
+    def validation_size(self) -> int:
+        return len(self.validation)
+
+    def validate(self, model: nn.Module, item: int) -> CaseResult:
+        case = self.validation[item]
+        assert case.label is not None  # prepare() has seen to it
+        labels = segment_on_grid(model, case.image, self.recipe.augmentation.crops.size, self.recipe.validation)
+        dice = dice_per_class(labels, case.label, self.recipe.model.num_classes)
+        return CaseResult(dice, validation_pictures(case, labels, self.organs) if item == 0 else {})
+
+    def summarise(self, results: list[CaseResult]) -> dict[str, float]:
+        """The mean over cases of each case's organ mean, and each organ's mean over the cases that hold it."""
+        dice = torch.stack([result.dice for result in results])
+        per_organ = {f"dice/{name}": float(dice[:, label].nanmean()) for label, name in self.organs.items()}
+        return {"dice": float(np.mean([organ_mean(case) for case in dice])), **per_organ}
+
+    def pictures(self, results: list[CaseResult]) -> dict[str, np.ndarray]:
+        return {name: picture for result in results for name, picture in result.pictures.items()}
+
+    def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
+        recipe = self.recipe
+        metadata = WeightsMetadata(
+            model=recipe.model.name,
+            num_classes=recipe.model.num_classes,
+            in_channels=recipe.model.in_channels,
+            class_names=self.organs,
+            preprocessing=recipe.data.preprocessing.model_dump(),
+            input_size=recipe.augmentation.crops.size,
+            flips=recipe.augmentation.flips.by_axis,
+            licence="of whoever trained them and of the data",
+            source=f"recipe {recipe.name} on {self.dataset.name}, validation Dice {scores['dice']:.4f}",
+        )
+        save_weights(path, model, metadata)
+
+    def _count_voxels(self) -> dict[int, int]:
+        """Voxels of each label in the training set, background included."""
+        counts = torch.zeros(256, dtype=torch.int64)
+        for cases, index in [(c, i) for c in (self.training, self.validation) for i in range(len(c))]:
+            case = cases[index]
+            if case.label is None or case.candidates is None or not len(case.candidates.organs):
+                raise DataError(
+                    f"{cases.cases[index].label or case.id}: has no labelled voxel; correct it or take the case out "
+                    "of the list (medssm data check shows all such cases)"
+                )
+            highest = int(case.candidates.organ_counts.nonzero().max())
+            if highest >= self.recipe.model.num_classes:
+                raise DataError(
+                    f"{cases.cases[index].label}: holds the label {highest}, but the model has "
+                    f"{self.recipe.model.num_classes} classes; correct it or give --set model.num_classes={highest + 1}"
+                )
+            if cases is self.training:
+                counts += case.candidates.organ_counts
+                counts[0] += case.label.numel() - len(case.candidates.organs)
+        return dict(enumerate(counts.tolist()))
+
+
+def segment_on_grid(
+    model: nn.Module, image: Tensor, window: tuple[int, int, int], settings: ValidationSettings
+) -> Tensor:
+    """Labels (D, H, W) of a preprocessed scan (1, D, H, W), by a model in evaluation mode."""
+    return segment(
+        image,
+        lambda windows: model(windows).float(),
+        window,
+        settings.overlap,
+        blending=settings.blending,
+        padding=settings.padding,
+        batch=settings.window_batch,
+        device=next(model.parameters()).device,
+    )
+
+
+def open_task(recipe: SegmentationRecipe) -> Segmentation:
+    """The task of a recipe, with its data found."""
+    return Segmentation(recipe, open_dataset(recipe.data))
+
+
+def open_dataset(data: DataSettings) -> Dataset:
+    """The dataset that a recipe names.
+
+    Raises: UsageError if it names none; DataError if there is none or it has nothing to train or validate on.
+    """
+    if data.folder is None:
+        raise UsageError(f"no dataset was given. {WHERE_BTCV_IS}")
+    if data.folder == "phantom":
+        from medssm.data.synthetic.phantom import cached_phantom
+
+        folder = cached_phantom(data.phantom_cases)
+    else:
+        folder = Path(data.folder)
+    dataset = load_dataset(folder, data.fold)
+    if not dataset.training or not dataset.validation:
+        raise DataError(
+            f"{dataset.source}: lists {len(dataset.training)} training and {len(dataset.validation)} validation cases "
+            "with labels; both are needed"
+        )
+    return dataset
+
+
+def check_classes(num_classes: int, dataset: Dataset) -> None:
+    """Raises UsageError if the dataset names labels that a model of so many classes does not have."""
+    highest = max(dataset.label_names, default=0)
+    if highest >= num_classes:
+        raise UsageError(
+            f"{dataset.source}: names labels up to {highest}, but the model has {num_classes} classes; "
+            f"train one with --set model.num_classes={highest + 1}"
+        )

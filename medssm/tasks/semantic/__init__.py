@@ -1,0 +1,1 @@
+"""Semantic segmentation of photographs: the class of every pixel."""

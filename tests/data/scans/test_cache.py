@@ -1,0 +1,130 @@
+import os
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from medssm.data.layouts.scans.datalist import Case
+from medssm.data.scans import cache
+from medssm.data.scans.cache import PreprocessedCases, content_key, remove_unused
+from medssm.data.scans.network_grid import preprocess_case
+from medssm.data.scans.preprocessing import Preprocessing
+from medssm.errors import DataError
+
+
+def write_case(folder: Path, seed: int = 0) -> Case:
+    rng = np.random.default_rng(seed)
+    affine = np.diag([2.0, 2.0, 3.0, 1.0])
+    image, label = folder / f"img{seed}.nii.gz", folder / f"label{seed}.nii.gz"
+    nib.save(nib.Nifti1Image(rng.integers(-500, 300, (14, 12, 10)).astype(np.int16), affine), image)
+    nib.save(nib.Nifti1Image(rng.integers(0, 4, (14, 12, 10)).astype(np.uint8), affine), label)
+    return Case(f"case{seed}", image, label)
+
+
+def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("a raw volume was read")
+
+    monkeypatch.setattr("medssm.data.scans.network_grid.read_volume", fail)
+
+
+def test_the_second_run_reads_no_raw_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = [write_case(tmp_path, seed) for seed in (0, 1)]
+    first = PreprocessedCases(cases, Preprocessing(), tmp_path / "cache")
+    first.prepare()
+    expected = preprocess_case(cases[1], Preprocessing())
+    forbid_reading(monkeypatch)
+    second = PreprocessedCases(cases, Preprocessing(), tmp_path / "cache")
+    second.prepare()
+    again = second[1]
+    assert torch.equal(again.image, expected.image)
+    assert torch.equal(again.label, expected.label)
+    np.testing.assert_array_equal(again.affine, expected.affine)
+
+
+def test_candidates_are_the_voxels_with_that_label(tmp_path: Path) -> None:
+    case = PreprocessedCases([write_case(tmp_path)], Preprocessing(), tmp_path / "cache")[0]
+    label, image = case.label.numpy(), case.image[0].numpy()
+    for organ in (1, 2, 3):
+        expected = np.flatnonzero(label == organ)
+        np.testing.assert_array_equal(np.sort(case.candidates.of_organ(organ)), expected)
+    np.testing.assert_array_equal(case.candidates.background, np.flatnonzero((label == 0) & (image > 0)))
+    assert case.candidates.present().tolist() == [1, 2, 3]
+
+
+def test_a_case_without_labels_is_kept_too(tmp_path: Path) -> None:
+    case = Case("unlabelled", write_case(tmp_path).image, None)
+    cached = PreprocessedCases([case], Preprocessing(), tmp_path / "cache")[0]
+    assert cached.label is None
+    assert cached.candidates is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"spacing": (1.5, 1.5, 2.1)},
+        {"intensity": (-175.0, 251.0)},
+        {"intensity": (-176.0, 250.0)},
+        {"crop_foreground": False},
+    ],
+)
+def test_every_preprocessing_parameter_changes_the_key(tmp_path: Path, change: dict[str, object]) -> None:
+    case = write_case(tmp_path)
+    assert content_key(case, Preprocessing(**change)) != content_key(case, Preprocessing())
+
+
+def test_no_preprocessing_parameter_is_left_out_of_these_tests() -> None:
+    assert set(Preprocessing.model_fields) == {"orientation", "spacing", "intensity", "crop_foreground"}
+
+
+def test_changed_files_and_code_change_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = write_case(tmp_path)
+    keys = {content_key(case, Preprocessing())}
+    os.utime(case.image, ns=(1, 1))
+    keys.add(content_key(case, Preprocessing()))
+    os.utime(case.label, ns=(2, 2))
+    keys.add(content_key(case, Preprocessing()))
+    keys.add(content_key(Case(case.id, case.image, None), Preprocessing()))
+    with open(case.image, "ab") as file:
+        file.write(b"\0")
+    os.utime(case.image, ns=(1, 1))
+    keys.add(content_key(case, Preprocessing()))
+    monkeypatch.setattr(cache, "CONTENT_VERSION", cache.CONTENT_VERSION + 1)
+    keys.add(content_key(case, Preprocessing()))
+    assert len(keys) == 6
+
+
+@pytest.mark.parametrize("keep", [0, 9, 300, -1])
+def test_a_damaged_file_is_made_again(tmp_path: Path, keep: int) -> None:
+    cases = PreprocessedCases([write_case(tmp_path)], Preprocessing(), tmp_path / "cache")
+    expected = cases[0].image.clone()
+    path = cases.path(0)
+    path.write_bytes(path.read_bytes()[:keep])
+    assert torch.equal(cases[0].image, expected)
+
+
+def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(cache, "save_file", full)
+    cases = PreprocessedCases([write_case(tmp_path)], Preprocessing(), tmp_path / "cache")
+    with pytest.raises(DataError, match=r"disk is full .* MEDSSM_CACHE"):
+        cases[0]
+    assert not list((tmp_path / "cache").iterdir())
+
+
+def test_a_missing_raw_file_is_said_in_a_sentence(tmp_path: Path) -> None:
+    cases = PreprocessedCases([Case("lost", tmp_path / "lost.nii.gz", None)], Preprocessing(), tmp_path / "cache")
+    with pytest.raises(DataError, match=r"lost\.nii\.gz: is not there"):
+        cases[0]
+
+
+def test_only_files_unused_for_long_are_removed(tmp_path: Path) -> None:
+    cases = PreprocessedCases([write_case(tmp_path, s) for s in (0, 1)], Preprocessing(), tmp_path / "cache")
+    cases.prepare()
+    os.utime(cases.path(0), (0, 0))
+    remove_unused(tmp_path / "cache", days=60)
+    assert [path.name for path in (tmp_path / "cache").iterdir()] == [cases.path(1).name]

@@ -1,0 +1,96 @@
+"""Dice in both protocols, against MONAI and against Dice written out."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+from monai.inferers import sliding_window_inference
+from monai.metrics import compute_dice
+from monai.networks import one_hot
+from monai.transforms import CropForeground, ScaleIntensityRange
+from typer.testing import CliRunner
+
+import medssm
+from medssm.checkpoints import load_model
+from medssm.cli.main import build_app
+from medssm.recipes import load_recipe
+from medssm.tasks.segmentation.scores import CaseDice, Validation, measure
+
+VALIDATION = ("0005", "0006")
+
+
+def scan(folder: Path, number: str) -> tuple[np.ndarray, np.ndarray]:
+    files = (folder / "imagesTr" / f"img{number}.nii.gz", folder / "labelsTr" / f"label{number}.nii.gz")
+    image, label = (np.asarray(nib.load(file).dataobj) for file in files)
+    return image, label
+
+
+@pytest.fixture(scope="module")
+def outcome(trained: Path, cube_dataset: Path) -> Validation:
+    return measure(load_recipe("btcv", overrides={"data.folder": str(cube_dataset)}), trained)
+
+
+def test_the_published_protocol_is_that_of_monai(outcome: Validation, trained: Path, cube_dataset: Path) -> None:
+    model, _ = load_model(trained)
+    for case, number in zip(outcome.cases, VALIDATION, strict=True):
+        image, label = (torch.from_numpy(array.astype(np.float32))[None] for array in scan(cube_dataset, number))
+        image = ScaleIntensityRange(-175, 250, 0, 1, clip=True)(image)
+        box = CropForeground(allow_smaller=True).compute_bounding_box(image)
+        inside = tuple(slice(int(low), int(high)) for low, high in zip(*box, strict=True))
+        image, label = (volume[0][inside][None, None] for volume in (image, label))
+        with torch.no_grad():
+            logits = sliding_window_inference(image, (16, 16, 16), 1, model, overlap=0.5)
+        labels = one_hot(logits.argmax(1, keepdim=True), 3)
+        expected = compute_dice(labels, one_hot(label, 3))[0]
+        np.testing.assert_allclose(case.network_grid, expected, atol=1e-6)
+
+
+def test_the_own_grid_is_that_of_the_saved_prediction(outcome: Validation, trained: Path, cube_dataset: Path) -> None:
+    predictor = medssm.load(trained)
+    for case, number in zip(outcome.cases, VALIDATION, strict=True):
+        labels = predictor.predict(cube_dataset / "imagesTr" / f"img{number}.nii.gz").labels
+        reference = scan(cube_dataset, number)[1]
+        for k in range(3):
+            predicted, true = labels == k, reference == k
+            assert case.own_grid[k] == pytest.approx(2 * (predicted & true).sum() / (predicted.sum() + true.sum()))
+
+
+def test_the_summary_names_what_each_figure_is_a_mean_of() -> None:
+    nan = torch.nan
+    cases = (
+        CaseDice("a", torch.tensor([1.0, 0.5, nan]), torch.tensor([1.0, 0.6, nan])),
+        CaseDice("b", torch.tensor([0.9, 0.7, 0.1]), torch.tensor([0.9, 0.8, 0.2])),
+    )
+    summary = Validation("mamband-xs", "w", "d", {1: "x", 2: "y"}, (3.0, 3.0, 3.0), cases).summary()
+    assert (summary["cases"], summary["absent"]) == (2, 1)
+    assert summary["network_grid"]["dice"] == pytest.approx((0.5 + 0.4) / 2)
+    assert summary["network_grid"]["dice_with_background"] == pytest.approx((0.75 + 1.7 / 3) / 2)
+    assert summary["own_grid"]["dice"] == pytest.approx((0.6 + 0.5) / 2)
+    assert summary["last_case"] == {"case": "b", "dice_with_background": pytest.approx(1.7 / 3)}
+
+
+def test_the_command_prints_both_protocols_and_writes_them(
+    outcome: Validation, trained: Path, cube_dataset: Path, tmp_path: Path
+) -> None:
+    options: list[Any] = ["--data", cube_dataset, "--csv", tmp_path / "scores.csv", "--json", tmp_path / "scores.json"]
+    result = CliRunner().invoke(build_app(), ["validate", "btcv", "--weights", str(trained), *map(str, options)])
+    assert result.exit_code == 0, result.output
+    text = " ".join(result.output.split())
+    assert "2 validation cases" in text
+    assert "own grid" in text
+    assert "the checkpoint that was best on six validation cases" in text
+    written = json.loads((tmp_path / "scores.json").read_text(encoding="utf-8"))
+    assert written["summary"] == outcome.summary()
+    with open(tmp_path / "scores.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["case"], row["organ"]) for row in rows[:3]] == [
+        ("img0005", "background"),
+        ("img0005", "bright"),
+        ("img0005", "brighter"),
+    ]
+    assert float(rows[1]["own_grid"]) == pytest.approx(float(outcome.cases[0].own_grid[1]), abs=1e-6)
