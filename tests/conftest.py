@@ -39,6 +39,29 @@ def real_ct() -> Path:
 
 
 @pytest.fixture(scope="session")
+def label_names() -> dict[str, dict[int, str]]:
+    """Label value -> name as data sets, programs and planners of treatments write them; parts of the long lists."""
+    written = {
+        "BTCV": "spleen,rkid,lkid,gall,eso,liver,sto,aorta,IVC,veins,pancreas,rad,lad",
+        "AMOS": "spleen,right kidney,left kidney,gall bladder,esophagus,liver,stomach,arota,postcava,pancreas,"
+        "right adrenal gland,left adrenal gland,duodenum,bladder,prostate/uterus",
+        "FLARE": "liver,right kidney,spleen,pancreas,aorta,IVC,RAG,LAG,gallbladder,esophagus,stomach,duodenum,"
+        "left kidney",
+        "WORD": "liver,spleen,left_kidney,right_kidney,stomach,gallbladder,esophagus,pancreas,duodenum,colon,"
+        "intestine,adrenal,rectum,bladder,Head_of_femur_L,Head_of_femur_R",
+        "TotalSegmentator": "spleen,kidney_right,kidney_left,liver,lung_upper_lobe_left,lung_lower_lobe_left,"
+        "lung_upper_lobe_right,lung_middle_lobe_right,lung_lower_lobe_right,vertebrae_L1,vertebrae_T1,"
+        "atrial_appendage_left,iliac_vena_left,iliac_vena_right,rib_left_1,rib_left_2,rib_right_1,rib_right_2",
+        "FreeSurfer": "Left-Cerebral-White-Matter,Left-Lateral-Ventricle,Left-Thalamus,3rd-Ventricle,Brain-Stem,"
+        "Right-Cerebral-White-Matter,Right-Lateral-Ventricle,Right-Thalamus,CC_Posterior,ctx-lh-lingual,"
+        "ctx-rh-lingual",
+        "radiotherapy": "Brainstem,Parotid_L,Parotid_R,OpticNrv_L,OpticNrv_R,Eye_AL,Eye_AR,LtLens,RtLens,"
+        "kidney(L),kidney(R),Rectum,FemurHeadL,FemurHeadR,LLung,RLung,leftbreast,rightbreast",
+    }
+    return {publisher: dict(enumerate(names.split(","), 1)) for publisher, names in written.items()}
+
+
+@pytest.fixture(scope="session")
 def cube_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Four training and two validation scans of 24^3 voxels at 3 mm in which two bright cubes are the organs."""
     folder = tmp_path_factory.mktemp("cubes")

@@ -1,4 +1,4 @@
-"""The thirteen organs of BTCV: their label values, names, colours, and which are left-right pairs."""
+"""The thirteen organs of BTCV: their label values, names and colours."""
 
 BTCV_ORGANS: dict[int, str] = {
     1: "spleen",
@@ -15,9 +15,6 @@ BTCV_ORGANS: dict[int, str] = {
     12: "right adrenal gland",
     13: "left adrenal gland",
 }
-
-# Labels that trade places when a scan is mirrored left to right.
-BTCV_PAIRS: tuple[tuple[int, int], ...] = ((2, 3), (12, 13))
 
 # One table for every picture in the project (RGB, 0-255). Found by a search for the thirteen colours that lie farthest
 # apart for people with normal vision and for those with protanopia, deuteranopia or tritanopia: organs that touch one

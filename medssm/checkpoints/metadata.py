@@ -19,6 +19,7 @@ class WeightsMetadata(BaseModel):
             a segmenter that is laid out as published. Files written before there were images call it "window".
         flips: axis x, y or z of the grid -> "swap" or "as-published", the mirror images seen in training; prediction
             may average over these and no others.
+        pairs: label values that "swap" exchanged, left with right; None in files written before this was kept.
         licence: of the weights. source: where they come from.
         sha256: of the tensors with their names, types and shapes; set when the file is written.
     """
@@ -34,6 +35,7 @@ class WeightsMetadata(BaseModel):
     preprocessing: dict[str, Any] = {}
     input_size: tuple[int, ...] = Field(validation_alias=AliasChoices("input_size", "window"))
     flips: dict[str, str] = {}
+    pairs: tuple[tuple[int, int], ...] | None = None
     licence: str = ""
     source: str = ""
     sha256: str = ""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from medssm.data.layouts.findings import Finding
 from medssm.data.layouts.scans.datalist import Case, Dataset, case_id, image_and_label_folders, volumes_in
+from medssm.data.scans.laterality import find_sides
 
 
 def check_list(dataset: Dataset) -> Iterator[Finding]:
@@ -17,6 +18,7 @@ def check_list(dataset: Dataset) -> Iterator[Finding]:
     yield from _missing_files(dataset)
     yield from _repeats(dataset)
     yield from _unlisted(dataset)
+    yield from _lone_sides(dataset)
 
 
 def _missing_files(dataset: Dataset) -> Iterator[Finding]:
@@ -63,6 +65,12 @@ def _unlisted(dataset: Dataset) -> Iterator[Finding]:
             yield Finding(label, "unlisted", "no case uses this label map; list its case", is_note=True)
         else:
             yield Finding(label, "missing-partner", "no image belongs to this label map; add the image or remove this")
+
+
+def _lone_sides(dataset: Dataset) -> Iterator[Finding]:
+    for name in find_sides(dataset.label_names).alone:
+        message = f"names '{name}' but no label for the other side; correct the names, or train without flips along x"
+        yield Finding(dataset.source, "lone-side", message, is_note=True)
 
 
 def _patient(file: Path) -> str:

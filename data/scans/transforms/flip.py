@@ -2,11 +2,11 @@
 
 from collections.abc import Hashable, Mapping, Sequence
 
-import numpy as np
 import torch
 from monai.transforms import MapTransform, RandomizableTransform
 from torch import Tensor
 
+from medssm.data.scans.laterality import mirrored_labels
 from medssm.data.scans.transforms.settings import FlipMode
 
 # The axis of the RAS grid along which left and right trade places.
@@ -46,7 +46,4 @@ def swap_pairs(label: Tensor, pairs: Sequence[tuple[int, int]]) -> Tensor:
     """
     if not pairs:
         return label
-    table = np.arange(256, dtype=np.uint8)
-    for left, right in pairs:
-        table[left], table[right] = right, left
-    return torch.from_numpy(table)[label.long()]
+    return torch.from_numpy(mirrored_labels(pairs, 256).astype("uint8"))[label.long()]

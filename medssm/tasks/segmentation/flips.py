@@ -1,11 +1,12 @@
 """Test-time augmentation: the mean of the scores over mirror images, each turned back."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import chain, combinations
 
 import torch
 from torch import Tensor
 
+from medssm.data.scans.laterality import mirrored_labels
 from medssm.errors import UsageError
 from medssm.tasks.windows import Network
 
@@ -21,13 +22,15 @@ class FlipMean:
     Args:
         network: windows (B, C, D, H, W) to scores (B, K, D, H, W).
         flips: axis (x, y, z of the RAS grid) -> "swap" or "as-published" (without exchange); other axes stay.
-        names: label value -> name; "left ..." and "right ..." are a pair.
+        pairs: label values that training exchanged under "swap".
         classes: K.
 
     Raises: UsageError if there is no axis to flip.
     """
 
-    def __init__(self, network: Network, flips: Mapping[str, str], names: Mapping[int, str], classes: int) -> None:
+    def __init__(
+        self, network: Network, flips: Mapping[str, str], pairs: Sequence[tuple[int, int]], classes: int
+    ) -> None:
         used = [axis for axis in AXES if flips.get(axis, "off") != "off"]
         if not used:
             raise UsageError(
@@ -35,7 +38,7 @@ class FlipMean:
             )
         self.network = network
         self.subsets = list(chain.from_iterable(combinations(used, n) for n in range(len(used) + 1)))
-        self.exchange = paired_classes(names, classes) if flips.get("x") == "swap" else None
+        self.exchange = torch.from_numpy(mirrored_labels(pairs, classes)) if flips.get("x") == "swap" else None
 
     def __call__(self, windows: Tensor) -> Tensor:
         total: Tensor | None = None
@@ -47,13 +50,3 @@ class FlipMean:
             total = scores if total is None else total.add_(scores)
         assert total is not None  # the empty subset is always there
         return total / len(self.subsets)
-
-
-def paired_classes(names: Mapping[int, str], classes: int) -> Tensor:
-    """For each class the class that a mirror makes of it: (classes,) int64."""
-    labels = {name: label for label, name in names.items()}
-    order = torch.arange(classes)
-    for name, label in labels.items():
-        mirrored = " ".join({"left": "right", "right": "left"}.get(word, word) for word in name.split())
-        order[label] = labels.get(mirrored, label)
-    return order

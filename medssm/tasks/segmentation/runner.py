@@ -1,6 +1,6 @@
 """Volume in, segmentation out."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -10,7 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata
+from medssm.data.scans.laterality import find_sides
 from medssm.data.scans.network_slabs import NetworkSlabs
+from medssm.data.scans.organs import BTCV_ORGANS
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume, read_volume, write_probabilities
 from medssm.errors import UsageError
@@ -59,6 +61,7 @@ class Predictor:
         classes: K, background included.
         names: label value -> organ, without background.
         flips: mirror images seen in training, axis -> "swap" or "as-published".
+        pairs: label values that "swap" exchanged.
         device: where it runs; a GPU if there is one, if None.
     """
 
@@ -68,6 +71,7 @@ class Predictor:
     classes: int
     names: Mapping[int, str] = field(default_factory=dict)
     flips: Mapping[str, str] = field(default_factory=dict)
+    pairs: Sequence[tuple[int, int]] = ()
     in_channels: int = 1
     device: str | torch.device | None = None
 
@@ -129,7 +133,7 @@ class Predictor:
         settings: PredictSettings,
         advance: Callable[[int], None],
     ) -> None:
-        network = FlipMean(self._scores, self.flips, self.names, self.classes) if settings.tta else self._scores
+        network = FlipMean(self._scores, self.flips, self.pairs, self.classes) if settings.tta else self._scores
         for windows in passes:
             stream = stream_scores(
                 slabs.planes,
@@ -154,7 +158,7 @@ class Predictor:
     ) -> tuple[list[Windows], MemoryEstimate]:
         network: Network = self._scores
         if settings.tta:
-            FlipMean(network, self.flips, self.names, self.classes)  # refuses before anything is run
+            FlipMean(network, self.flips, self.pairs, self.classes)  # refuses before anything is run
         batch = self._batch(settings)
         needed = activation_bytes(self.network, self.window, self.in_channels, batch)
         needed += 4 * batch * self.classes * int(np.prod(self.window)) * (2 if settings.tta else 0)
@@ -179,16 +183,23 @@ def segmenter(network: nn.Module, metadata: WeightsMetadata, device: str | torch
     Raises: UsageError for an unusable device, or a network that is not for scans of one channel.
     """
     d, h, w = metadata.input_size
+    names = {label: name for label, name in metadata.class_names.items() if label}
     return Predictor(
         network,
         Preprocessing(**metadata.preprocessing),
         window=(d, h, w),
         classes=metadata.num_classes,
-        names={label: name for label, name in metadata.class_names.items() if label},
+        names=names,
         flips=metadata.flips,
+        pairs=_exchanged_before(names) if metadata.pairs is None else metadata.pairs,
         in_channels=metadata.in_channels,
         device=device,
     )
+
+
+def _exchanged_before(names: Mapping[int, str]) -> tuple[tuple[int, int], ...]:
+    """The pairs behind weights that do not tell them: training then exchanged those of BTCV's own names alone."""
+    return find_sides(names).pairs if names == BTCV_ORGANS else ()
 
 
 def _counter(progress: Callable[[int, int], None] | None, total: int) -> Callable[[int], None]:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from medssm.checkpoints import WeightsMetadata, save_weights
 from medssm.data.layouts.scans.datalist import WHERE_BTCV_IS, Dataset, load_dataset
 from medssm.data.scans.cache import PreprocessedCases
-from medssm.data.scans.organs import BTCV_ORGANS, BTCV_PAIRS
+from medssm.data.scans.laterality import find_sides
 from medssm.data.scans.transforms.augmentation import Augmentation
 from medssm.errors import DataError, UsageError
 from medssm.models import create_model
@@ -20,6 +20,8 @@ from medssm.tasks.segmentation.pictures import validation_pictures
 from medssm.tasks.segmentation.settings import DataSettings, SegmentationRecipe, ValidationSettings
 from medssm.tasks.windows import segment
 from medssm.training import Moment, Task
+
+NO_PAIR = "no labels are a left and a right one by their names; mirror images along x keep them all as they are"
 
 
 class CaseResult(NamedTuple):
@@ -48,8 +50,10 @@ class Segmentation(Task):
         preprocessing = recipe.data.preprocessing
         self.training = PreprocessedCases(dataset.training, preprocessing)
         self.validation = PreprocessedCases(dataset.validation, preprocessing)
-        pairs = BTCV_PAIRS if self.organs == BTCV_ORGANS else ()
-        self.augment = Augmentation(recipe.augmentation, pairs)
+        exchanges = recipe.augmentation.flips.by_axis.get("x") == "swap"
+        self.pairs = exchanged_pairs(dataset) if exchanges else ()
+        self.augment = Augmentation(recipe.augmentation, self.pairs)
+        self._news = [] if self.pairs or not exchanges else [NO_PAIR]
         self.score_names = ("dice", *(f"dice/{name}" for name in self.organs.values()))
         self.class_weights: Tensor | None = None
 
@@ -122,10 +126,16 @@ class Segmentation(Task):
             preprocessing=recipe.data.preprocessing.model_dump(),
             input_size=recipe.augmentation.crops.size,
             flips=recipe.augmentation.flips.by_axis,
+            pairs=self.pairs,
             licence="of whoever trained them and of the data",
             source=f"recipe {recipe.name} on {self.dataset.name}, validation Dice {scores['dice']:.4f}",
         )
         save_weights(path, model, metadata)
+
+    def news(self) -> list[str]:
+        """That mirror images exchange nothing, once."""
+        news, self._news = self._news, []
+        return news
 
     def _count_voxels(self) -> dict[int, int]:
         """Voxels of each label in the training set, background included."""
@@ -190,6 +200,21 @@ def open_dataset(data: DataSettings) -> Dataset:
             "with labels; both are needed"
         )
     return dataset
+
+
+def exchanged_pairs(dataset: Dataset) -> tuple[tuple[int, int], ...]:
+    """The label values that a mirror image exchanges, left with right.
+
+    Raises: UsageError if a name speaks of a side and no other name is its partner: in mirror images it would be wrong.
+    """
+    sides = find_sides(dataset.label_names)
+    if sides.alone:
+        raise UsageError(
+            f"{dataset.source}: names {', '.join(map(repr, sides.alone))} but no label for the other side, with which "
+            "mirror images (augmentation.flips.x=swap) would exchange it; correct the names, or give "
+            "--set augmentation.flips.x=off"
+        )
+    return sides.pairs
 
 
 def check_classes(num_classes: int, dataset: Dataset) -> None:

@@ -199,6 +199,15 @@ def test_turned_label_map_is_a_note(dataset: Path) -> None:
     ]
 
 
+def test_a_side_without_its_partner_is_a_note(dataset: Path) -> None:
+    content = json.loads((dataset / "dataset_0.json").read_text())
+    for names, lone in (({"1": "left kidney", "2": "rkid"}, 2), ({"1": "lkid", "2": "rkid"}, 0)):
+        (dataset / "dataset_0.json").write_text(json.dumps(content | {"labels": names}))
+        report = check_dataset(dataset)
+        assert report.faults == ()
+        assert [note.kind for note in report.notes] == ["lone-side"] * lone
+
+
 def test_all_faults_are_listed_at_once(dataset: Path) -> None:
     save(image_path(dataset, 1), np.full(SHAPE, 7, np.int16))
     save(label_path(dataset, 1), organs() * 3, moved(5))

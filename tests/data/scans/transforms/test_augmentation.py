@@ -7,7 +7,6 @@ import torch
 from monai.transforms import RandCropByPosNegLabel
 
 from medssm.data.scans.cache import CachedCase
-from medssm.data.scans.organs import BTCV_PAIRS
 from medssm.data.scans.transforms.augmentation import Augmentation, random_crops
 from medssm.data.scans.transforms.candidates import crop_candidates
 from medssm.data.scans.transforms.crop import crop_padded
@@ -24,6 +23,8 @@ from medssm.data.scans.transforms.settings import (
 from medssm.data.scans.transforms.thin import repeat_edges
 from medssm.errors import DataError
 
+# Right and left kidney, right and left adrenal gland.
+PAIRS = ((2, 3), (12, 13))
 STILL = {
     "flips": FlipSettings(probability=0),
     "quarter_turns": QuarterTurnSettings(probability=0),
@@ -61,10 +62,10 @@ def test_the_seed_decides_everything() -> None:
     settings = AugmentationSettings(
         crops=CropSettings(size=(8, 8, 8)), affine=AffineSettings(probability=0.5), thin=ThinSettings(probability=0.5)
     )
-    augment, case = Augmentation(settings, BTCV_PAIRS), a_case()
+    augment, case = Augmentation(settings, PAIRS), a_case()
     first = augment(case, (7, 3, 1))
     torch.rand(5), np.random.rand(5), augment(case, 9)
-    for again in (augment(case, (7, 3, 1)), Augmentation(settings, BTCV_PAIRS)(case, (7, 3, 1))):
+    for again in (augment(case, (7, 3, 1)), Augmentation(settings, PAIRS)(case, (7, 3, 1))):
         assert torch.equal(first[0], again[0])
         assert torch.equal(first[1], again[1])
     assert not torch.equal(first[0], augment(case, (7, 3, 2))[0])
@@ -156,19 +157,19 @@ def test_flips_swap_pairs_only_along_x_and_only_when_asked() -> None:
     sample = {"image": torch.rand(1, 4, 4, 4), "label": label}
     for axis in range(3):
         for mode, value in (("as-published", 3), ("swap", 2 if axis == 0 else 3)):
-            flipped = RandPairedFlipd(axis, mode, BTCV_PAIRS, prob=1.0)(sample)
+            flipped = RandPairedFlipd(axis, mode, PAIRS, prob=1.0)(sample)
             expected = np.flip(label.numpy(), axis + 1) * (value / 3)
             np.testing.assert_array_equal(flipped["label"].numpy(), expected)
             np.testing.assert_array_equal(flipped["image"].numpy(), np.flip(sample["image"].numpy(), axis + 1))
-        off = RandPairedFlipd(axis, "off", BTCV_PAIRS, prob=1.0)(sample)
+        off = RandPairedFlipd(axis, "off", PAIRS, prob=1.0)(sample)
         assert torch.equal(off["image"], sample["image"])
 
 
 def test_swapping_pairs_twice_gives_the_labels_back() -> None:
     labels = torch.arange(14, dtype=torch.uint8)
-    swapped = swap_pairs(labels, BTCV_PAIRS)
+    swapped = swap_pairs(labels, PAIRS)
     assert swapped.tolist() == [0, 1, 3, 2, 4, 5, 6, 7, 8, 9, 10, 11, 13, 12]
-    assert torch.equal(swap_pairs(swapped, BTCV_PAIRS), labels)
+    assert torch.equal(swap_pairs(swapped, PAIRS), labels)
 
 
 def test_thin_volumes_are_padded_with_their_edge_or_air() -> None:
