@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from medssm.models import ModelInfo
-    from medssm.models.flops import Cost
+    from medssm.models.counts import Cost
     from medssm.models.info import PublishedDense
 
 
@@ -50,8 +50,7 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
     from rich.table import Table
 
     from medssm.models import list_heads
-    from medssm.models.flops import model_cost
-    from medssm.models.registry import count_parameters
+    from medssm.models.counts import kept_counts
 
     table = Table(
         "model",
@@ -64,13 +63,14 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
     for column in ("parameters", "multiply-adds", "published", "licence of the weights"):
         table.add_column(column, justify="left" if column.startswith("licence") else "right")
     for info in infos:
+        counts = kept_counts(info)
         table.add_row(
             info.name,
             info.title,
             info.task,
             _by(info.input_size),
-            f"{count_parameters(info.name) / 1e6:.2f} M",
-            f"{model_cost(info.name).multiply_adds / 1e9:.2f} G",
+            f"{counts.parameters / 1e6:.2f} M",
+            f"{counts.cost.multiply_adds / 1e9:.2f} G",
             "ours, none" if info.is_ours else f"{info.result.metric} {info.result.value}" if info.result else "none",
             info.weights.licence if info.weights else "",
         )
@@ -80,9 +80,9 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
 def _model_table(info: "ModelInfo") -> "Table":
     from rich.table import Table
 
-    from medssm.models.flops import model_cost
-    from medssm.models.registry import count_parameters
+    from medssm.models.counts import kept_counts
 
+    counts = kept_counts(info)
     table = Table(title=info.name, show_header=False)
     rows = {
         "what": f"{info.title} ({info.system}, {info.task})",
@@ -90,8 +90,8 @@ def _model_table(info: "ModelInfo") -> "Table":
         "made by": "this project; nothing was published for it" if info.is_ours else "the authors of the paper",
         "input": _input(info),
         "output": f"{info.num_classes} classes" + (" with the background" if info.task == "segmentation" else ""),
-        "parameters": f"{count_parameters(info.name):,}{_published_parameters(info)}",
-        **_cost_rows(info, model_cost(info.name)),
+        "parameters": f"{counts.parameters:,}{_published_parameters(info)}",
+        **_cost_rows(info, counts.cost),
         **_published_rows(info),
         **_dense_rows(info),
     }
@@ -117,7 +117,7 @@ def _input(info: "ModelInfo") -> str:
 
 
 def _cost_rows(info: "ModelInfo", cost: "Cost") -> dict[str, str]:
-    from medssm.models.flops import counted_as_published
+    from medssm.models.counts import counted_as_published
 
     parts = ", ".join(f"{part} {n / 1e9:.2f}" for part, n in cost.parts.items() if n)
     rows = {
@@ -159,17 +159,16 @@ def _dense_rows(info: "ModelInfo") -> dict[str, str]:
 
 
 def _dense_row(info: "ModelInfo", published: "PublishedDense") -> str:
-    from medssm.models.flops import counted_as_published, dense_cost
-    from medssm.models.registry import count_parameters
+    from medssm.models.counts import counted_as_published, kept_counts
 
     cost, dataset = published.cost, published.results[0].dataset
     assert cost is not None
-    counted = dense_cost(info.name, published)
-    ours = (counted_as_published(cost, counted) or counted.multiply_adds + counted.attention) / 1e9
+    counts = kept_counts(info, published)
+    ours = (counted_as_published(cost, counts.cost) or counts.cost.multiply_adds + counts.cost.attention) / 1e9
     stated = f"published {cost.multiply_adds:g} G" if cost.multiply_adds else "none published"
     parts = [
         f"{published.score} on {dataset} ({cost.source})",
-        f"{count_parameters(info.name, published.head) / 1e6:.2f} M parameters (published {cost.parameters:g} M)",
+        f"{counts.parameters / 1e6:.2f} M parameters (published {cost.parameters:g} M)",
         f"{ours:.0f} G multiply-adds at {_by(published.cost_size)} ({stated})",
         f"difference: {cost.remark}" if cost.remark else "",
         f"beware: {published.results[0].remark}" if published.results[0].remark else "",

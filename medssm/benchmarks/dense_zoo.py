@@ -7,7 +7,8 @@ from pathlib import Path
 from medssm.benchmarks.golden import dense_error
 from medssm.benchmarks.report import markdown_table, or_dash
 from medssm.models import head_info, list_models, model_info
-from medssm.models.flops import counted_as_published, dense_cost
+from medssm.models.counts import counted_as_published
+from medssm.models.flops import dense_cost
 from medssm.models.info import ModelInfo, PublishedDense
 from medssm.models.registry import count_parameters
 

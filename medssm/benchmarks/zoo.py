@@ -10,7 +10,8 @@ from medssm.benchmarks.models import images_per_second
 from medssm.benchmarks.report import markdown_table, or_dash
 from medssm.errors import UsageError
 from medssm.models import list_models, model_info
-from medssm.models.flops import counted_as_published, model_cost
+from medssm.models.counts import counted_as_published
+from medssm.models.flops import model_cost
 from medssm.models.info import ModelInfo
 from medssm.models.registry import count_parameters
 

@@ -11,7 +11,7 @@ from medssm.checkpoints.origins import published_metadata
 from medssm.checkpoints.published import WeightsFile, first_names, read_weights_file
 from medssm.checkpoints.recognition import Fit, expected_shapes, fit_own, recognise
 from medssm.errors import CheckpointError
-from medssm.models.info import StateDict
+from medssm.models.variant import StateDict
 
 BEST = "best.safetensors"
 

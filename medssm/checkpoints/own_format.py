@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from medssm.checkpoints.metadata import WeightsMetadata
 from medssm.errors import CheckpointError
 from medssm.files import atomic_path
-from medssm.models.info import StateDict
+from medssm.models.variant import StateDict
 
 HEADER_KEY = "medssm"
 

@@ -13,7 +13,7 @@ from medssm.checkpoints.metadata import WeightsMetadata
 from medssm.checkpoints.own_format import read_safetensors
 from medssm.checkpoints.unpickling import load_torch_file
 from medssm.errors import CheckpointError
-from medssm.models.info import StateDict
+from medssm.models.variant import StateDict
 
 # Where training programs put the state dict, in the order of looking. `model_ema` holds averaged weights, for which
 # published accuracies stand where there are both; detectors and segmenters were started from the plain ones.

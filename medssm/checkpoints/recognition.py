@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from medssm.models import create_model, head_info, list_heads, list_models, model_info
-from medssm.models.info import StateDict
+from medssm.models.info import ModelInfo
+from medssm.models.variant import StateDict
 
 Shapes = dict[str, tuple[int, ...]]
 # The arguments of `expected_shapes`.
@@ -129,17 +130,21 @@ def _fit_dense(model: str, head: str, state: Mapping[str, Tensor]) -> Fit:
 def _with_entry(kind: Literal["stem_entry", "head_entry"], state: Mapping[str, Tensor]) -> list[tuple[str, StateDict]]:
     """The models whose first or last layer is in a state dict, each with the entries under its names."""
     pairs = [(model_info(name), entries) for entries in _without_prefixes(state) for name in list_models()]
-    return [(info.name, entries) for info, entries in pairs if getattr(info, kind) in info.from_published(entries)]
+    return [(info.name, entries) for info, entries in pairs if getattr(info, kind) in _renamed(info, entries)]
 
 
 def fit_published(model: str, state: Mapping[str, Tensor]) -> Fit:
     """A published state dict beside the entries of one model; channels and classes are read from the tensors."""
     info = model_info(model)
-    kept = info.from_published(state)
+    kept = _renamed(info, state)
     in_channels = _size(kept, info.stem_entry, 1, info.in_channels)
     num_classes = _size(kept, info.head_entry, 0, info.num_classes)
     dropped = tuple(name for name in state if name not in kept)
     return fit_own((model, in_channels, num_classes, None, "", ()), kept, dropped)
+
+
+def _renamed(info: ModelInfo, state: Mapping[str, Tensor]) -> StateDict:
+    return info.variant().from_published(state)
 
 
 def fit_own(network: Network, state: Mapping[str, Tensor], dropped: tuple[str, ...] = ()) -> Fit:

@@ -13,7 +13,8 @@ from medssm.checkpoints.loading import explain_misfit, find_weights, load_weight
 from medssm.checkpoints.published import first_names, read_weights_file
 from medssm.checkpoints.recognition import Fit, expected_shapes
 from medssm.errors import CheckpointError, UsageError
-from medssm.models.info import ModelInfo, StateDict
+from medssm.models.info import ModelInfo
+from medssm.models.variant import StateDict
 
 BACKBONE = "backbone."
 
@@ -40,7 +41,7 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, **options:
         return model
     info = models.model_info(name)
     path = fetch_published(name) if pretrained is True else Path(pretrained)
-    state = _inflated(info, path) if info.inflate else None
+    state = _inflated(info, path)
     if state is None:
         start = _under_head if options.get("head") else _fitting
         state = start(info, path, options)
@@ -58,11 +59,13 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, **options:
 
 
 def _inflated(info: ModelInfo, path: Path) -> StateDict | None:
-    """Entries of a network for clips from a file of the one for images; None if the file is of another."""
-    assert info.inflate is not None
+    """Entries of a network for clips from a file of the one for images; None if either is another."""
+    inflate = info.variant().inflate
+    if inflate is None:
+        return None
     file = read_weights_file(find_weights(path))
     stem = file.state.get(info.stem_entry)
-    return info.inflate(file.state) if stem is not None and stem.ndim == 4 else None
+    return inflate(file.state) if stem is not None and stem.ndim == 4 else None
 
 
 def _fitting(info: ModelInfo, path: Path, options: dict[str, Any]) -> StateDict:

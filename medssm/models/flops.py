@@ -2,11 +2,12 @@
 
 Convolutions and matrix products are counted; the products of attention, the recurrence of the scans and the norms
 apart. Activations and sums are left out, as published tables have it, which call multiply-adds FLOPs.
+
+Run as a program (`python -m medssm.models.flops`), it counts every network and writes counts.json anew.
 """
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -14,31 +15,24 @@ import torch
 from torch import Size, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from medssm.models.info import PublishedCost, PublishedDense
-from medssm.models.registry import create_model, model_info
+import medssm.kernels  # noqa: F401  registers the operators that are counted below
+from medssm.models.counts import Cost, Counts, counted_name, keep_counts
+from medssm.models.info import ModelInfo, PublishedDense
+from medssm.models.registry import count_parameters, create_model, list_models, model_info
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one input costs.
+def count(info: ModelInfo, published: PublishedDense | None = None) -> Counts:
+    """Parameters and cost of a model, or of a detector or segmenter that was published on it."""
+    if published:
+        return Counts(count_parameters(info.name, published.head), dense_cost(info.name, published))
+    return Counts(count_parameters(info.name), model_cost(info.name))
 
-    Attributes:
-        parts: multiply-adds of each top-level part of the network, by its name: convolutions and linear layers.
-        attention: multiply-adds of the products of queries, keys and values.
-        state_updates: of the scans: one for each token, channel and state.
-        norms: operations as fvcore counts them: 5 for each value that a LayerNorm or GroupNorm gives, 2 for a
-            BatchNorm's.
-    """
 
-    parts: dict[str, int]
-    attention: int
-    state_updates: int
-    norms: int
-
-    @property
-    def multiply_adds(self) -> int:
-        """Of the whole network's convolutions and linear layers."""
-        return sum(self.parts.values())
+def count_all() -> dict[str, Counts]:
+    """Of every model and of what was published on it, by the name in counts.json."""
+    infos = [model_info(name) for name in list_models()]
+    networks = [(info, published) for info in infos for published in (None, *info.dense)]
+    return {counted_name(*network): count(*network) for network in networks}
 
 
 def model_cost(name: str, size: Sequence[int] | None = None) -> Cost:
@@ -47,10 +41,7 @@ def model_cost(name: str, size: Sequence[int] | None = None) -> Cost:
     Raises: UsageError on an unknown name or a size that does not divide into patches.
     """
     info = model_info(name)
-    with torch.device("meta"):
-        model = create_model(name).eval()
-        image = torch.empty(1, info.in_channels, *(size or info.input_size))
-    return network_cost(model, image)
+    return _cost(info.name, "", tuple(size or info.input_size), None)
 
 
 def dense_cost(name: str, published: PublishedDense) -> Cost:
@@ -58,12 +49,12 @@ def dense_cost(name: str, published: PublishedDense) -> Cost:
 
     A detector's heads run on 1000 boxes and 100 masks, as MMDetection counts; an auxiliary head does not run.
     """
-    return _dense_cost(name, published.head, published.cost_size, published.cost_layout)
+    return _cost(name, published.head, published.cost_size, published.cost_layout)
 
 
 @cache
-def _dense_cost(name: str, head: str, size: tuple[int, int], layout: int | None) -> Cost:
-    """Kept, as schedules share it and a count takes a second."""
+def _cost(name: str, head: str, size: tuple[int, ...], layout: int | None) -> Cost:
+    """Kept, as schedules share a detector and a count takes a second."""
     with torch.device("meta"):
         model = create_model(name, head=head, input_size=layout).eval()
         image = torch.empty(1, model_info(name).in_channels, *size)
@@ -101,14 +92,6 @@ def _counts_of(by_module: Mapping[str, dict[Any, int]], path: str) -> list[dict[
     if path in by_module:
         return [by_module[path]]
     return [counts for name, counts in by_module.items() if name.rpartition(".")[0] == path]
-
-
-def counted_as_published(published: PublishedCost | None, cost: Cost) -> int | None:
-    """Multiply-adds by the rule of the authors; None where they state none."""
-    if published is None or published.multiply_adds is None:
-        return None
-    added = {"attention": cost.attention, "norms": cost.norms, "scan": published.scan_steps * cost.state_updates}
-    return cost.multiply_adds + sum(added[what] for what in published.counts)
 
 
 def _causal_conv1d(x: Size, weight: Size, *_: Any, **__: Any) -> int:
@@ -151,3 +134,6 @@ _NORMS: Formulas = {
     torch.ops.aten.native_batch_norm: _batch_norm,
     torch.ops.aten._native_batch_norm_legit_no_training: _batch_norm,
 }
+
+if __name__ == "__main__":
+    keep_counts(count_all())

@@ -1,15 +1,19 @@
-"""Every head by name: what makes a detector or a segmenter of a backbone of the registry."""
+"""Every head by name: what makes a detector or a segmenter of a backbone of the registry.
+
+The heads' own files, and torch, are read when one is built.
+"""
 
 import difflib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-
-from torch import nn
+from typing import TYPE_CHECKING
 
 from medssm.errors import UsageError
 from medssm.models.head_settings import adjusted
 from medssm.models.info import HeadTask, ModelInfo
-from medssm.models.upernet import UPERNET, upernet
+
+if TYPE_CHECKING:
+    from torch import nn
 
 HeadSettings = Mapping[str, int | float]
 
@@ -35,7 +39,7 @@ class HeadInfo:
     num_classes: int
     class_entry: str
     background: int
-    build: Callable[[ModelInfo, nn.Module, int, float | None, HeadSettings], nn.Module]
+    build: "Callable[[ModelInfo, nn.Module, int, float | None, HeadSettings], nn.Module]"
 
 
 def list_heads(task: HeadTask | None = None) -> list[str]:
@@ -59,8 +63,8 @@ def _known() -> str:
 
 
 def _mask_rcnn(
-    info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None, settings: HeadSettings
-) -> nn.Module:
+    info: ModelInfo, backbone: "nn.Module", num_classes: int, dropout_rate: float | None, settings: HeadSettings
+) -> "nn.Module":
     from medssm.models.detection import MASK_RCNN, mask_rcnn
 
     _refuse_dropout("mask-rcnn", dropout_rate)
@@ -68,8 +72,8 @@ def _mask_rcnn(
 
 
 def _cascade_mask_rcnn(
-    info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None, settings: HeadSettings
-) -> nn.Module:
+    info: ModelInfo, backbone: "nn.Module", num_classes: int, dropout_rate: float | None, settings: HeadSettings
+) -> "nn.Module":
     from medssm.models.detection import CASCADE_MASK_RCNN, cascade_mask_rcnn
 
     _refuse_dropout("cascade-mask-rcnn", dropout_rate)
@@ -83,8 +87,10 @@ def _refuse_dropout(name: str, rate: float | None) -> None:
 
 
 def _upernet(
-    info: ModelInfo, backbone: nn.Module, num_classes: int, dropout_rate: float | None, settings: HeadSettings
-) -> nn.Module:
+    info: ModelInfo, backbone: "nn.Module", num_classes: int, dropout_rate: float | None, settings: HeadSettings
+) -> "nn.Module":
+    from medssm.models.upernet import UPERNET, upernet
+
     return upernet(backbone, num_classes, dropout_rate, adjusted(UPERNET, settings))
 
 

@@ -1,12 +1,15 @@
-"""What is known of a model besides its layers: what it was published with, and where its weights are."""
+"""What is known of a model besides its layers: what it was published with, and where its weights are.
 
-from collections.abc import Callable, Mapping
+Nothing here needs torch, so that models are listed without it.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from torch import Tensor, nn
+if TYPE_CHECKING:
+    from medssm.models.variant import Variant
 
-StateDict = dict[str, Tensor]
 TaskName = Literal["segmentation", "classification", "video"]
 # What a head on a backbone's pyramid does: finds objects, or tells the class of every pixel.
 HeadTask = Literal["detection", "semantic"]
@@ -270,9 +273,7 @@ class ModelInfo:
         stem_entry: a weight whose second axis is the input's channels; head_entry: a bias with one value for each
             class. The sizes of a weights file are read from these two. Entries that begin like head_entry, up to its
             last but one dot, are left out when the number of classes is another one.
-        build: the network.
-        from_published: published entries to those of the network.
-        inflate: of a network for clips: entries of the network for images that it starts from to a part of its own.
+        variant: the network itself, from the file of its architecture, which is not read before it is asked for.
         pyramid_part: the part of the network of `features_only` that is the `backbone` of detectors and segmenters;
             empty for all of it.
         neck_groups: of the GroupNorm after each convolution of a detector's feature pyramid; 0 for no norm.
@@ -290,9 +291,7 @@ class ModelInfo:
     num_classes: int
     stem_entry: str
     head_entry: str
-    build: Callable[[Options], nn.Module]
-    from_published: Callable[[Mapping[str, Tensor]], StateDict] = dict
-    inflate: Callable[[Mapping[str, Tensor]], StateDict] | None = None
+    variant: "Callable[[], Variant]"
     pyramid_part: str = ""
     neck_groups: int = 0
     is_ours: bool = False

@@ -13,17 +13,10 @@ from math import isqrt
 from torch import Tensor, nn
 
 from medssm.errors import CheckpointError
-from medssm.models.info import (
-    ClipInput,
-    ImageInput,
-    ModelInfo,
-    Options,
-    PublishedResult,
-    PublishedWeights,
-    StateDict,
-)
+from medssm.models.info import Options
 from medssm.models.mamband import Config, MambaND, resized_positions
 from medssm.models.recompute import Recomputing
+from medssm.models.variant import StateDict, Variant
 
 
 @dataclass(frozen=True)
@@ -127,7 +120,7 @@ class KineticsClassifier(Classifier):
         return self.head(x.mean(1))
 
 
-def from_published_image(config: Config, state: Mapping[str, Tensor]) -> StateDict:
+def without_class_position(config: Config, state: Mapping[str, Tensor]) -> StateDict:
     """Published entries, the positions without the token of a class and resized to the published grid.
 
     As the original's loader does: bicubic, from a square grid.
@@ -145,7 +138,7 @@ def from_published_image(config: Config, state: Mapping[str, Tensor]) -> StateDi
     return {**kept, name: positions}
 
 
-def from_published_kinetics(state: Mapping[str, Tensor]) -> StateDict:
+def with_backbone_prefix(state: Mapping[str, Tensor]) -> StateDict:
     """Published entries, whose encoder has no prefix."""
     return {name if name.startswith(("head.", "backbone.")) else f"backbone.{name}": t for name, t in state.items()}
 
@@ -185,54 +178,17 @@ def _shape(tensor: Tensor | None) -> str:
     return "none" if tensor is None else f"a shape of {tuple(tensor.shape)}"
 
 
-_SOURCE = "Li, Singh & Grover 2024, arXiv:2402.05892"
-_LICENCE = "none stated by the authors: the repository has no licence file"
-_HUB = "jacklishufan/Mamba-ND"
+def _image(config: Config) -> Variant:
+    build = partial(ImageClassifier, ClassifierConfig(config, drop_path_rate=0.1))
+    return Variant(build, partial(without_class_position, config))
 
 
-def _image(name: str, title: str, config: Config, filename: str, top_1: float | None) -> ModelInfo:
-    return ModelInfo(
-        name=name,
-        title=title,
-        system="Mamba-ND",
-        task="classification",
-        input_size=config.input_size,
-        patch_size=(1, 1),
-        input=ImageInput(),
-        in_channels=3,
-        num_classes=1000,
-        stem_entry="backbone.patch_embed.projection.weight",
-        head_entry="head.fc.bias",
-        build=partial(ImageClassifier, ClassifierConfig(config, drop_path_rate=0.1)),
-        from_published=partial(from_published_image, config),
-        result=None if top_1 is None else PublishedResult("top-1", top_1, "ImageNet-1k validation", _SOURCE),
-        weights=PublishedWeights(_LICENCE, filename, repository=_HUB),
-    )
+def _clip(config: ClassifierConfig) -> Variant:
+    return Variant(partial(ClipClassifier, config), inflate=partial(inflate, config.encoder))
 
 
-def _clip(
-    name: str, title: str, config: ClassifierConfig, classes: int, clip: ClipInput, weights: PublishedWeights | None
-) -> ModelInfo:
-    is_kinetics = name.endswith("k400")
-    return ModelInfo(
-        name=name,
-        title=title,
-        system="Mamba-ND",
-        task="video",
-        input_size=config.encoder.input_size,
-        patch_size=config.encoder.patch_size,
-        input=clip,
-        in_channels=3,
-        num_classes=classes,
-        stem_entry="backbone.patch_embed.projection.weight",
-        head_entry="head.1.bias" if is_kinetics else "cls_head.fc_cls.bias",
-        build=partial(KineticsClassifier if is_kinetics else ClipClassifier, config),
-        from_published=from_published_kinetics if is_kinetics else dict,
-        inflate=partial(inflate, config.encoder),
-        is_ours=weights is None,
-        result=_VIDEO_RESULTS.get(name),
-        weights=weights,
-    )
+def _kinetics(config: ClassifierConfig) -> Variant:
+    return Variant(partial(KineticsClassifier, config), with_backbone_prefix, partial(inflate, config.encoder))
 
 
 # Sections 3.2 and 4 of the paper. Blocks build a dropout that they never call.
@@ -271,26 +227,12 @@ _XS = ClassifierConfig(
     drop_path_rate=0.0,
 )
 
-_TEST_SPLIT = "video, split 1; the official table says from scratch, the released code starts from ImageNet"
-_VIDEO_RESULTS = {
-    "mamband-video-ucf101": PublishedResult("top-1", 89.6, "UCF-101", _SOURCE, _TEST_SPLIT),
-    "mamband-video-hmdb51": PublishedResult("top-1", 60.9, "HMDB-51", _SOURCE, _TEST_SPLIT),
-    "mamband-video-k400": PublishedResult("top-1", 81.9, "Kinetics-400", _SOURCE, "12 views a video"),
+VARIANTS = {
+    "mamband2d-s": _image(_S8),
+    "mamband2d-b": _image(_B8),
+    "mamband2d-s-16": _image(_S16),
+    "mamband-video-ucf101": _clip(_UCF101),
+    "mamband-video-hmdb51": _clip(_HMDB51),
+    "mamband-video-k400": _kinetics(_K400),
+    "mamband-video-xs": _clip(_XS),
 }
-_UCF101_FILE = PublishedWeights(_LICENCE, "video/ucf101/ucf101.pth", repository=_HUB)
-_HMDB51_FILE = PublishedWeights(_LICENCE, "video/hmdb51/hmdb51.pth", repository=_HUB)
-_K400_FILE = PublishedWeights(_LICENCE, "", page=f"huggingface.co/{_HUB}/tree/main/k400")
-_GREY = ClipInput(mean=(0.45, 0.45, 0.45), std=(0.225, 0.225, 0.225))
-_SEGMENTS = ClipInput(sampling="segments", views=4, crops=3, short_side=224)
-_SMALL = ClipInput(frame_stride=2, short_side=36)
-
-# The published heads of UCF-101 and HMDB-51 have more outputs than the data sets have classes; the others never occur.
-MODELS = (
-    _image("mamband2d-s", "Mamba-ND 2-D S, patches of 8", _S8, "in1k/mamba2d_s.pth", 81.7),
-    _image("mamband2d-b", "Mamba-ND 2-D B, patches of 8", _B8, "in1k/mamba2d_b.pth", 83.0),
-    _image("mamband2d-s-16", "Mamba-ND 2-D S, patches of 16", _S16, "video/mamba_2d_s_16_pretrained.pth", None),
-    _clip("mamband-video-ucf101", "Mamba-ND video, UCF-101", _UCF101, 400, ClipInput(), _UCF101_FILE),
-    _clip("mamband-video-hmdb51", "Mamba-ND video, HMDB-51", _HMDB51, 60, _GREY, _HMDB51_FILE),
-    _clip("mamband-video-k400", "Mamba-ND video, Kinetics-400", _K400, 400, _SEGMENTS, _K400_FILE),
-    _clip("mamband-video-xs", "Mamba-ND video XS, ours, learns in minutes on a CPU", _XS, 8, _SMALL, None),
-)

@@ -9,9 +9,10 @@ from functools import partial
 
 from torch import Tensor
 
-from medssm.models.info import ModelInfo, Options, PublishedResult, PublishedWeights, StateDict, VolumeInput
+from medssm.models.info import Options
 from medssm.models.mamband import Config, MambaND
 from medssm.models.unetr import UNETR
+from medssm.models.variant import StateDict, Variant
 
 
 @dataclass(frozen=True)
@@ -52,50 +53,9 @@ UNUSED_ENTRIES = tuple(
 )
 
 
-def from_published(state: Mapping[str, Tensor]) -> StateDict:
+def without_unused_entries(state: Mapping[str, Tensor]) -> StateDict:
     """Published entries as they are, without the unused ones."""
     return {name: tensor for name, tensor in state.items() if name not in UNUSED_ENTRIES}
-
-
-_SOURCE = "Li, Singh & Grover 2024, arXiv:2402.05892"
-_REMARK = (
-    "the best checkpoint by one figure on the six validation cases, perhaps of one case with background; not held out"
-)
-_LICENCE = "none stated by the authors: the repository has no licence file"
-
-
-def _published(name: str, title: str, config: SegmentationConfig, dice: float, filename: str) -> ModelInfo:
-    result = PublishedResult("Dice", dice, "BTCV validation", _SOURCE, _REMARK)
-    weights = PublishedWeights(_LICENCE, filename, repository="jacklishufan/Mamba-ND")
-    return _info(name, title, config, (1.5, 1.5, 2.0), result, weights)
-
-
-def _info(
-    name: str,
-    title: str,
-    config: SegmentationConfig,
-    spacing: tuple[float, float, float],
-    result: PublishedResult | None = None,
-    weights: PublishedWeights | None = None,
-) -> ModelInfo:
-    return ModelInfo(
-        name=name,
-        title=title,
-        system="Mamba-ND",
-        task="segmentation",
-        input_size=config.encoder.input_size,
-        patch_size=config.encoder.patch_size,
-        input=VolumeInput(spacing),
-        in_channels=1,
-        num_classes=14,
-        is_ours=weights is None,
-        result=result,
-        weights=weights,
-        stem_entry="vit.patch_embed.projection.weight",
-        head_entry="out.conv.bias" if config.finest_stride > 1 else "out.conv.conv.bias",
-        build=partial(build, config),
-        from_published=from_published,
-    )
 
 
 # Made to learn in minutes on two CPU cores. Measured on synthetic abdomens at 3 mm, crops of 48^3 in batches of two,
@@ -120,10 +80,13 @@ _S_PLUS = SegmentationConfig(replace(_PUBLISHED, d_model=512), feature_size=32, 
 _B_32 = SegmentationConfig(replace(_PUBLISHED, d_model=768), feature_size=32, dropout_rate=0.2)
 _B_64 = SegmentationConfig(replace(_PUBLISHED, d_model=768), feature_size=64, dropout_rate=0.25)
 
-MODELS = (
-    _info("mamband-xs", "Mamba-ND XS, ours, learns in minutes on a CPU", _XS, (3.0, 3.0, 3.0)),
-    _published("mamband-s", "Mamba-ND S", _S, 83.1, "btcv/mamband-s.pt"),
-    _published("mamband-s-plus", "Mamba-ND S+", _S_PLUS, 83.9, "btcv/mamband-s_plus.pt"),
-    _published("mamband-b-32", "Mamba-ND B, decoder of 32", _B_32, 82.7, "btcv/mamband-b-32.pt"),
-    _published("mamband-b-64", "Mamba-ND B, decoder of 64", _B_64, 84.7, "btcv/mamband-b-64.pt"),
-)
+VARIANTS = {
+    name: Variant(partial(build, config), without_unused_entries)
+    for name, config in {
+        "mamband-xs": _XS,
+        "mamband-s": _S,
+        "mamband-s-plus": _S_PLUS,
+        "mamband-b-32": _B_32,
+        "mamband-b-64": _B_64,
+    }.items()
+}

@@ -1,26 +1,19 @@
-"""Every model by name."""
+"""Every model by name. The file of an architecture, and torch, are read when one of its networks is created."""
 
 import difflib
 from collections.abc import Sequence
 from dataclasses import replace
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING
 
 from medssm.errors import UsageError
-from medssm.models import (
-    group_mamba,
-    mamba2d,
-    mamba_vision,
-    mamband_classification,
-    mamband_segmentation,
-    spatial_mamba,
-)
+from medssm.models.catalogue import MODELS
 from medssm.models.heads import HeadInfo, HeadSettings, head_info
 from medssm.models.info import ModelInfo, Options, TaskName
 
-_SYSTEMS = (mamband_segmentation, mamband_classification, mamba2d, spatial_mamba, group_mamba, mamba_vision)
-_MODELS: dict[str, ModelInfo] = {info.name: info for system in _SYSTEMS for info in system.MODELS}
+if TYPE_CHECKING:
+    from torch import nn
+
+_MODELS: dict[str, ModelInfo] = {info.name: info for info in MODELS}
 _ALIASES = {alias: info.name for info in _MODELS.values() for alias in info.aliases}
 
 
@@ -53,7 +46,7 @@ def create_model(
     features_only: bool = False,
     head: str = "",
     head_settings: HeadSettings | None = None,
-) -> nn.Module:
+) -> "nn.Module":
     """A freshly initialised network, in training mode.
 
     Args:
@@ -83,14 +76,14 @@ def create_model(
     if head:
         options = Options(in_channels, num_classes, dropout_rate, drop_path_rate, size)
         return _with_head(info, head_info(head), options, head_settings or {})
-    return info.build(Options(in_channels, num_classes, dropout_rate, drop_path_rate, size, features_only))
+    return info.variant().build(Options(in_channels, num_classes, dropout_rate, drop_path_rate, size, features_only))
 
 
-def _with_head(info: ModelInfo, head: HeadInfo, options: Options, settings: HeadSettings) -> nn.Module:
+def _with_head(info: ModelInfo, head: HeadInfo, options: Options, settings: HeadSettings) -> "nn.Module":
     """The head on the model's pyramid."""
     if info.task != "classification":
         raise UsageError(f"{info.name}: {head.title} takes networks for images, and this is one for {info.task}")
-    network = info.build(replace(options, dropout_rate=None, features_only=True, pyramid_for=head.task))
+    network = info.variant().build(replace(options, dropout_rate=None, features_only=True, pyramid_for=head.task))
     backbone = network.get_submodule(info.pyramid_part)
     return head.build(info, backbone, options.num_classes, options.dropout_rate, settings)
 
@@ -109,6 +102,8 @@ def _checked_size(info: ModelInfo, size: int | Sequence[int] | None) -> tuple[in
 
 def count_parameters(name: str, head: str = "") -> int:
     """Number of parameters of a model, or of one with a head, as published, without taking memory for them."""
+    import torch
+
     with torch.device("meta"):
         model = create_model(name, head=head)
     return sum(parameter.numel() for parameter in model.parameters())

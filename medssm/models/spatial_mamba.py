@@ -7,7 +7,7 @@ are the state-space model's.
 """
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -17,19 +17,10 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.kernels import state_fusion, state_scan
-from medssm.models.info import (
-    ImageInput,
-    ModelInfo,
-    Options,
-    PublishedCost,
-    PublishedDense,
-    PublishedResult,
-    PublishedWeights,
-    published_detector,
-    published_segmenter,
-)
+from medssm.models.info import Options
 from medssm.models.mixer import initialise_dt, widened
 from medssm.models.recompute import Recomputing
+from medssm.models.variant import Variant
 
 STRIDES = (4, 8, 16, 32)
 EXPAND = 2
@@ -257,83 +248,11 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-_SOURCE = "Xiao et al. 2024, arXiv:2410.15091"
-_REMARK = "not said whether of the plain or of the averaged weights"
-
-
-def _published(
-    letter: str,
-    size: str,
-    config: Config,
-    top1: float,
-    parameters: float,
-    multiply_adds: float,
-    drive: str,
-    dense: tuple[PublishedDense, ...],
-) -> ModelInfo:
-    return replace(
-        _info(f"spatialmamba-{letter.lower()}", f"Spatial-Mamba {letter}", config),
-        result=PublishedResult("top-1", top1, "ImageNet-1k validation", _SOURCE, _REMARK),
-        cost=_cost(parameters, multiply_adds),
-        weights=PublishedWeights("Apache-2.0", "", page=f"https://drive.google.com/file/d/{drive}/view"),
-        dense=dense,
-        aliases=(f"Spatial-Mamba-{letter}", f"SpatialMamba-{letter}", f"spatialmamba_{size}", f"spatial_mamba_{size}"),
-    )
-
-
-def _cost(parameters: float, multiply_adds: float) -> PublishedCost:
-    return PublishedCost(parameters, multiply_adds, _SOURCE, counts=("norms", "scan"), scan_steps=7)
-
-
-_DENSE_WEIGHTS = PublishedWeights("Apache-2.0", "", page="https://github.com/EdwardChasel/Spatial-Mamba")
-
-
-def _mask_rcnn(schedule: str, ap: tuple[float, float], parameters: float, multiply_adds: float) -> PublishedDense:
-    return published_detector("mask-rcnn", schedule, ap, _cost(parameters, multiply_adds), _DENSE_WEIGHTS)
-
-
-def _upernet(miou: tuple[float, float], parameters: float, multiply_adds: float) -> PublishedDense:
-    return published_segmenter(miou, _cost(parameters, multiply_adds), _DENSE_WEIGHTS)
-
-
-def _info(name: str, title: str, config: Config, size: int = 224) -> ModelInfo:
-    return ModelInfo(
-        name=name,
-        title=title,
-        system="Spatial-Mamba",
-        task="classification",
-        input_size=(size, size),
-        patch_size=(1, 1),
-        input=ImageInput(),
-        in_channels=3,
-        num_classes=1000,
-        stem_entry="patch_embed.conv1.conv.weight",
-        head_entry="head.bias",
-        build=partial(SpatialMamba, config),
-    )
-
-
 # Small enough to learn synthetic images in minutes on two CPU cores.
 _XS = Config(width=16, depths=(1, 1, 2, 1), drop_path_rate=0.0)
 _T = Config(width=64, depths=(2, 4, 8, 4), drop_path_rate=0.2)
 _S = Config(width=64, depths=(2, 4, 21, 5), drop_path_rate=0.3)
 _B = Config(width=96, depths=(2, 4, 21, 5), drop_path_rate=0.5)
 
-_T_DENSE = (
-    _mask_rcnn("1x", (47.6, 42.9), 46, 261),
-    _mask_rcnn("3x", (49.3, 43.6), 46, 261),
-    _upernet((48.6, 49.4), 57, 936),
-)
-_S_DENSE = (
-    _mask_rcnn("1x", (49.2, 44.0), 63, 315),
-    _mask_rcnn("3x", (50.5, 44.6), 63, 315),
-    _upernet((50.6, 51.4), 73, 992),
-)
-_B_DENSE = (_mask_rcnn("1x", (50.4, 45.1), 115, 494), _upernet((51.8, 52.6), 127, 1176))
-
-MODELS = (
-    replace(_info("spatialmamba-xs", "Spatial-Mamba XS, ours, learns in minutes on a CPU", _XS, 64), is_ours=True),
-    _published("T", "tiny", _T, 83.5, 27, 4.5, "19kXoqGSTuKKs4AHbdUSrdKZTwTWenLIW", _T_DENSE),
-    _published("S", "small", _S, 84.6, 43, 7.1, "1Wb3sYoWLpgmWrmHMYKwdgDwGPZaqM28O", _S_DENSE),
-    _published("B", "base", _B, 85.3, 96, 15.8, "1k8dHp2QRCOqBSgAi36YkhZp_O8LqOPjM", _B_DENSE),
-)
+_CONFIGS = {"xs": _XS, "t": _T, "s": _S, "b": _B}
+VARIANTS = {f"spatialmamba-{size}": Variant(partial(SpatialMamba, config)) for size, config in _CONFIGS.items()}

@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from medssm.models import list_models, model_info
-from medssm.models.flops import counted_as_published, dense_cost, model_cost, network_cost
+from medssm.models.counts import counted_as_published, kept_counts
+from medssm.models.flops import count, dense_cost, model_cost, network_cost
 from medssm.models.registry import count_parameters
 
 # 10^9 multiply-adds and state updates of a 96^3 window with all 24 blocks: encoder, the rest, the scans.
@@ -113,6 +114,14 @@ def test_detectors_and_segmenters_cost_what_is_published(name, head):
         counted = counted_as_published(published, dense_cost(name, DENSE[name, head]))
         matches = counted / 1e9 == pytest.approx(published.multiply_adds, rel=0.02)
         assert matches == ((name, head) not in DENSE_UNMATCHED)
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_kept_counts_are_those_of_the_networks(name):
+    """Where this fails, `python -m medssm.models.flops` counts anew."""
+    info = model_info(name)
+    for published in (None, *info.dense):
+        assert kept_counts(info, published) == count(info, published)
 
 
 def test_what_does_not_match_says_why():

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from medssm.kernels import selective_scan
 from medssm.models import create_model, model_info
-from medssm.models.group_mamba import _T, GroupMamba, GroupScan, Mixer, from_published
+from medssm.models.group_mamba import _T, GroupMamba, GroupScan, Mixer, with_both_heads
 from medssm.models.info import Options
 from medssm.models.mixer import ScanOrder
 from medssm.models.registry import count_parameters
@@ -198,7 +198,7 @@ def test_weights_of_one_head_give_the_logits_of_that_head():
     torch.manual_seed(0)
     single = GroupMamba(replace(_T, is_distilled=False), Options(3, 5)).eval()
     model = create_model("groupmamba-t", num_classes=5).eval()
-    model.load_state_dict(from_published(single.state_dict()))
+    model.load_state_dict(with_both_heads(single.state_dict()))
     image = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
         assert torch.equal(model(image), single(image))
@@ -206,7 +206,7 @@ def test_weights_of_one_head_give_the_logits_of_that_head():
 
 def test_weights_of_two_heads_are_taken_as_they_are():
     state = {name: torch.randn(3) for name in ("head.bias", "dist_head.bias", "norm4.bias")}
-    assert from_published(state) == state
+    assert with_both_heads(state) == state
 
 
 def test_scans_start_with_the_published_values():

@@ -15,7 +15,8 @@ from torch.nn import functional
 
 from medssm.errors import UsageError
 from medssm.models import create_model, list_models, model_info
-from medssm.models.mamba2d import MODELS, Attention, Mixer, rotary_angles, rotated
+from medssm.models.catalogue.mamba2d import MODELS
+from medssm.models.mamba2d import Attention, Mixer, rotary_angles, rotated
 from medssm.models.registry import count_parameters
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -14,7 +14,8 @@ import torch
 from torch.nn import functional
 
 from medssm.models import create_model, list_models, model_info
-from medssm.models.mamba_vision import MODELS, ConvBlock, Mixer, WindowedStage
+from medssm.models.catalogue.mamba_vision import MODELS
+from medssm.models.mamba_vision import ConvBlock, Mixer, WindowedStage
 from medssm.models.registry import count_parameters
 
 GOLDEN = Path(__file__).parent / "golden"

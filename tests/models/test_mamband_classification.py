@@ -14,7 +14,7 @@ import torch
 from medssm.errors import CheckpointError, UsageError
 from medssm.models import create_model, model_info
 from medssm.models.mamband import PatchMerging
-from medssm.models.mamband_classification import from_published_kinetics
+from medssm.models.mamband_classification import with_backbone_prefix
 from medssm.models.registry import count_parameters
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -35,7 +35,7 @@ def test_entries_have_the_official_names_and_shapes(name):
         entry: shape for entry, shape, _ in json.loads((GOLDEN / f"{name}.keys.json").read_text(encoding="utf-8"))
     }
     if name.endswith("k400"):
-        official = from_published_kinetics(official)
+        official = with_backbone_prefix(official)
     with torch.device("meta"):
         state = create_model(name).state_dict()
     assert {entry: list(tensor.shape) for entry, tensor in state.items()} == official
@@ -115,8 +115,10 @@ def test_positions_of_another_square_grid_are_resized_when_they_are_loaded():
 def test_a_class_token_and_another_grid_in_a_published_file_are_adapted():
     info = model_info("mamband2d-s")
     learned = torch.randn(1, 785, 384)
-    assert torch.equal(info.from_published({"backbone.pos_embed": learned})["backbone.pos_embed"], learned[:, 1:])
-    coarse = info.from_published({"backbone.pos_embed": torch.ones(1, 197, 384)})["backbone.pos_embed"]
+    assert torch.equal(
+        info.variant().from_published({"backbone.pos_embed": learned})["backbone.pos_embed"], learned[:, 1:]
+    )
+    coarse = info.variant().from_published({"backbone.pos_embed": torch.ones(1, 197, 384)})["backbone.pos_embed"]
     torch.testing.assert_close(coarse, torch.ones(1, 784, 384))
 
 
@@ -130,7 +132,9 @@ def inflated():
     """The image network's entries, and those of the clip's network that they become."""
     torch.manual_seed(0)
     image = create_model("mamband2d-s-16").state_dict()
-    return image, {name: model_info(name).inflate(image) for name in ("mamband-video-ucf101", "mamband-video-k400")}
+    return image, {
+        name: model_info(name).variant().inflate(image) for name in ("mamband-video-ucf101", "mamband-video-k400")
+    }
 
 
 @pytest.mark.parametrize("name", ["mamband-video-ucf101", "mamband-video-k400"])
@@ -167,4 +171,4 @@ def test_an_inflated_network_sees_a_still_clip_as_its_image(inflated):
 def test_inflation_refuses_another_network():
     state = create_model("mamband2d-s").state_dict()
     with pytest.raises(CheckpointError, match=r"patches of 16x16 .* found a shape of \(384, 3, 8, 8\)"):
-        model_info("mamband-video-ucf101").inflate(state)
+        model_info("mamband-video-ucf101").variant().inflate(state)

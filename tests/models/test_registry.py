@@ -7,6 +7,8 @@ from torch.nn import functional
 
 from medssm.errors import UsageError
 from medssm.models import create_model, list_models, model_info
+from medssm.models.mamba_vision import WindowedStage
+from medssm.models.mamband import MambaND
 
 SMALL = (32, 32, 32)
 
@@ -148,6 +150,23 @@ def test_autocast_stays_close_to_float32_and_keeps_float32_gradients(dtype):
     assert (logits - plain).norm() < 0.05 * plain.norm()
     assert {p.grad.dtype for p in model.parameters()} == {torch.float32}
     assert all(p.grad.isfinite().all() for p in model.parameters())
+
+
+@pytest.mark.parametrize("name", list_models())
+def test_the_listed_input_is_what_the_network_is_laid_out_for(name):
+    info = model_info(name)
+    with torch.device("meta"):
+        listed, published = create_model(name, input_size=info.input_size), create_model(name)
+    assert laid_out_for(listed) == laid_out_for(published)
+    encoders = [part for part in published.modules() if isinstance(part, MambaND)]
+    assert {encoder.config.input_size for encoder in encoders} <= {info.input_size}
+    if info.patch_size != (1,) * len(info.patch_size):
+        assert {encoder.config.patch_size for encoder in encoders} <= {info.patch_size}
+
+
+def laid_out_for(model):
+    windows = [part.window for part in model.modules() if isinstance(part, WindowedStage)]
+    return windows, {name: tensor.shape for name, tensor in model.state_dict().items()}
 
 
 @pytest.mark.parametrize(

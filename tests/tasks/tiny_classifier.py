@@ -1,10 +1,13 @@
 """A classifier of a few thousand weights with BatchNorm, drop path and dropout, and one with a second head."""
 
+from functools import partial
+
 from timm.layers import DropPath
 from torch import Tensor, nn
 
 from medssm.models.info import ImageInput, ModelInfo, Options
 from medssm.models.recompute import Recomputing
+from medssm.models.variant import Variant
 
 
 class Tiny(Recomputing):
@@ -52,5 +55,5 @@ def tiny_info(name: str, is_distilled: bool) -> ModelInfo:
         num_classes=1000,
         stem_entry="stem.0.weight",
         head_entry="head.bias",
-        build=lambda options: Tiny(options, is_distilled),
+        variant=lambda: Variant(partial(Tiny, is_distilled=is_distilled)),
     )

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from medssm.models import registry
 from medssm.models.info import ImageInput, ModelInfo, Options
 from medssm.models.recompute import Recomputing
+from medssm.models.variant import Variant
 
 
 class TinyPyramid(Recomputing):
@@ -49,7 +50,7 @@ TINY = ModelInfo(
     num_classes=10,
     stem_entry="stem.weight",
     head_entry="head.bias",
-    build=TinyPyramid,
+    variant=lambda: Variant(TinyPyramid),
 )
 
 # What makes coco a recipe for it.
