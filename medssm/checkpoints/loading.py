@@ -25,14 +25,20 @@ def load_weights(path: str | Path, model: str | None = None) -> tuple[StateDict,
     Args:
         model: whose weights a published file holds, where several have the same entries; None to tell by them.
 
-    Raises: CheckpointError if the file is damaged, foreign, or does not fit its model.
+    Raises: CheckpointError if the file is damaged, foreign, does not fit its model, or holds NaN or infinite values.
     """
     file = read_weights_file(find_weights(Path(path)))
     fit = nearest_model(file, model)
     if fit is None or fit.faults:
         raise CheckpointError(explain_misfit(file, fit))
     metadata = file.metadata or published_metadata(fit, file.path)
-    return {name: _own_copy(fit.state[name]) for name in expected_shapes(*fit.network)}, metadata
+    state = {name: _own_copy(fit.state[name]) for name in expected_shapes(*fit.network)}
+    if damaged := next((name for name, tensor in state.items() if not tensor.isfinite().all()), None):
+        raise CheckpointError(
+            f"{file.path}: {damaged} holds values that are no finite numbers, of which a network makes wrong answers; "
+            "get the file again, or take the weights of an earlier step"
+        )
+    return state, metadata
 
 
 def load_model(path: str | Path, model: str | None = None) -> tuple[nn.Module, WeightsMetadata]:

@@ -5,20 +5,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from medssm.checkpoints.metadata import WeightsMetadata
 from medssm.checkpoints.own_format import read_safetensors
-from medssm.checkpoints.unpickling import load_torch_file
+from medssm.checkpoints.unpickling import check_backed, load_torch_file
 from medssm.errors import CheckpointError
 from medssm.models.variant import StateDict
 
-# Where training programs put the state dict, in the order of looking. `model_ema` holds averaged weights, for which
-# published accuracies stand where there are both; detectors and segmenters were started from the plain ones.
-STATE_KEYS = ("state_dict", "model_ema", "model", "module")
-PLAIN_FIRST = ("state_dict", "model", "model_ema", "module")
+# Where training programs put the state dict, in the order of looking. `state_dict_ema` (timm) and `model_ema` hold
+# averaged weights, for which published accuracies stand where there are both; detectors and segmenters were started
+# from the plain ones.
+STATE_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "module")
+PLAIN_FIRST = ("state_dict", "model", "state_dict_ema", "model_ema", "module")
 # Wrappers of data-parallel training and of torch.compile.
 WRAPPERS = ("module.", "_orig_mod.")
 
@@ -79,6 +79,7 @@ def _unwrapped(path: Path, entries: dict[str, Any]) -> StateDict:
             f"{path}: holds no state dict (looked under {', '.join(STATE_KEYS)} and in the file itself); "
             f"it has {first_names(list(map(str, entries)))}"
         )
+    check_backed(path, state)
     return state
 
 
@@ -93,8 +94,6 @@ def _without_wrappers(name: str) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        value = value.item()
     return value if isinstance(value, bool | int | float | str) else None
 
 

@@ -62,6 +62,7 @@ def mmengine(foreign, saved):
     """Writes a state dict as MMEngine does, with objects of its own classes around it."""
 
     def save(state, name="iter_160000.pth"):
+        state = {name: tensor.contiguous() for name, tensor in state.items()}  # a file must hold what it claims
         history = foreign("mmengine.logging.history_buffer", "HistoryBuffer", mean=lambda self: 0)()
         history.log, history.statistics = torch.arange(5.0).numpy(), {"mean": history.mean}
         config = foreign("mmengine.config.config", "ConfigDict", (dict,))(type="EncoderDecoder")

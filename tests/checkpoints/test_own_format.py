@@ -1,6 +1,8 @@
 """Our weights files: what goes in comes out, and a damaged or forged file is told apart."""
 
+import copy
 import json
+import re
 import struct
 
 import pytest
@@ -156,3 +158,14 @@ def test_a_folder_without_best_weights_is_explained(name, message, tmp_path):
     (tmp_path / name).touch()
     with pytest.raises(CheckpointError, match=message):
         load_weights(tmp_path)
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_weights_with_numbers_that_are_not_finite_are_refused(number, model, tmp_path):
+    network = copy.deepcopy(model)
+    name, parameter = next(iter(network.named_parameters()))
+    with torch.no_grad():
+        parameter.view(-1)[3] = number
+    save_weights(tmp_path / "w.safetensors", network, METADATA)
+    with pytest.raises(CheckpointError, match=rf"{re.escape(name)} holds values that are no finite numbers"):
+        load_model(tmp_path / "w.safetensors")
