@@ -5,7 +5,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from medssm.errors import UsageError
@@ -65,11 +65,18 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Deletes what killed processes left half-written in a folder that no other process writes to."""
+    for left in folder.glob(f"{_UNFINISHED}*"):
+        shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
+
+
 def remove_abandoned(parent: Path) -> None:
     """Deletes what killed processes left half-written in this folder of ours, once it is a day old."""
     for left in parent.glob(f"{_UNFINISHED}*"):
-        if left.is_dir() and left.stat().st_mtime < time.time() - _ABANDONED_AFTER:
-            shutil.rmtree(left, ignore_errors=True)
+        with suppress(OSError):  # another process may sweep at the same time
+            if left.stat().st_mtime < time.time() - _ABANDONED_AFTER:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
 
 
 def _flush_to_disk(path: Path) -> None:

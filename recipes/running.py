@@ -15,9 +15,11 @@ from medssm.training import Outcome, RunFolder, fit
 RUNS = Path("runs")
 
 # What may be another when a run is continued: its end and its hardware, but nothing that the weights so far stand for.
+# Rate and precision are what a run whose loss was not finite needs to be changed.
 CHANGEABLE = frozenset(
     {
         "data.folder",
+        "optimizer.learning_rate",
         "run.accelerator",
         "run.checkpoint_minutes",
         "run.devices",
@@ -29,6 +31,7 @@ CHANGEABLE = frozenset(
         "run.max_steps",
         "run.nodes",
         "run.patience",
+        "run.precision",
         "validation.batch_size",
     }
 )

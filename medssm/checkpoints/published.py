@@ -10,9 +10,9 @@ from torch import Tensor
 
 from medssm.checkpoints.metadata import WeightsMetadata
 from medssm.checkpoints.own_format import read_safetensors
-from medssm.checkpoints.unpickling import check_backed, load_torch_file
 from medssm.errors import CheckpointError
 from medssm.models.variant import StateDict
+from medssm.torch_files import check_backed, load_torch_file
 
 # Where training programs put the state dict, in the order of looking. `state_dict_ema` (timm) and `model_ema` hold
 # averaged weights, for which published accuracies stand where there are both; detectors and segmenters were started

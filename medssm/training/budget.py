@@ -6,6 +6,9 @@ from medssm.errors import UsageError
 from medssm.training.schedules import OneCycle
 from medssm.training.settings import TrainingSettings
 
+# Steps of a run at which its learning rate is looked at, and the share of the full one that is no cause for a word.
+_LOOKED_AT, _NEARLY_FULL = 1000, 0.5
+
 
 def length_of_run(
     settings: TrainingSettings, steps_per_epoch: int, fixed: int, seconds_per_step: Callable[[], float]
@@ -31,3 +34,20 @@ def length_of_run(
             "resume without a new length, or train anew into another folder"
         )
     return total
+
+
+def short_run(settings: TrainingSettings, steps_per_epoch: int, steps: int) -> str:
+    """What a run that ends long before its schedule should know of its learning rate; nothing where all is well."""
+    schedule = settings.schedule
+    planned = schedule.length(steps_per_epoch)
+    if steps >= planned:
+        return ""
+    looked_at = range(0, steps, max(1, steps // _LOOKED_AT))
+    highest = max(schedule.rate(1.0, step, steps_per_epoch, steps) for step in looked_at)
+    if highest >= _NEARLY_FULL:
+        return ""
+    return (
+        f"beware: the run ends after {steps} of the {planned} steps that its schedule is made for, and its learning "
+        f"rate never exceeds {highest:.1%} of the full one; shorten the schedule (--set schedule.epochs=... and "
+        "schedule.warmup_epochs=..., or --set schedule.kind=one-cycle, which takes the run's length)"
+    )

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from medssm.errors import DataError, MedssmError
 from medssm.training.averaging import Average, share_statistics
-from medssm.training.budget import length_of_run
+from medssm.training.budget import length_of_run, short_run
 from medssm.training.checkpoint import Progress, divergence, load_checkpoint, save_checkpoint
 from medssm.training.hardware import deterministic, launch, part
 from medssm.training.journal import Journal
@@ -67,7 +67,9 @@ def fit(task: Task, settings: TrainingSettings, folder: Path, recipe: str = "", 
         recipe: the resolved recipe, kept in the folder.
 
     Raises:
-        UsageError: if the folder holds files and `resume` is not given, or settings contradict each other.
+        UsageError: if the folder holds files and `resume` is not given, another process trains in it, the data are
+            not those that the run was begun with, or settings contradict each other.
+        CheckpointError: if a run cannot go on, as its last checkpoint is damaged or gone.
         MedssmError: if the loss is not finite or the disk is full; the last good checkpoint is kept.
         DataError: if a sample cannot be read; the state is saved first.
     """
@@ -75,17 +77,24 @@ def fit(task: Task, settings: TrainingSettings, folder: Path, recipe: str = "", 
     with fabric.rank_zero_first(local=True):
         task.prepare()
     loader = shared_loader(task.source, settings.run, fabric.global_rank, fabric.world_size)
-    run = RunFolder(Path(fabric.broadcast(str(folder))))
-    if fabric.is_global_zero and not resume:
-        run.refuse_files()
-    with deterministic(), StopRequest() as stop:
+    run, is_first = RunFolder(Path(fabric.broadcast(str(folder)))), fabric.is_global_zero
+    with deterministic(), StopRequest() as stop, run.locked() if is_first else nullcontext():
+        if is_first and resume:
+            run.check_resumable()
+        elif is_first:
+            run.refuse_files()
         loop = _Loop(fabric, task, settings, loader, run, stop)  # first: a network that cannot be had leaves no folder
-        if fabric.is_global_zero:
+        if is_first:
             if not resume:
                 run.begin(recipe)
             run.record_environment(str(fabric.device))
         fabric.barrier()
-        outcome = loop.run()
+        try:
+            outcome = loop.run()
+        except Exception:
+            if is_first and not resume and loop.progress.step == 0:
+                run.discard()
+            raise
     part(fabric)
     return outcome
 
@@ -111,7 +120,8 @@ class _Loop:
         averaged = self.average.module if self.average else None
         self.progress = Progress()
         if folder.last.exists():
-            self.progress = load_checkpoint(folder.last, model, optimizer, fabric.strategy.precision, averaged)
+            precision = fabric.strategy.precision
+            self.progress = load_checkpoint(folder.last, model, optimizer, precision, averaged, task.identity)
         self.model, self.optimizer = fabric.setup(model, optimizer)
         for method in task.forward_methods:
             self.model.mark_forward_method(method)
@@ -152,6 +162,8 @@ class _Loop:
         self.journal.say(self.opening())
         if progress.step == 0:
             self.tell_news()
+            if remark := short_run(self.settings, self.loader.steps_per_epoch, progress.total_steps):
+                self.journal.say(remark)
             self.save()
         else:
             self.task.news()  # of a fresh network, which the checkpoint has replaced
@@ -338,8 +350,15 @@ class _Loop:
     def save(self) -> None:
         """Writes last.ckpt."""
         if self.fabric.is_global_zero:
-            model, precision = self.model.module, self.fabric.strategy.precision
-            save_checkpoint(self.folder.last, model, self.optimizer, precision, self.progress, self.networks[AVERAGE])
+            save_checkpoint(
+                self.folder.last,
+                self.model.module,
+                self.optimizer,
+                self.fabric.strategy.precision,
+                self.progress,
+                self.networks[AVERAGE],
+                self.task.identity,
+            )
         self.saved_at = time.monotonic()
 
     def stop_signal(self) -> Signals | None:

@@ -1,6 +1,7 @@
 """What a recipe hands to the loop: a model, samples, losses and scores. The loop knows nothing else of the subject."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,6 +77,17 @@ class Task(Source):
     score_names: tuple[str, ...]
     unit: str | None = None
     forward_methods: tuple[str, ...] = ()
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        """Of the classes that are learnt, in the order of their labels."""
+        return ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What must be the same of the data when a run goes on, in plain values."""
+        sizes = {"training samples": self.training_size, "validation items": self.validation_size}
+        return {**sizes, "classes": list(self.class_names)}
 
     @property
     def source(self) -> Source:

@@ -11,10 +11,10 @@ import torch
 from torch import Tensor, nn
 
 from medssm.errors import DataError, MedssmError, UsageError
-from medssm.training import Moment
+from medssm.training import Moment, TrainingSettings, fit
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny_run import Sine, train
+from tiny_run import Sine, settings, train
 
 
 def step_of(folder: Path) -> int:
@@ -118,6 +118,44 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_previous_one(tmp_
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert step_of(tmp_path / "run") == 0
     assert not list((tmp_path / "run").glob(".writing-*"))
+
+
+@pytest.mark.parametrize("room", [0, 100, 2000, 6000, 9000])
+def test_a_disk_that_fills_while_a_checkpoint_is_written_is_told_in_one_sentence(room: int, tmp_path: Path) -> None:
+    """Whatever part of the archive torch was at: its own error hides that of the file system."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    class NoRoom(Sine):
+        def validate(self, model: nn.Module, item: int) -> float:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+            return super().validate(model, item)
+
+    try:
+        with pytest.raises(MedssmError, match="the disk is full at step 15"):
+            train(tmp_path / "run", NoRoom())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert step_of(tmp_path / "run") == 0
+
+
+def test_a_run_that_ends_before_its_first_step_leaves_no_folder(tmp_path: Path) -> None:
+    class Refusing(Sine):
+        def losses(self, model: nn.Module, batch: Any, moment: Moment) -> dict[str, Tensor]:
+            raise UsageError("augmentation.crops.size: 20 is no multiple of 8")
+
+    with pytest.raises(UsageError, match="no multiple"):
+        train(tmp_path / "run", Refusing(), steps=4)
+    assert not list(tmp_path.iterdir())
+    assert train(tmp_path / "run", steps=4).step == 4
+
+
+def test_a_run_too_short_for_its_schedule_says_so(tmp_path: Path) -> None:
+    schedule = {"kind": "warmup-cosine", "warmup_epochs": 50, "epochs": 5000}
+    given = settings(steps=12).model_dump() | {"schedule": schedule}
+    fit(Sine(), TrainingSettings.model_validate(given), tmp_path / "run")
+    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
+    assert "ends after 12 of the 20000 steps" in log
+    assert "never exceeds 4.1% of the full one" in log  # epoch 2 of the 49 of the warm-up
 
 
 def test_a_batch_larger_than_the_data_is_explained(tmp_path: Path) -> None:

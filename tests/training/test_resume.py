@@ -1,17 +1,24 @@
 """A run that was stopped at any step and resumed gives the weights of one that never was."""
 
 import csv
+import json
+import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file
 
 from medssm.errors import CheckpointError, UsageError
+from medssm.training.checkpoint import load_checkpoint
+from medssm.training.run_folder import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_run import Sine, train
@@ -34,6 +41,13 @@ def start(folder: Path) -> subprocess.Popen[str]:
         stderr=subprocess.STDOUT,
         text=True,
     )
+
+
+class Plain:
+    """The precision of a run in float32, which has no state."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        assert state == {}
 
 
 def last(folder: Path) -> dict:
@@ -126,6 +140,89 @@ def test_a_damaged_checkpoint_is_explained(tmp_path: Path) -> None:
     (tmp_path / "run" / "last.ckpt").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(CheckpointError, match="not a checkpoint of this run"):
         train(tmp_path / "run", steps=4, resume=True)
+
+
+def test_every_damage_to_a_checkpoint_gets_one_sentence_and_the_one_before_is_offered(tmp_path: Path) -> None:
+    train(tmp_path / "run", steps=8)
+    checkpoint = tmp_path / "run" / "last.ckpt"
+    whole, random = checkpoint.read_bytes(), np.random.default_rng(0)
+    damaged = [b"", b"\0", whole[:1], whole[:-1], whole + b"\0" * 70_000]
+    for _ in range(150):
+        content = bytearray(whole)
+        for place in random.integers(len(content), size=random.integers(1, 20)):
+            content[place] ^= 1 << random.integers(8)
+        damaged.append(bytes(content))
+    outcomes = []
+    for content in damaged:
+        checkpoint.write_bytes(content)
+        network = Sine().build_model()
+        try:
+            load_checkpoint(checkpoint, network, torch.optim.AdamW(network.parameters()), Plain())
+        except CheckpointError as error:
+            outcomes.append(str(error))
+    assert len(outcomes) > 140
+    for sentence in outcomes:
+        assert "\n" not in sentence
+        assert re.search(r"rename .*previous\.ckpt to last\.ckpt and resume again$", sentence), sentence
+        assert "weights_only" not in sentence
+    (tmp_path / "run" / "previous.ckpt").rename(checkpoint)
+    assert train(tmp_path / "run", steps=8, resume=True).step == 8
+
+
+def test_a_run_whose_checkpoint_is_gone_does_not_begin_anew_over_its_weights(tmp_path: Path) -> None:
+    train(tmp_path / "run", steps=4)
+    best = (tmp_path / "run" / "best.safetensors").read_bytes()
+    (tmp_path / "run" / "last.ckpt").unlink()
+    with pytest.raises(CheckpointError, match=r"last\.ckpt, from which to go on, is missing; rename .*previous\.ckpt"):
+        train(tmp_path / "run", steps=4, resume=True)
+    (tmp_path / "run" / "previous.ckpt").unlink()
+    with pytest.raises(CheckpointError, match=r"is missing; its weights are in .*best\.safetensors"):
+        train(tmp_path / "run", steps=4, resume=True)
+    assert (tmp_path / "run" / "best.safetensors").read_bytes() == best
+
+
+@pytest.mark.parametrize("content", ["", "[", "{}", "[" * 100_000])
+def test_an_environment_that_cannot_be_read_is_set_aside(content: str, tmp_path: Path) -> None:
+    train(tmp_path / "run", steps=4)
+    environment = tmp_path / "run" / "environment.json"
+    environment.write_text(content)
+    train(tmp_path / "run", steps=4, resume=True)
+    assert len(json.loads(environment.read_text())) == 1
+    assert (tmp_path / "run" / "environment.damaged.json").read_text() == content
+
+
+def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
+    class Named(Sine):
+        class_names = ("spleen", "liver")
+
+    class Other(Sine):
+        class_names = ("liver", "spleen")
+
+    train(tmp_path / "run", Named(), steps=4)
+    with pytest.raises(UsageError, match="begun with classes spleen, liver, but the dataset now has liver, spleen"):
+        train(tmp_path / "run", Other(), steps=4, resume=True)
+
+
+def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
+    class Twice(Sine):
+        def validate(self, model: torch.nn.Module, item: int) -> float:
+            lock = RunFolder(tmp_path / "run").lock
+            lock.write_text(f"{os.getppid()} {socket.gethostname()}")
+            with pytest.raises(UsageError, match=rf"is being trained by process {os.getppid()} "):
+                train(tmp_path / "run", steps=4, resume=True)
+            return super().validate(model, item)
+
+    train(tmp_path / "run", Twice(), steps=4)
+    assert [file.name for file in tmp_path.iterdir()] == ["run"]
+
+
+@pytest.mark.parametrize("owner", ["", "no number", "4194303 {host}"])
+def test_the_lock_of_a_process_that_is_gone_is_taken_over(owner: str, tmp_path: Path) -> None:
+    train(tmp_path / "run", steps=4)
+    RunFolder(tmp_path / "run").lock.write_text(owner.format(host=socket.gethostname()))
+    (tmp_path / "run" / ".writing-half").write_text("left by a kill")
+    train(tmp_path / "run", steps=4, resume=True)
+    assert not list(tmp_path.rglob(".*"))
 
 
 def test_the_length_of_a_one_cycle_run_cannot_change_on_the_way(tmp_path: Path) -> None:

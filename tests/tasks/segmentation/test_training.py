@@ -72,8 +72,8 @@ def test_a_resumed_run_has_the_weights_of_an_unbroken_one(run: Run, cube_dataset
 
 
 def test_a_resumed_run_keeps_its_settings(run: Run, trained: Path, cube_dataset: Path) -> None:
-    with pytest.raises(UsageError, match=r"but optimizer\.learning_rate, run\.seed would change"):
-        run(trained, cube_dataset, resume=True, optimizer__learning_rate=0.5, run__seed=3)
+    with pytest.raises(UsageError, match=r"but optimizer\.weight_decay, run\.seed would change"):
+        run(trained, cube_dataset, resume=True, optimizer__weight_decay=0.5, run__seed=3)
 
 
 def test_a_folder_without_a_run_is_not_resumed(run: Run, tmp_path: Path, cube_dataset: Path) -> None:

@@ -136,10 +136,13 @@ _BUILDERS = frozenset(
 _SHARED = 4
 
 
-def load_torch_file(path: Path) -> Any:
+def load_torch_file(path: Path, *, is_mapped: bool = True) -> Any:
     """The object in a file of `torch.save`: containers, texts, numbers and tensors; empty stand-ins otherwise.
 
-    Tensors are mapped from the file, not copied. A numpy scalar becomes a Python number, a numpy array a stand-in.
+    A numpy scalar becomes a Python number, a numpy array a stand-in.
+
+    Args:
+        is_mapped: tensors are mapped from the file, not copied.
 
     Raises: CheckpointError on a damaged file, one that claims more than it holds, or one that asks for something that
         runs code; nothing of it has run then.
@@ -150,7 +153,7 @@ def load_torch_file(path: Path) -> Any:
         _refuse_forbidden(path, [*foreign, *(asked - set(foreign))], known=frozenset(foreign) | _BUILDERS)
         with torch.serialization.safe_globals(_stand_ins(foreign)), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except _UNREADABLE as error:
         raise CheckpointError(f"{path}: not a readable PyTorch file ({_reason(error)})") from error
     except OSError as error:

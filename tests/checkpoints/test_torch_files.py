@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from medssm.checkpoints.published import read_weights_file
-from medssm.checkpoints.unpickling import load_torch_file
 from medssm.errors import CheckpointError
+from medssm.torch_files import load_torch_file
 
 
 def contents(foreign):
