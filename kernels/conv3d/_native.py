@@ -48,7 +48,8 @@ def _tile(channels: int, grid: Sequence[int]) -> int:
 
 def _pack_winograd(weight: Tensor, tile: int) -> Tensor:
     outputs, channels = weight.shape[:2]
-    result = torch.empty((tile + 2) ** 2 * 4 * padded(outputs) * channels)
+    points = (tile + 2) ** 2 * 4
+    result = torch.empty(points * padded(outputs) * channels, dtype=torch.float32, device="cpu")
     arguments = pack(address(result), address(weight), outputs, channels, tile, torch.get_num_threads())
     native.kernel("conv3d_winograd_pack")(arguments)
     return result

@@ -41,7 +41,7 @@ def packed(weight: Tensor, layout: str, pack_weight: Callable[[Tensor], Tensor])
 
 def pack_matrix(weight: Tensor, outputs: int, depth: int, strides: tuple[int, int]) -> Tensor:
     """The matrix (outputs, depth), with these strides in `weight`, for the native matrix product."""
-    result = torch.empty(padded(outputs) * depth)
+    result = torch.empty(padded(outputs) * depth, dtype=torch.float32, device="cpu")
     kernel("pack_matrix")(pack(address(result), address(weight), outputs, depth, *strides))
     return result
 
@@ -54,6 +54,6 @@ def padded(outputs: int) -> int:
 def _hash(weight: Tensor) -> list[int]:
     """64-bit hashes of the pieces of the weight's content."""
     dense = weight.detach().contiguous()
-    hashes = torch.empty(_PIECES, dtype=torch.int64)
+    hashes = torch.empty(_PIECES, dtype=torch.int64, device="cpu")
     kernel("fingerprint")(pack(address(hashes), address(dense), dense.numel(), _PIECES, torch.get_num_threads()))
     return hashes.tolist()

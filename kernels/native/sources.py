@@ -13,4 +13,5 @@ def dense_grids(parts: Sequence[Tensor]) -> list[Tensor]:
 
 def describe(parts: Sequence[Tensor]) -> Tensor:
     """The array of `Source` of cells.h: int64, (parts, 4)."""
-    return torch.tensor([(p.data_ptr(), p.shape[1], p.stride(0), p.stride(1)) for p in parts])
+    rows = [(p.data_ptr(), p.shape[1], p.stride(0), p.stride(1)) for p in parts]
+    return torch.tensor(rows, dtype=torch.int64, device="cpu")
