@@ -5,11 +5,11 @@
 #pragma once
 
 #include "arena.h"
+#include "kernel.h"
 #include "tokens.h"
 #include "unroll.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 constexpr int chunk_tokens = 64;
 
@@ -25,10 +25,7 @@ struct ConvInputs {
 
     int64_t chunks() const { return (length + chunk_tokens - 1) / chunk_tokens; }
     int64_t blocks() const { return (dim + W - 1) / W; }
-    Block block(int64_t index) const {
-        const int64_t left = dim - index * W;
-        return {index * W, static_cast<int>(left < W ? left : W)};
-    }
+    Block block(int64_t index) const { return block_of(dim, index); }
 };
 
 // Tokens [first, first + count) of the visit, of which only [begin, end) exist.
@@ -77,9 +74,29 @@ MEDSSM_INLINE inline Vec convolve(const float* rows, const float* taps, Vec bias
     return sum;
 }
 
+// Calls body(width) with the width as a constant for 2 to 4 taps, with 0 for any other number.
+template <typename Body>
+void with_width(const ConvInputs& in, const Body& body) {
+    switch (in.width) {
+        case 2: return body(Index<2>{});
+        case 3: return body(Index<3>{});
+        case 4: return body(Index<4>{});
+        default: return body(Index<0>{});
+    }
+}
+
+// Calls body(arrays) on every thread of a team, once it has all blocks' taps.
+template <typename Arrays, typename Body>
+void with_taps(const ConvInputs& in, const Body& body) {
+    parallel(in.threads, [&](int thread, int threads) {
+        const Arrays arrays = carve<Arrays>(in);
+        for (int64_t i = 0; i < in.blocks(); ++i) load_taps(arrays.taps + i * in.width * W, in, in.block(i));
+        body(arrays, thread, threads);
+    });
+}
+
 inline Vec load_bias(const ConvInputs& in, Block block) {
     return in.bias == nullptr ? zeros() : load(in.bias + block.channel, block.lanes);
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

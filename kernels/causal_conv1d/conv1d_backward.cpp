@@ -3,8 +3,7 @@
 //   dweight[k] = sum over tokens of g[t] x[t - width + 1 + k],  dbias = sum over tokens of g[t]
 #include "conv1d.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -99,45 +98,31 @@ void store_sums(const Arguments& a, const Arrays& s, int64_t part) {
     }
 }
 
+// The chunks of one of the parts that sums are kept in.
 template <typename T, int width>
-void run(const Arguments& a) {
+void run_part(const Arguments& a, const Arrays& s, int64_t part) {
     const ConvInputs& in = a.in;
-    parallel(in.threads, [&](int thread, int threads) {
-        const Arrays s = carve<Arrays>(in);
-        for (int64_t i = 0; i < in.blocks(); ++i) load_taps(s.taps + i * in.width * W, in, in.block(i));
-        const Range parts = split(a.parts, thread, threads);
-        for (int64_t part = parts.begin; part < parts.end; ++part) {
-            std::memset(s.dweight, 0, sizeof(float) * in.blocks() * in.width * W);
-            std::memset(s.dbias, 0, sizeof(float) * in.blocks() * W);
-            const int64_t tasks = in.batch * in.chunks();
-            for (int64_t task = tasks * part / a.parts; task < tasks * (part + 1) / a.parts; ++task) {
-                run_chunk<T, width>(a, s, task / in.chunks(), task % in.chunks());
-            }
-            store_sums(a, s, part);
-        }
-    });
+    const int64_t chunks = in.chunks(), tasks = in.batch * chunks;
+    std::memset(s.dweight, 0, sizeof(float) * in.blocks() * in.width * W);
+    std::memset(s.dbias, 0, sizeof(float) * in.blocks() * W);
+    for (int64_t i = tasks * part / a.parts; i < tasks * (part + 1) / a.parts; ++i) {
+        run_chunk<T, width>(a, s, i / chunks, i % chunks);
+    }
+    store_sums(a, s, part);
 }
 
 template <typename T>
-void run_width(const Arguments& a) {
-    switch (a.in.width) {
-        case 2: return run<T, 2>(a);
-        case 3: return run<T, 3>(a);
-        case 4: return run<T, 4>(a);
-        default: return run<T, 0>(a);
-    }
+void run(const Arguments& a) {
+    with_width(a.in, [&](auto width) {
+        with_taps<Arrays>(a.in, [&](const Arrays& s, int thread, int threads) {
+            const Range parts = split(a.parts, thread, threads);
+            for (int64_t part = parts.begin; part < parts.end; ++part) run_part<T, width>(a, s, part);
+        });
+    });
 }
 
 }  // namespace
 
-void causal_conv1d_backward(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
-    if (a.in.is_bf16) {
-        run_width<bf16>(a);
-    } else {
-        run_width<float>(a);
-    }
-}
+constexpr Kernel causal_conv1d_backward = kernel_of<Arguments, run<float>, run<bf16>>();
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

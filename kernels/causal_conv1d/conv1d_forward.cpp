@@ -1,8 +1,7 @@
 // The short causal convolution, forward: y[t] = silu(bias + sum_k weight[k] x[t - width + 1 + k]).
 #include "conv1d.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -42,39 +41,19 @@ void run_chunk(const Arguments& a, const Arrays& s, int64_t batch, int64_t chunk
     }
 }
 
-template <typename T, int width>
-void run(const Arguments& a) {
-    const ConvInputs& in = a.in;
-    parallel(in.threads, [&](int thread, int threads) {
-        const Arrays s = carve<Arrays>(in);
-        for (int64_t i = 0; i < in.blocks(); ++i) load_taps(s.taps + i * in.width * W, in, in.block(i));
-        const Range tasks = split(in.batch * in.chunks(), thread, threads);
-        for (int64_t task = tasks.begin; task < tasks.end; ++task) {
-            run_chunk<T, width>(a, s, task / in.chunks(), task % in.chunks());
-        }
-    });
-}
-
 template <typename T>
-void run_width(const Arguments& a) {
-    switch (a.in.width) {
-        case 2: return run<T, 2>(a);
-        case 3: return run<T, 3>(a);
-        case 4: return run<T, 4>(a);
-        default: return run<T, 0>(a);
-    }
+void run(const Arguments& a) {
+    const int64_t chunks = a.in.chunks();
+    with_width(a.in, [&](auto width) {
+        with_taps<Arrays>(a.in, [&](const Arrays& s, int thread, int threads) {
+            const Range tasks = split(a.in.batch * chunks, thread, threads);
+            for (int64_t i = tasks.begin; i < tasks.end; ++i) run_chunk<T, width>(a, s, i / chunks, i % chunks);
+        });
+    });
 }
 
 }  // namespace
 
-void causal_conv1d_forward(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
-    if (a.in.is_bf16) {
-        run_width<bf16>(a);
-    } else {
-        run_width<float>(a);
-    }
-}
+constexpr Kernel causal_conv1d_forward = kernel_of<Arguments, run<float>, run<bf16>>();
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -6,8 +6,7 @@
 
 #include "vec.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 constexpr double inner = 0.75, outer = 1.5;
 constexpr double inner2 = inner * inner, outer2 = outer * outer;
@@ -72,5 +71,4 @@ inline void transform_weights(const float* weight, double* u) {
     for (int i = 0; i < 4 * n; ++i) transform_weight<side>(yx + i, 4 * n, u + i, 4 * n);
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -1,9 +1,9 @@
 // Convolution by its definition, as one matrix product per block of voxels: 1x1x1 kernels, and 3x3x3 kernels with so few
 // input channels that the transforms of Winograd's method cost more than they save.
 #include "cells.h"
+#include "kernel.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -44,10 +44,7 @@ void store_row(float* y, const float* products, float bias, const Cells& block) 
     }
 }
 
-}  // namespace
-
-void conv3d_direct(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
+void convolve(const Arguments& a) {
     const GridShape grid{a.depth, a.height, a.width};
     const int64_t depth = a.channels * a.taps;
     parallel(a.threads, [&](int thread, int threads) {
@@ -70,5 +67,8 @@ void conv3d_direct(const void* arguments) {
     });
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace
+
+constexpr Kernel conv3d_direct = kernel_of<Arguments, convolve>();
+
+}  // namespace medssm::MEDSSM_ISA

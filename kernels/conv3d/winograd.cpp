@@ -7,9 +7,9 @@
 // in float32 does; tiles of 2 by 3e-7 to 8e-7.
 #include "axis_transforms.h"
 #include "cells.h"
+#include "kernel.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -214,17 +214,12 @@ void convolve(const Arguments& a) {
     });
 }
 
+void pack_for_tiles(const PackArguments& a) { a.side == 4 ? pack<4>(a) : pack<2>(a); }
+void convolve_by_tiles(const Arguments& a) { a.side == 4 ? convolve<4>(a) : convolve<2>(a); }
+
 }  // namespace
 
-void conv3d_winograd_pack(const void* arguments) {
-    const PackArguments& a = *static_cast<const PackArguments*>(arguments);
-    a.side == 4 ? pack<4>(a) : pack<2>(a);
-}
+constexpr Kernel conv3d_winograd_pack = kernel_of<PackArguments, pack_for_tiles>();
+constexpr Kernel conv3d_winograd = kernel_of<Arguments, convolve_by_tiles>();
 
-void conv3d_winograd(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
-    a.side == 4 ? convolve<4>(a) : convolve<2>(a);
-}
-
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -1,9 +1,9 @@
 // Transposed convolution with kernel and stride 2: the eight voxels of a block depend on one input voxel only, so it is
 // one matrix product, (outputs * 8, channels) by (channels, voxels), whose rows are written interleaved.
 #include "cells.h"
+#include "kernel.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -15,10 +15,7 @@ struct Arguments {
     int64_t batch, channels, outputs, depth, height, width, threads;
 };
 
-}  // namespace
-
-void conv_transpose3d(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
+void convolve(const Arguments& a) {
     const GridShape from{a.depth, a.height, a.width}, to{2 * a.depth, 2 * a.height, 2 * a.width};
     parallel(a.threads, [&](int thread, int threads) {
         const int64_t floats = (a.channels + 8) * columns + Vec::width;
@@ -39,5 +36,8 @@ void conv_transpose3d(const void* arguments) {
     });
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace
+
+constexpr Kernel conv_transpose3d = kernel_of<Arguments, convolve>();
+
+}  // namespace medssm::MEDSSM_ISA

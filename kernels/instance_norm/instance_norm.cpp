@@ -2,11 +2,11 @@
 #include <cmath>
 #include <vector>
 
+#include "kernel.h"
 #include "threads.h"
 #include "vec.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -52,12 +52,19 @@ float sum_of(const float* x, int64_t n, float centre) {
     return sum((total[0] + total[1]) + (total[2] + total[3])) + rest;
 }
 
+// In double, for what overflows float.
+Moments wide_moments_of(const float* x, int64_t n) {
+    Moments m;
+    for (int64_t i = 0; i < n; ++i) m.merge({1, x[i], 0});
+    return m;
+}
+
 Moments moments_of(const float* x, int64_t n) {
     const float first = x[0];  // a shift, so that a large mean does not swallow the differences
     const double count = static_cast<double>(n), mean = first + sum_of<1>(x, n, first) / count;
     const float centre = static_cast<float>(mean);
-    const double rounding = mean - centre;
-    return {count, mean, sum_of<2>(x, n, centre) - count * rounding * rounding};
+    const double rounding = mean - centre, squares = sum_of<2>(x, n, centre) - count * rounding * rounding;
+    return std::isfinite(squares) ? Moments{count, mean, squares} : wide_moments_of(x, n);
 }
 
 // y = activation((x - centre) * scale + shift + residual) over n floats.
@@ -70,7 +77,7 @@ void apply(float* y, const float* x, const float* residual, int64_t n, float cen
         const bool full = lanes == Vec::width;
         Vec v = fma((full ? load(x + i) : load(x + i, lanes)) - c, s, t);
         if (with_residual) v = v + (full ? load(residual + i) : load(residual + i, lanes));
-        if (with_activation) v = fma(min(v, zero), leak, max(v, zero));
+        if (with_activation) v = fma(min(zero, v), leak, max(zero, v));  // v second: a NaN in it comes through
         if (full) store(y + i, v);
         else store(y + i, v, lanes);
     }
@@ -118,10 +125,7 @@ void normalise_pieces(const Arguments& a, int64_t pieces) {
     });
 }
 
-}  // namespace
-
-void instance_norm(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
+void run(const Arguments& a) {
     const int64_t pieces = (a.voxels + piece - 1) / piece;
     if (a.channels < 4 * a.threads && pieces > 1) return normalise_pieces(a, pieces);
     parallel(a.threads, [&](int thread, int threads) {
@@ -129,5 +133,8 @@ void instance_norm(const void* arguments) {
     });
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace
+
+constexpr Kernel instance_norm = kernel_of<Arguments, run>();
+
+}  // namespace medssm::MEDSSM_ISA

@@ -6,8 +6,7 @@
 
 #include "threads.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 // Hands out arrays of floats aligned to 64 bytes. A cache line between them keeps arrays whose size is a multiple of
 // 4 KiB from falling on the same lines of L1.
@@ -41,5 +40,4 @@ Arrays carve(const Sizes&... sizes) {
     return Arrays(arena, sizes...);
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

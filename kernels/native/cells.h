@@ -4,8 +4,7 @@
 #include "product.h"
 #include "threads.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 struct GridShape {
     int64_t depth, height, width;
@@ -109,5 +108,4 @@ void store_pairs(float* out, const float* pairs, int64_t stride, float bias, con
     }
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -1,4 +1,5 @@
-// Chooses the variant that this processor runs and exports every kernel as medssm_<name>(const void* arguments).
+// Chooses the variant that this processor runs and exports every kernel as medssm_<name>(const void* arguments), and the
+// size of its arguments as medssm_<name>_bytes().
 // Compiled once, for the baseline processor: no instruction above it may appear here.
 #include <cstring>
 
@@ -59,6 +60,7 @@ MEDSSM_EXPORT const char* medssm_select(const char* wanted) {
     return found->name;
 }
 
-#define MEDSSM_CALL(name) \
-    MEDSSM_EXPORT void medssm_##name(const void* arguments) { current->kernels->name(arguments); }
+#define MEDSSM_CALL(name)                                                                         \
+    MEDSSM_EXPORT void medssm_##name(const void* arguments) { current->kernels->name->run(arguments); } \
+    MEDSSM_EXPORT int64_t medssm_##name##_bytes() { return current->kernels->name->bytes; }
 MEDSSM_KERNELS(MEDSSM_CALL)

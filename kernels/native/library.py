@@ -1,7 +1,7 @@
 """Loads the native library and hands out its kernels.
 
 A kernel is a C function of one pointer to a struct of 8-byte fields. Callers pack that struct with `struct.pack`,
-which costs a microsecond where filling a ctypes.Structure costs six, and pass the bytes.
+which costs a microsecond where filling a ctypes.Structure costs six, and pass the bytes; the library says how many.
 """
 
 import ctypes
@@ -18,6 +18,7 @@ from medssm.kernels.errors import BackendError
 SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).with_name("libmedssm" + SUFFIX)
 ISA_VARIABLE = "MEDSSM_ISA"
+REINSTALL = "it was built from other sources: reinstall medssm"
 OPENMP_ENTRIES = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 
 
@@ -31,15 +32,31 @@ def unavailable() -> str | None:
     return None
 
 
+@cache
 def kernel(name: str) -> Callable[[bytes], None]:
     """The kernel of this name; call it with its packed arguments. It runs without Python's lock.
 
-    Raises: BackendError if the native library cannot be loaded.
+    Raises: BackendError if the native library cannot be loaded, lacks the kernel, or means another struct of arguments;
+        the last at the call.
     """
-    function = getattr(_load()[0], f"medssm_{name}")
-    function.argtypes = [ctypes.c_char_p]
-    function.restype = None
-    return function
+    library = _load()[0]
+    try:
+        function, size = getattr(library, f"medssm_{name}"), getattr(library, f"medssm_{name}_bytes")
+    except AttributeError as error:
+        raise BackendError(f"the native library has no kernel {name} of this medssm; {REINSTALL}") from error
+    function.argtypes, function.restype = [ctypes.c_char_p], None
+    size.restype = ctypes.c_int64
+    expected = size()
+
+    def run(arguments: bytes) -> None:
+        if len(arguments) != expected:
+            raise BackendError(
+                f"the native library's kernel {name} takes {expected} bytes of arguments, this medssm packs "
+                f"{len(arguments)}; {REINSTALL}"
+            )
+        function(arguments)
+
+    return run
 
 
 def selected_isa() -> str:

@@ -1,9 +1,9 @@
 // Sums of partial results in a fixed order: out[i] = parts[0][i] + parts[1][i] + ...
+#include "kernel.h"
 #include "threads.h"
 #include "tokens.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -16,7 +16,7 @@ struct Sum {
 
 struct Arguments {
     int64_t threads, sums;
-    Sum sum[8];
+    Sum sum[8];  // (sums,), the rest zeros
 };
 
 template <typename T>
@@ -30,10 +30,7 @@ void merge_range(const Sum& s, Range range) {
     }
 }
 
-}  // namespace
-
-void merge_sums(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
+void run(const Arguments& a) {
     parallel(a.threads, [&](int thread, int threads) {
         for (int64_t i = 0; i < a.sums; ++i) {
             const Sum& s = a.sum[i];
@@ -47,5 +44,8 @@ void merge_sums(const void* arguments) {
     });
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace
+
+constexpr Kernel merge_sums = kernel_of<Arguments, run>();
+
+}  // namespace medssm::MEDSSM_ISA

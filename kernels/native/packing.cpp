@@ -1,9 +1,9 @@
 // Weights in the order in which product.h reads them, and the fingerprint that tells whether they have changed since.
+#include "kernel.h"
 #include "product.h"
 #include "threads.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -19,10 +19,7 @@ struct FingerprintArguments {
     int64_t count, pieces, threads;
 };
 
-}  // namespace
-
-void pack_matrix(const void* arguments) {
-    const PackArguments& a = *static_cast<const PackArguments*>(arguments);
+void pack(const PackArguments& a) {
     float* to = a.packed;
     for (int64_t k = 0; k < round_up(a.outputs, rows); k += rows)
         for (int64_t c = 0; c < a.depth; ++c)
@@ -31,8 +28,7 @@ void pack_matrix(const void* arguments) {
 }
 
 // A 64-bit multiplicative hash of each piece, in eight lanes that hide the latency of the multiplication.
-void fingerprint(const void* arguments) {
-    const FingerprintArguments& a = *static_cast<const FingerprintArguments*>(arguments);
+void hash_pieces(const FingerprintArguments& a) {
     constexpr int lanes = 8;
     constexpr uint64_t prime = 0x9E3779B97F4A7C15u;
     parallel(a.threads, [&](int thread, int threads) {
@@ -52,5 +48,9 @@ void fingerprint(const void* arguments) {
     });
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace
+
+constexpr Kernel pack_matrix = kernel_of<PackArguments, pack>();
+constexpr Kernel fingerprint = kernel_of<FingerprintArguments, hash_pieces>();
+
+}  // namespace medssm::MEDSSM_ISA

@@ -10,6 +10,8 @@ from torch import Tensor
 from medssm.kernels.grid import Grid
 from medssm.kernels.native.library import kernel
 
+MOST_SUMS = 8  # of merge.cpp
+
 # An output and what it is the sum of: (parts, *shape of the output), float32, in a fixed order.
 PartialSum = tuple[Tensor, Tensor]
 
@@ -41,12 +43,13 @@ def visits_table(grid: Grid) -> Tensor | None:
 
 def partial_sum(out: Tensor, parts: int) -> PartialSum:
     """`out` with room for the float32 parts that `merge` will add up, each laid out as `out` is in memory."""
-    return out, torch.empty((parts, out.numel()), dtype=torch.float32)
+    return out, torch.empty((parts, out.numel()), dtype=torch.float32, device="cpu")
 
 
 def merge(sums: Sequence[PartialSum]) -> None:
-    """Adds up the parts of each sum, in order, whatever the number of threads."""
+    """Adds up the parts of each of at most MOST_SUMS sums, in order, whatever the number of threads."""
     fields = [torch.get_num_threads(), len(sums)]
     for out, parts in sums:
         fields += [out.data_ptr(), parts.data_ptr(), parts.shape[0], out.numel(), out.dtype == torch.bfloat16]
+    fields += [0] * 5 * (MOST_SUMS - len(sums))
     kernel("merge_sums")(pack(*fields))

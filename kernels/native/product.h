@@ -3,8 +3,7 @@
 
 #include "vec.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 // The accumulators of `rows` x `vectors` stay in registers: 24 of 32, or 12 of 16.
 #if defined(__AVX512F__) || defined(__ARM_NEON)
@@ -42,5 +41,4 @@ inline void multiply(float* out, const float* weights, const float* panel, int64
     multiply_vectors<1>(out, weights, panel, depth, stride);
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

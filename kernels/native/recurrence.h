@@ -5,8 +5,7 @@
 #include "tokens.h"
 #include "unroll.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 constexpr float ln_2 = 0.693147180559945309f;
 
@@ -94,5 +93,4 @@ struct Upcoming {
     }
 };
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -1,9 +1,9 @@
 // The machine's own limits, measured with the kernels' own instructions: what a benchmark holds their speed against.
+#include "kernel.h"
 #include "threads.h"
 #include "vec.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -17,11 +17,8 @@ struct Arguments {
 
 constexpr int block = 2048;
 
-}  // namespace
-
 // Each thread: 2^x of 2048 floats in L1, `repeats` times.
-void roof_exp2(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
+void raise_powers(const Arguments& a) {
     parallel(a.threads, [&](int thread, int) {
         float* x = static_cast<float*>(thread_scratch(2 * block * sizeof(float)));
         float* y = x + block;
@@ -38,8 +35,7 @@ void roof_exp2(const void* arguments) {
 }
 
 // Each thread: 2048 rounds of 12 independent fused multiply-adds of one Vec, `repeats` times.
-void roof_fma(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
+void multiply_add(const Arguments& a) {
     parallel(a.threads, [&](int thread, int) {
         const Vec factor = broadcast(0.999f), term = broadcast(1e-3f);
         Vec x[12];
@@ -53,8 +49,7 @@ void roof_fma(const void* arguments) {
 }
 
 // Each thread: the sum of its part of `data`, `repeats` times.
-void roof_read(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
+void read(const Arguments& a) {
     parallel(a.threads, [&](int thread, int threads) {
         const Range part = split(a.floats / (4 * Vec::width), thread, threads);
         Vec total[4] = {zeros(), zeros(), zeros(), zeros()};
@@ -65,5 +60,10 @@ void roof_read(const void* arguments) {
     });
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace
+
+constexpr Kernel roof_exp2 = kernel_of<Arguments, raise_powers>();
+constexpr Kernel roof_fma = kernel_of<Arguments, multiply_add>();
+constexpr Kernel roof_read = kernel_of<Arguments, read>();
+
+}  // namespace medssm::MEDSSM_ISA

@@ -1,12 +1,10 @@
 // The kernels of one instruction set (MEDSSM_ISA, given by the build) as a table for the dispatcher.
 #include "kernels.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
-#define MEDSSM_ENTRY(name) name,
+#define MEDSSM_ENTRY(name) &name,
 const Kernels kernels = {MEDSSM_KERNELS(MEDSSM_ENTRY)};
 #undef MEDSSM_ENTRY
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -4,8 +4,7 @@
 
 #include "vec.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 using bf16 = uint16_t;
 constexpr int W = Vec::width;
@@ -21,6 +20,12 @@ struct Block {
     int64_t channel;
     int lanes;
 };
+
+// Block `index` of `dim` channels.
+inline Block block_of(int64_t dim, int64_t index) {
+    const int64_t left = dim - index * W;
+    return {index * W, static_cast<int>(left < W ? left : W)};
+}
 
 // Where some tokens lie, in the order in which they are visited.
 struct Places {
@@ -39,8 +44,8 @@ inline Places find_places(int32_t* at, const int32_t* visits, int64_t first, int
     return {at, count, consecutive};
 }
 
-inline void count_up(int32_t* out, int count) {
-    for (int i = 0; i < count; ++i) out[i] = i;
+inline void count_up(int32_t* out, int64_t count) {
+    for (int64_t i = 0; i < count; ++i) out[i] = static_cast<int32_t>(i);
 }
 
 inline float to_float(float x) { return x; }
@@ -156,5 +161,4 @@ inline void store_token(const Tensor3& tensor, int64_t batch, Block block, int32
     }
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -3,8 +3,7 @@
 
 #include <utility>
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 template <int I>
 using Index = std::integral_constant<int, I>;
@@ -20,7 +19,6 @@ __attribute__((always_inline)) inline void unroll(Body&& body) {
     unroll(body, std::make_integer_sequence<int, n>{});
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA
 
 #define MEDSSM_INLINE __attribute__((always_inline))

@@ -3,8 +3,7 @@
 
 #include <immintrin.h>
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 struct Vec {
     static constexpr int width = 8;
@@ -34,6 +33,9 @@ inline Vec max(Vec x, Vec y) { return {_mm256_max_ps(x.v, y.v)}; }
 inline Vec min(Vec x, Vec y) { return {_mm256_min_ps(x.v, y.v)}; }
 inline Vec abs(Vec x) { return {_mm256_andnot_ps(_mm256_set1_ps(-0.0f), x.v)}; }
 inline Vec round(Vec x) { return {_mm256_round_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+
+// x - n, where n is round(x); 0 for an infinite x is not asked for, as x is clamped.
+inline Vec fraction(Vec x, Vec n) { return x - n; }
 
 // The integer n goes straight into the exponent's bits.
 constexpr bool scale_needs_clamp = true;
@@ -113,5 +115,4 @@ inline void store_bf16(uint16_t* p, Vec x) {
     _mm_storeu_si128(reinterpret_cast<__m128i*>(p), packed);
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -3,8 +3,7 @@
 
 #include <immintrin.h>
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 struct Vec {
     static constexpr int width = 16;
@@ -32,6 +31,9 @@ inline Vec max(Vec x, Vec y) { return {_mm512_max_ps(x.v, y.v)}; }
 inline Vec min(Vec x, Vec y) { return {_mm512_min_ps(x.v, y.v)}; }
 inline Vec abs(Vec x) { return {_mm512_abs_ps(x.v)}; }
 inline Vec round(Vec x) { return {_mm512_roundscale_ps(x.v, _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC)}; }
+
+// x - n, but 0 for an infinite x. Imm 0x08: to the nearest integer, no exception.
+inline Vec fraction(Vec x, Vec) { return {_mm512_reduce_ps(x.v, 0x08)}; }
 
 // The hardware scales and underflows by itself, for any n.
 constexpr bool scale_needs_clamp = false;
@@ -114,5 +116,4 @@ inline void store_bf16(uint16_t* p, Vec x) {
     _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), _mm512_cvtepi32_epi16(_mm512_srli_epi32(kept, 16)));
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -1,8 +1,7 @@
 // Vec of 4 floats in plain C++ over the compiler's vector extension: any processor, no intrinsics.
 #pragma once
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 using Float4 = float __attribute__((vector_size(16)));
 using Int4 = int32_t __attribute__((vector_size(16)));
@@ -39,6 +38,9 @@ inline Vec round(Vec x) {
     const Vec magic = broadcast(12582912.0f);
     return (x + magic) - magic;
 }
+
+// x - n, where n is round(x); 0 for an infinite x is not asked for, as x is clamped.
+inline Vec fraction(Vec x, Vec n) { return x - n; }
 
 // The integer n goes straight into the exponent's bits.
 constexpr bool scale_needs_clamp = true;
@@ -80,7 +82,6 @@ inline void store_bf16(uint16_t* p, Vec x) {
     for (int i = 0; i < 4; ++i) p[i] = static_cast<uint16_t>(x.v[i] == x.v[i] ? rounded[i] : 0x7FC0);
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA
 
 #include "vec_partial.h"

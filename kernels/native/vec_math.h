@@ -1,8 +1,7 @@
 // Functions of a Vec that are the same for every instruction set.
 #pragma once
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 constexpr float log2_e = 1.44269504088896341f;
 
@@ -10,11 +9,13 @@ inline Vec zeros() { return broadcast(0.0f); }
 inline Vec operator-(Vec x) { return zeros() - x; }
 
 // 2^x within 9e-8 relative: a polynomial of the fraction in [-1/2, 1/2], scaled by the nearest integer. Its constant
-// term is exactly 1, so that 2^0 is 1. A table of 16 entries, and degree 6, were slower.
+// term is exactly 1, so that 2^0 is 1. A table of 16 entries, and degree 6, were slower. 0 below 2^-126, infinite from
+// 2^128 on, and a NaN for a NaN: where the bits of the exponent are added to, the clamp leaves a fraction of exactly 0 for
+// n = -127 and 128, which makes them those of 0 and of infinity.
 inline Vec exp2(Vec x) {
-    if constexpr (scale_needs_clamp) x = max(broadcast(-126.0f), min(broadcast(126.0f), x));
+    if constexpr (scale_needs_clamp) x = max(broadcast(-127.0f), min(broadcast(128.0f), x));
     const Vec n = round(x);
-    const Vec r = x - n;
+    const Vec r = fraction(x, n);
     Vec p = fma(r, broadcast(1.32647272e-3f), broadcast(9.67151264e-3f));
     p = fma(r, p, broadcast(5.55073374e-2f));
     p = fma(r, p, broadcast(0.240222421f));
@@ -55,5 +56,4 @@ inline Softplus softplus_and_slope(Vec x) {
     return {softplus(x, e), numerator * reciprocal(one + e)};
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

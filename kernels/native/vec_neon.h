@@ -3,8 +3,7 @@
 
 #include <arm_neon.h>
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 struct Vec {
     static constexpr int width = 4;
@@ -28,6 +27,9 @@ inline Vec max(Vec x, Vec y) { return {vmaxq_f32(x.v, y.v)}; }
 inline Vec min(Vec x, Vec y) { return {vminq_f32(x.v, y.v)}; }
 inline Vec abs(Vec x) { return {vabsq_f32(x.v)}; }
 inline Vec round(Vec x) { return {vrndnq_f32(x.v)}; }
+
+// x - n, where n is round(x); 0 for an infinite x is not asked for, as x is clamped.
+inline Vec fraction(Vec x, Vec n) { return x - n; }
 
 // The integer n goes straight into the exponent's bits.
 constexpr bool scale_needs_clamp = true;
@@ -78,7 +80,6 @@ inline void store_bf16(uint16_t* p, Vec x) {
     vst1_u16(p, vshrn_n_u32(kept, 16));
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA
 
 #include "vec_partial.h"

@@ -1,8 +1,7 @@
 // Loads and stores of the first n lanes, for instruction sets without masks.
 #pragma once
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 inline Vec load(const float* p, int n) {
     float lanes[Vec::width] = {};
@@ -16,5 +15,4 @@ inline void store(float* p, Vec x, int n) {
     std::memcpy(p, lanes, sizeof(float) * n);
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

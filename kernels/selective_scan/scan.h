@@ -5,11 +5,11 @@
 // chunk outside the blocks, B, C and the places of its tokens stay in L1.
 #pragma once
 
-#include "arena.h"
+#include "kernel.h"
 #include "recurrence.h"
+#include "shares.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 constexpr int chunk_tokens = 64;  // CHUNK in _reference.py; 32 and 128 are within 6 % of it, 16 is up to 17 % slower
 
@@ -72,5 +72,4 @@ MEDSSM_INLINE inline Vec coefficient(const float* token, int k) {
     }
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -6,8 +6,7 @@
 // into a buffer, then dh is carried back through it.
 #include "scan.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -381,31 +380,18 @@ void run_slice(const Arguments& a, int64_t batch, int64_t slice, Range range) {
     }
 }
 
-// The slices are the same for any number of threads, and so is every sum.
 template <typename T>
 void run(const Arguments& a) {
-    const int64_t units = a.in.units(), blocks = a.in.blocks_per_group(), per_slice = a.slice_dim / W;
-    parallel(a.in.threads, [&](int thread, int threads) {
-        const Range tasks = split(a.in.batch * units * a.slices, thread, threads);
-        for (int64_t task = tasks.begin; task < tasks.end; ++task) {
-            const int64_t slice = task % a.slices, unit = task / a.slices % units;
-            const int64_t begin = slice * per_slice;
-            const int64_t end = begin + per_slice < blocks ? begin + per_slice : blocks;
-            run_slice<T>(a, task / a.slices / units, slice, {unit * blocks + begin, unit * blocks + end});
-        }
-    });
+    const int64_t units = a.in.units(), blocks = a.in.blocks_per_group();
+    share_slices(a.in.threads, a.in.batch * units, {a.slices, a.slice_dim, blocks},
+                 [&](int64_t whole, int64_t slice, Range range) {
+                     const int64_t before = whole % units * blocks;
+                     run_slice<T>(a, whole / units, slice, {before + range.begin, before + range.end});
+                 });
 }
 
 }  // namespace
 
-void selective_scan_backward(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
-    if (a.in.is_bf16) {
-        run<bf16>(a);
-    } else {
-        run<float>(a);
-    }
-}
+constexpr Kernel selective_scan_backward = kernel_of<Arguments, run<float>, run<bf16>>();
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -6,11 +6,11 @@
 #pragma once
 
 #include "arena.h"
+#include "kernel.h"
 #include "tokens.h"
 #include "unroll.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 struct FusionInputs {
     int64_t batch, dim, height, width;
@@ -25,10 +25,7 @@ struct FusionInputs {
     Tensor3 h;              // (batch, dim, length)
 
     int64_t blocks() const { return (dim + W - 1) / W; }
-    Block block(int64_t index) const {
-        const int64_t channel = index * W, left = dim - channel;
-        return {channel, static_cast<int>(left < W ? left : W)};
-    }
+    Block block(int64_t index) const { return block_of(dim, index); }
     int64_t clamp_row(int64_t i) const { return i < 0 ? 0 : i < height ? i : height - 1; }
     int64_t dy(int64_t k) const { return offset[tap[2 * k]]; }
     int64_t dx(int64_t k) const { return offset[tap[2 * k + 1]]; }
@@ -120,12 +117,22 @@ void weigh_row(const Tensor3& out, const FusionInputs& in, int64_t batch, Block 
     }
 }
 
-// Calls body(batch, block index) for this thread's share of the pairs, all batch elements of a block together.
-template <typename Body>
-void for_each_pair(const FusionInputs& in, int thread, int threads, const Body& body) {
-    const Range pairs = split(in.blocks() * in.batch, thread, threads);
-    for (int64_t pair = pairs.begin; pair < pairs.end; ++pair) body(pair % in.batch, pair / in.batch);
+// Calls body(arrays, batch, block) for every block of every batch element, shared among threads: all batch elements of a
+// block together, so that its taps are loaded once.
+template <typename Arrays, typename Body>
+void share_pairs(const FusionInputs& in, const Body& body) {
+    parallel(in.threads, [&](int thread, int threads) {
+        Arrays arrays = carve<Arrays>(in);
+        int64_t loaded = -1;
+        const Range pairs = split(in.blocks() * in.batch, thread, threads);
+        for (int64_t pair = pairs.begin; pair < pairs.end; ++pair) {
+            const int64_t index = pair / in.batch;
+            const Block block = in.block(index);
+            if (index != loaded) load_taps(arrays.taps, in, block);
+            loaded = index;
+            body(arrays, pair % in.batch, block);
+        }
+    });
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

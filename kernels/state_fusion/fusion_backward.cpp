@@ -7,8 +7,7 @@
 // first and last row gather sums of rows.
 #include "fusion.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -174,6 +173,7 @@ void store_dweights(const Arguments& a, const float* dtaps, int64_t batch, Block
 template <typename T>
 void run_block(const Arguments& a, Arrays& s, int64_t batch, Block block) {
     s.h.loaded = s.grad.loaded = 0;
+    std::memset(s.grad.zero, 0, sizeof(float) * GatheredRows::floats(a.in));
     std::memset(s.dtaps, 0, sizeof(float) * a.in.taps * W);
     for (int64_t i = 0; i < a.in.height; ++i) {
         s.h.load_until<T>(a.in, batch, block, i);
@@ -186,29 +186,11 @@ void run_block(const Arguments& a, Arrays& s, int64_t batch, Block block) {
 
 template <typename T>
 void run(const Arguments& a) {
-    parallel(a.in.threads, [&](int thread, int threads) {
-        Arrays arrays = carve<Arrays>(a.in);
-        std::memset(arrays.grad.zero, 0, sizeof(float) * GatheredRows::floats(a.in));
-        int64_t loaded = -1;
-        for_each_pair(a.in, thread, threads, [&](int64_t batch, int64_t index) {
-            const Block block = a.in.block(index);
-            if (index != loaded) load_taps(arrays.taps, a.in, block);
-            loaded = index;
-            run_block<T>(a, arrays, batch, block);
-        });
-    });
+    share_pairs<Arrays>(a.in, [&](Arrays& s, int64_t batch, Block block) { run_block<T>(a, s, batch, block); });
 }
 
 }  // namespace
 
-void state_fusion_backward(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
-    if (a.in.is_bf16) {
-        run<bf16>(a);
-    } else {
-        run<float>(a);
-    }
-}
+constexpr Kernel state_fusion_backward = kernel_of<Arguments, run<float>, run<bf16>>();
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -1,8 +1,7 @@
 // The fusion of states, forward: fused[i, j] = sum over the taps of weight * h[clamp(i + dy), clamp(j + dx)].
 #include "fusion.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -34,28 +33,11 @@ void run_block(const Arguments& a, Arrays& s, int64_t batch, Block block) {
 
 template <typename T>
 void run(const Arguments& a) {
-    parallel(a.in.threads, [&](int thread, int threads) {
-        Arrays arrays = carve<Arrays>(a.in);
-        int64_t loaded = -1;
-        for_each_pair(a.in, thread, threads, [&](int64_t batch, int64_t index) {
-            const Block block = a.in.block(index);
-            if (index != loaded) load_taps(arrays.taps, a.in, block);
-            loaded = index;
-            run_block<T>(a, arrays, batch, block);
-        });
-    });
+    share_pairs<Arrays>(a.in, [&](Arrays& s, int64_t batch, Block block) { run_block<T>(a, s, batch, block); });
 }
 
 }  // namespace
 
-void state_fusion_forward(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
-    if (a.in.is_bf16) {
-        run<bf16>(a);
-    } else {
-        run<float>(a);
-    }
-}
+constexpr Kernel state_fusion_forward = kernel_of<Arguments, run<float>, run<bf16>>();
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -5,11 +5,11 @@
 // such help: only a multiply-add of each token waits for the token before, and exponentials of the next ones go on.
 #pragma once
 
-#include "arena.h"
+#include "kernel.h"
 #include "recurrence.h"
+#include "shares.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 constexpr int chunk_tokens = 64;
 
@@ -37,11 +37,7 @@ struct StateInputs {
 
     int64_t chunks() const { return (length + chunk_tokens - 1) / chunk_tokens; }
     int64_t blocks() const { return (dim + W - 1) / W; }
-    Block block(int64_t index) const {
-        const int64_t channel = index * W, left = dim - channel;
-        return {channel, static_cast<int>(left < W ? left : W)};
-    }
+    Block block(int64_t index) const { return block_of(dim, index); }
 };
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -5,8 +5,7 @@
 //   du = dx delta,   ddelta = sum_k e_k A_k + dx u
 #include "states.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -206,30 +205,14 @@ void run_slice(const Arguments& a, int64_t batch, int64_t slice, Range range) {
     }
 }
 
-// The slices are the same for any number of threads, and so is every sum.
 template <typename T>
 void run(const Arguments& a) {
-    const int64_t blocks = a.in.blocks(), per_slice = a.slice_dim / W;
-    parallel(a.in.threads, [&](int thread, int threads) {
-        const Range tasks = split(a.in.batch * a.slices, thread, threads);
-        for (int64_t task = tasks.begin; task < tasks.end; ++task) {
-            const int64_t slice = task % a.slices, begin = slice * per_slice;
-            const int64_t end = begin + per_slice < blocks ? begin + per_slice : blocks;
-            run_slice<T>(a, task / a.slices, slice, {begin, end});
-        }
-    });
+    share_slices(a.in.threads, a.in.batch, {a.slices, a.slice_dim, a.in.blocks()},
+                 [&](int64_t batch, int64_t slice, Range blocks) { run_slice<T>(a, batch, slice, blocks); });
 }
 
 }  // namespace
 
-void state_scan_backward(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
-    if (a.in.is_bf16) {
-        run<bf16>(a);
-    } else {
-        run<float>(a);
-    }
-}
+constexpr Kernel state_scan_backward = kernel_of<Arguments, run<float>, run<bf16>>();
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

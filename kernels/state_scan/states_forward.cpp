@@ -2,8 +2,7 @@
 //   h[t] = exp(delta[t] A) h[t-1] + delta[t] B[t] u[t]
 #include "states.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -100,6 +99,7 @@ template <typename T>
 void run_blocks(const Arguments& a, const Arrays& s, int64_t batch, Range range) {
     const StateInputs& in = a.in;
     const int64_t count = range.end - range.begin, states = in.state * W;
+    count_up(s.counting, chunk_tokens);
     for (int64_t i = 0; i < count; ++i) {
         load_states(s.exponent + i * states, in.A, in.state, in.block(range.begin + i), log2_e);
     }
@@ -117,35 +117,13 @@ void run_blocks(const Arguments& a, const Arrays& s, int64_t batch, Range range)
     }
 }
 
-// Each thread takes a run of the (batch, block) pairs. Channels never meet, so that the result does not depend on the
-// split.
 template <typename T>
 void run(const Arguments& a) {
-    const int64_t blocks = a.in.blocks();
-    parallel(a.in.threads, [&](int thread, int threads) {
-        const Range pairs = split(a.in.batch * blocks, thread, threads);
-        const int64_t most = pairs.end - pairs.begin < blocks ? pairs.end - pairs.begin : blocks;
-        const Arrays arrays = carve<Arrays>(a.in, most);
-        count_up(arrays.counting, chunk_tokens);
-        for (int64_t pair = pairs.begin; pair < pairs.end;) {
-            const int64_t batch = pair / blocks, first = pair % blocks;
-            const int64_t end = first + pairs.end - pair < blocks ? first + pairs.end - pair : blocks;
-            run_blocks<T>(a, arrays, batch, {first, end});
-            pair += end - first;
-        }
-    });
+    share_blocks<Arrays>(a.in, [&](const Arrays& s, int64_t batch, Range blocks) { run_blocks<T>(a, s, batch, blocks); });
 }
 
 }  // namespace
 
-void state_scan_forward(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
-    if (a.in.is_bf16) {
-        run<bf16>(a);
-    } else {
-        run<float>(a);
-    }
-}
+constexpr Kernel state_scan_forward = kernel_of<Arguments, run<float>, run<bf16>>();
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -62,9 +62,9 @@ class Axis:
     """One of the two axes, anti-diagonal by anti-diagonal.
 
     Attributes:
-        step: (batch, cells, dim, 1) each.
+        step: (batch, cells, dim, 1) each; 0 where this axis does not act, whatever was given there.
         A: (dim, state).
-        B: (batch, cells, 1, state) each.
+        B: (batch, cells, 1, state) each; 0 likewise.
         weight: (1, cells, 1, 1) each: a half where both axes act, 1 where this one does alone, else 0.
     """
 
@@ -74,7 +74,7 @@ class Axis:
     weight: list[Tensor]
 
     def decay(self, k: int) -> Tensor:
-        return self.weight[k] * torch.exp(self.step[k] * self.A)
+        return torch.where(self.weight[k] > 0, self.weight[k] * torch.exp(self.step[k] * self.A), 0)
 
     def enters(self, k: int, x: Tensor) -> Tensor:
         return self.weight[k] * self.step[k] * self.B[k] * x
@@ -197,8 +197,10 @@ def _axes(inputs: Inputs, dt_softplus: bool, grid: Grid) -> tuple[Axis, Axis]:
     def axis(dt: Tensor, dt_bias: Tensor | None, A: Tensor, B: Tensor, acts: Tensor) -> Axis:
         step = _step_size(_visit(dt, inputs, grid), dt_bias, dt_softplus)
         weight = (acts * share)[None, :, None, None]
+        steps, coefficients = step[..., None], _visit(B, inputs, grid)[:, :, None]
         split = diagonals.split
-        return Axis(split(step[..., None]), A, split(_visit(B, inputs, grid)[:, :, None]), split(weight))
+        steps, coefficients = (torch.where(weight > 0, x, 0) for x in (steps, coefficients))
+        return Axis(split(steps), A, split(coefficients), split(weight))
 
     top = axis(inputs.dt_top, inputs.dt_bias_top, inputs.A_top, inputs.B_top, has_top)
     left = axis(inputs.dt_left, inputs.dt_bias_left, inputs.A_left, inputs.B_left, has_left | ~has_top)

@@ -8,11 +8,11 @@
 // less in the exponent of 2 and costs nothing.
 #pragma once
 
-#include "arena.h"
+#include "kernel.h"
 #include "recurrence.h"
+#include "shares.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 // One of the two axes.
 struct GridAxis {
@@ -34,10 +34,7 @@ struct GridInputs {
     Tensor4 C;  // (batch, 1, state, length)
 
     int64_t blocks() const { return (dim + W - 1) / W; }
-    Block block(int64_t index) const {
-        const int64_t left_over = dim - index * W;
-        return {index * W, static_cast<int>(left_over < W ? left_over : W)};
-    }
+    Block block(int64_t index) const { return block_of(dim, index); }
 };
 
 // CHUNK_ROWS in _reference.py: rows between two checkpoints. 4 and 16 are no faster; with 16 the checkpoints take half
@@ -84,5 +81,4 @@ MEDSSM_INLINE inline Vec decay(Vec step, const float* exponents, int k, Vec half
     return exp2(fma(step, load(exponents + k * W), half));
 }
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

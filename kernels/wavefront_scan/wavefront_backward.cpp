@@ -8,8 +8,7 @@
 // checkpoints and, for each thread, of a few states of one chunk.
 #include "wavefront.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -326,7 +325,7 @@ void run_slice(const Arguments& a, int64_t batch, int64_t slice, Range range) {
     const GridInputs& in = a.in;
     const int64_t count = range.end - range.begin, states = in.state * W;
     const Arrays s = carve<Arrays>(in, count);
-    count_up(s.counting, static_cast<int>(chunk_rows * in.width));
+    count_up(s.counting, chunk_rows * in.width);
     for (int64_t i = 0; i < count; ++i) {
         const Block block = in.block(range.begin + i);
         load_states(s.exponents_top + i * states, in.top.A, in.state, block, log2_e);
@@ -341,30 +340,14 @@ void run_slice(const Arguments& a, int64_t batch, int64_t slice, Range range) {
     for (int64_t i = 0; i < count; ++i) store_parameters(a, s, batch, in.block(range.begin + i), i);
 }
 
-// The slices are the same for any number of threads, and so is every sum.
 template <typename T>
 void run(const Arguments& a) {
-    const int64_t blocks = a.in.blocks(), per_slice = a.slice_dim / W;
-    parallel(a.in.threads, [&](int thread, int threads) {
-        const Range tasks = split(a.in.batch * a.slices, thread, threads);
-        for (int64_t task = tasks.begin; task < tasks.end; ++task) {
-            const int64_t slice = task % a.slices, begin = slice * per_slice;
-            const int64_t end = begin + per_slice < blocks ? begin + per_slice : blocks;
-            run_slice<T>(a, task / a.slices, slice, {begin, end});
-        }
-    });
+    share_slices(a.in.threads, a.in.batch, {a.slices, a.slice_dim, a.in.blocks()},
+                 [&](int64_t batch, int64_t slice, Range blocks) { run_slice<T>(a, batch, slice, blocks); });
 }
 
 }  // namespace
 
-void wavefront_scan_backward(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
-    if (a.in.is_bf16) {
-        run<bf16>(a);
-    } else {
-        run<float>(a);
-    }
-}
+constexpr Kernel wavefront_scan_backward = kernel_of<Arguments, run<float>, run<bf16>>();
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -1,8 +1,7 @@
 // The scan over a grid, forward (wavefront.h has the equation):  y(i,j) = C(i,j) . h(i,j) + D x(i,j)
 #include "wavefront.h"
 
-namespace medssm {
-namespace MEDSSM_ISA {
+namespace medssm::MEDSSM_ISA {
 
 namespace {
 
@@ -176,14 +175,6 @@ void run(const Arguments& a) {
 
 }  // namespace
 
-void wavefront_scan_forward(const void* arguments) {
-    const Arguments& a = *static_cast<const Arguments*>(arguments);
-    if (a.in.is_bf16) {
-        run<bf16>(a);
-    } else {
-        run<float>(a);
-    }
-}
+constexpr Kernel wavefront_scan_forward = kernel_of<Arguments, run<float>, run<bf16>>();
 
-}  // namespace MEDSSM_ISA
-}  // namespace medssm
+}  // namespace medssm::MEDSSM_ISA

@@ -55,6 +55,13 @@ def test_large_mean_does_not_drown_the_variance(backend: str) -> None:
     check(instance_norm(x, backend=backend), by_definition(x, 1e-5, None, None), 1e-5 if backend == "native" else 1e-3)
 
 
+def test_values_whose_squares_overflow_have_a_variance(backend: str) -> None:
+    if backend == "torch":
+        pytest.skip("torch's own operator overflows")
+    x = 1e25 * random(1, 3, 20, 21, 23)
+    check(instance_norm(x, backend=backend), by_definition(x, 1e-5, None, None), 1e-5)
+
+
 def test_number_of_threads_does_not_change_the_result(backend: str) -> None:
     threads, results = torch.get_num_threads(), []
     try:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from medssm.kernels import native, selective_scan, wavefront_scan
+from medssm.kernels import BackendError, native, selective_scan, wavefront_scan
 
 pytestmark = pytest.mark.skipif(native.unavailable() is not None, reason=str(native.unavailable()))
 
@@ -37,6 +37,17 @@ def test_an_unknown_instruction_set_is_named() -> None:
     result = run_python(str(ERRORS), MEDSSM_ISA="avx1024")
     assert result.returncode != 0
     assert "MEDSSM_ISA=avx1024: not an instruction set that was built and runs here; unset it" in result.stderr
+
+
+def test_arguments_of_another_size_are_refused_before_they_are_read() -> None:
+    message = "kernel pack_matrix takes 48 bytes of arguments, this medssm packs 40; it was built from other sources"
+    with pytest.raises(BackendError, match=message):
+        native.kernel("pack_matrix")(bytes(40))
+
+
+def test_a_kernel_that_the_library_lacks_is_named() -> None:
+    with pytest.raises(BackendError, match=r"has no kernel conv4d of this medssm; .* reinstall medssm"):
+        native.kernel("conv4d")
 
 
 def test_threads_change_no_bit() -> None:
