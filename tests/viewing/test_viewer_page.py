@@ -3,6 +3,7 @@
 import base64
 import gzip
 import hashlib
+import html
 import json
 import re
 from pathlib import Path
@@ -229,6 +230,17 @@ def test_a_page_is_not_written_over_another(tmp_path: Path) -> None:
     write_page(tmp_path / "page.html", scan, overwrite=True)
     assert (tmp_path / "page.html").read_text(encoding="utf-8") == first
     assert [path.name for path in tmp_path.iterdir()] == ["page.html"]
+
+
+def test_the_page_names_whose_work_it_holds_and_under_which_terms() -> None:
+    """NiiVue's script holds its own package description, so that a library added to it is missed here."""
+    page = build_page(Volume(np.zeros((4, 4, 4), np.int16), np.eye(4)))
+    shown = html.unescape(page.split('<details id="notices">')[1].split("</details>")[0])
+    [described] = re.findall(r"dependencies:({[^}]*}),devDependencies", niivue.niivue_script())
+    libraries = re.findall(r"(@?[a-z][\w/-]*)\"?:\"", described)
+    assert len(libraries) == 7
+    assert not [name for name in ("NiiVue", *libraries) if f"{name}: Copyright (c)" not in shown]
+    assert "BSD 2-Clause" in shown
 
 
 def test_without_niivue_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

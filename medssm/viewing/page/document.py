@@ -165,6 +165,7 @@ def _document(title: str, page: dict[str, Any], embedded: tuple[str, str], niivu
         title=html.escape(title),
         policy=html.escape(content_policy(style, [niivue, viewer])),
         style=style,
+        notices=html.escape(_part("notices.txt")),
         page=json.dumps(page).replace("<", "\\u003c"),
         scan=scan,
         overlay=overlay,
