@@ -4,8 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 TYPED := build/typed
 FOLDERS := kernels cli recipes data
+FRESH := build/fresh
 
-.PHONY: demo test lint types clean
+.PHONY: demo test lint types docs wheels check-wheels layout clean
 
 demo: $(VENV)/installed
 	$(BIN)/medssm demo
@@ -17,11 +18,36 @@ lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-# The type checker wants the package laid out as it is imported; links show it so.
-types: $(VENV)/installed
+types: $(VENV)/installed layout
+	cd $(TYPED) && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p medssm
+
+# A broken link, or a name in the code's reference that is no more, fails.
+docs: $(VENV)/installed layout
+	NO_MKDOCS_2_WARNING=true $(BIN)/mkdocs build --quiet --strict --site-dir build/site
+	@echo "open build/site/index.html"
+
+# An archive of the sources and, built from it, a wheel for any Python 3 and any Linux of the last ten years.
+wheels: $(VENV)/wheels
+	rm -rf dist build/wheels
+	$(BIN)/python -m build --outdir build/wheels
+	mkdir dist && mv build/wheels/*.tar.gz dist
+	if [ "$$(uname)" = Linux ]; then $(BIN)/auditwheel repair --wheel-dir dist build/wheels/*.whl; \
+	else mv build/wheels/*.whl dist; fi
+	$(BIN)/twine check --strict dist/*
+	$(MAKE) check-wheels
+
+# The wheel alone in a fresh environment, which takes what it depends on from the one beside it: torch is 2 GB.
+check-wheels: $(VENV)/installed
+	rm -rf $(FRESH) && $(PYTHON) -m venv $(FRESH)
+	$(FRESH)/bin/python -m pip install --quiet --no-deps dist/*.whl
+	$(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))" \
+		> $$($(FRESH)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/beside.pth
+	cd $(FRESH) && env -u PYTHONPATH bin/medssm doctor
+
+# The package as it is imported, for tools that read it without installing it: links show it so.
+layout:
 	rm -rf $(TYPED) && mkdir -p $(TYPED)/medssm
 	ln -s $(CURDIR)/medssm/* $(addprefix $(CURDIR)/,$(FOLDERS)) $(TYPED)/medssm
-	cd $(TYPED) && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p medssm
 
 $(VENV)/installed: setup.cfg setup.py pyproject.toml $(shell find kernels -name '*.cpp' -o -name '*.h')
 	$(PYTHON) -m venv $(VENV)
@@ -29,5 +55,9 @@ $(VENV)/installed: setup.cfg setup.py pyproject.toml $(shell find kernels -name 
 	$(BIN)/python -m pip install --quiet --editable '.[test]'
 	touch $@
 
+$(VENV)/wheels: $(VENV)/installed
+	$(BIN)/python -m pip install --quiet --editable '.[wheels]'
+	touch $@
+
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) build dist *.egg-info

@@ -3,7 +3,8 @@
 The library has a plain C interface and is loaded with ctypes, so that it needs a C++ compiler and nothing else (no
 Python or PyTorch headers), and one build serves every version of both. Sources: every kernels/**/*.cpp, compiled once
 for each instruction set (MEDSSM_ISA), but the two files of COMPILED_ONCE.
-Without a compiler the package installs all the same and runs on the reference kernels.
+Without a compiler the package installs all the same and runs on the reference kernels. So it does on Windows for now:
+these flags are not MSVC's, and GCC there aligns AVX variables on the stack wrongly (its bug 54412).
 """
 
 import os
@@ -37,7 +38,7 @@ MACHINES = {"amd64": "x86_64", "arm64": "aarch64"}
 
 
 def find_compiler() -> list[str]:
-    """The command of the C++ compiler: $CXX, else the first of the usual ones on the PATH.
+    """The command of the C++ compiler: $CXX, else the first of the usual ones on the PATH; on Windows $CXX alone.
 
     Raises: CompileError if there is none, or $CXX is none.
     """
@@ -45,6 +46,8 @@ def find_compiler() -> list[str]:
         if not shutil.which(chosen[0]):
             raise CompileError(f"CXX={chosen[0]}: no such command")
         return chosen
+    if sys.platform == "win32":
+        raise CompileError("the native kernels are not made for Windows yet (set CXX to try a clang++ or g++ of yours)")
     usual = [shlex.split(sysconfig.get_config_var("CXX") or "")[:1], ["c++"], ["g++"], ["clang++"]]
     for command in usual:
         if command and shutil.which(command[0]):

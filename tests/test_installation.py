@@ -67,7 +67,11 @@ def use(site: Path) -> tuple[list[str], str]:
 def test_a_wheel_holds_every_part_and_its_native_library_runs(tmp_path: Path) -> None:
     site, _ = build(tmp_path)
     for part, package in PARTS.items():
-        sources = {path.relative_to(ROOT / part) for end in ("py", "yaml") for path in (ROOT / part).rglob(f"*.{end}")}
+        sources = {
+            path.relative_to(ROOT / part)
+            for end in ("py", "yaml", "typed", "txt")
+            for path in (ROOT / part).rglob(f"*.{end}")
+        }
         assert not [path for path in sources if not (site / package / path).is_file()]
     (found, other, reason, value), warned = use(site)
     assert Path(found) == site / "medssm" / "kernels" / "__init__.py"
@@ -86,3 +90,22 @@ def test_without_a_compiler_the_build_and_the_first_use_say_so_once(tmp_path: Pa
     assert "install a C++ compiler" in reason
     assert float(value) == 1.0
     assert warned.count("medssm runs on its slow reference kernels") == 1
+
+
+def test_on_windows_no_compiler_is_taken_unasked() -> None:
+    """The script that builds, with nothing built."""
+    code = """
+import runpy, setuptools, sys
+setuptools.setup = lambda **options: None
+find_compiler = runpy.run_path("setup.py")["find_compiler"]
+sys.platform = "win32"
+try:
+    find_compiler()
+except Exception as error:
+    print(error)
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "CXX"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("the native kernels are not made for Windows yet")
