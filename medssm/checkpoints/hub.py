@@ -1,6 +1,7 @@
 """Published weights, fetched once and kept in a cache: huggingface_hub's, or ours for plain addresses."""
 
 import hashlib
+import json
 import socket
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from medssm.models.info import PublishedWeights
 
 BLOCK = 1 << 20  # bytes read at a time
 PATIENCE = 30  # seconds without an answer
+KNOWN = "known.json"  # in the cache: the SHA-256 of every file that was fetched
 
 _GIVE = "give the file with --weights FILE, to a training with --set model.pretrained=FILE"
 
@@ -48,7 +50,46 @@ def fetch_published(name: str) -> Path:
             f"{_from_where(weights)} elsewhere and {_GIVE}"
         ) from error
     print(f"{name}: licence of the weights: {weights.licence}", file=sys.stderr)
+    _trust_on_first_use(name, path)
     return path
+
+
+def _trust_on_first_use(name: str, path: Path) -> None:
+    """Records the SHA-256 of a file when it is first fetched, and tells it; later it must be the same.
+
+    The authors publish none, so there is nothing else to compare with.
+
+    Raises: CheckpointError if the file is another one than was fetched first.
+    """
+    record = cache_folder() / "weights" / KNOWN
+    try:
+        known = json.loads(record.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        known = {}
+    facts = {"size": path.stat().st_size, "changed": path.stat().st_mtime_ns}
+    before = known.get(name, {})
+    if facts == {key: before.get(key) for key in facts}:
+        return
+    digest = _sha256(path)
+    if before and before["sha256"] != digest:
+        raise CheckpointError(
+            f"{name}: {path} is not the file that was fetched first (its SHA-256 was {before['sha256'][:16]}... and is "
+            f"{digest[:16]}...); if its authors published another and you trust it, take {name} out of {record}"
+        )
+    with atomic_path(record) as temporary:
+        temporary.write_text(
+            json.dumps({**known, name: {"sha256": digest, **facts}}, indent=2) + "\n", encoding="utf-8"
+        )
+    if not before:
+        print(f"{name}: SHA-256 of the weights, to be the same from now on: {digest}", file=sys.stderr)
+
+
+def _sha256(path: Path) -> str:
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def fetch_url(url: str, size: int | None = None, sha256: str = "") -> Path:

@@ -1,5 +1,6 @@
 """Fetching without a connection to the outside; the hub itself is not asked."""
 
+import hashlib
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
@@ -16,6 +17,7 @@ from medssm.errors import CheckpointError, UsageError
 def _offline(monkeypatch, tmp_path):
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("MEDSSM_CACHE", str(tmp_path / "cache"))
 
 
 @pytest.fixture
@@ -80,3 +82,22 @@ def test_a_file_in_the_cache_is_used_without_a_connection_and_its_licence_printe
 def test_our_own_model_has_no_published_weights():
     with pytest.raises(UsageError, match="mamband-xs: nothing was published for it"):
         fetch_published("mamband-xs")
+
+
+def test_a_file_that_is_no_longer_the_one_that_was_fetched_is_refused(tmp_path, capsys):
+    snapshot = tmp_path / "models--jacklishufan--Mamba-ND" / "snapshots" / ("0" * 40) / "btcv"
+    snapshot.mkdir(parents=True)
+    (snapshot.parents[2] / "refs").mkdir()
+    (snapshot.parents[2] / "refs" / "main").write_text("0" * 40)
+    weights = snapshot / "mamband-b-64.pt"
+    weights.write_bytes(b"weights")
+    fetch_published("mamband-b-64")
+    assert hashlib.sha256(b"weights").hexdigest() in capsys.readouterr().err
+    fetch_published("mamband-b-64")
+    assert "SHA-256" not in capsys.readouterr().err
+    weights.write_bytes(b"forgery")
+    for _ in range(2):
+        with pytest.raises(CheckpointError, match=r"is not the file that was fetched first .*take mamband-b-64 out of"):
+            fetch_published("mamband-b-64")
+    weights.write_bytes(b"weights")
+    assert fetch_published("mamband-b-64") == weights

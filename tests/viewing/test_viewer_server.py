@@ -2,20 +2,24 @@
 
 import http.client
 import os
+import re
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import urllib.request
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import nibabel as nib
 import numpy as np
 import pytest
 
-from medssm.viewing.page.server import LOOPBACK, PageServer
+from medssm.viewing.page.server import LOOPBACK, MOST_CLIENTS, PageServer, serve_page
 
 PAGE = "<!doctype html><p>größer</p>"
 
@@ -75,6 +79,50 @@ def test_only_the_loopback_interface_listens(server: PageServer) -> None:
         elsewhere.settimeout(5)
         with pytest.raises(OSError, match="refused"):
             elsewhere.connect(("127.0.0.2", server.server_port))
+
+
+@pytest.mark.parametrize(
+    "request_line", [b"", b"\r\n", b"GET /\r\n\r\n", b"GET / HTTP/1.1\r\n", b"\0\xff\n", b"GET " * 40]
+)
+def test_clients_that_go_away_or_speak_no_http_leave_no_trace(
+    request_line: bytes, server: PageServer, capfd: pytest.CaptureFixture[str]
+) -> None:
+    for _ in range(3):
+        with socket.create_connection((LOOPBACK, server.server_port)) as client:
+            client.sendall(request_line)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # closed by a reset
+    assert status(server, server.path) == 200
+    assert capfd.readouterr().err == ""
+
+
+def test_silent_clients_take_no_more_threads_than_there_are_places(server: PageServer) -> None:
+    before = threading.active_count()
+    clients = [socket.create_connection((LOOPBACK, server.server_port)) for _ in range(3 * MOST_CLIENTS)]
+    try:
+        refused = [client for client in clients[MOST_CLIENTS:] if client.recv(1) == b""]
+        assert len(refused) == 2 * MOST_CLIENTS
+        assert threading.active_count() <= before + MOST_CLIENTS
+    finally:
+        for client in clients:
+            client.close()
+
+
+def test_the_browser_is_not_told_the_secret_address_as_an_argument(monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[tuple[str, str, int]] = []
+
+    def browse(address: str) -> bool:
+        path = Path(url2pathname(urlsplit(address).path))
+        opened.append((address, path.read_text(encoding="utf-8"), path.stat().st_mode))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(webbrowser, "open", browse)
+    serve_page(PAGE, lambda url, is_open: None)
+    [(address, content, mode)] = opened
+    assert address.startswith("file://")
+    assert mode & 0o077 == 0
+    [secret] = set(re.findall(r"http://127\.0\.0\.1:\d+/[\w-]{32}/", content))
+    assert secret.rsplit("/", 2)[1] not in address
+    assert not Path(url2pathname(urlsplit(address).path)).parent.exists()
 
 
 def test_the_command_serves_until_ctrl_c(tmp_path: Path) -> None:
