@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medssm.data.layouts import known_titles
+
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from medssm.data.layouts.findings import Report
+    from medssm.data.layouts.findings import DataReport
 
 
 class MotionLayout(str, Enum):
@@ -37,8 +39,7 @@ def check(
         Path,
         typer.Argument(
             metavar="DIR",
-            help="Scans (BTCV, Decathlon, nnU-Net); images (ImageNet, or train/CLASS and val/CLASS; COCO; ADE20K); or "
-            "videos (UCF-101, HMDB-51, Kinetics-400).",
+            help=f"A folder of {known_titles()}.",
         ),
     ],
     fold: Annotated[int, typer.Option(min=0, help="Which dataset_<fold>.json or fold of splits_final.json.")] = 0,
@@ -126,7 +127,7 @@ def motions(
     typer.echo(f"{training} training and {validation} validation clips of each class written to {folder}")
 
 
-def _table(report: "Report") -> "Table":
+def _table(report: "DataReport") -> "Table":
     from rich.table import Table
 
     table = Table("file", "what", "finding")
@@ -138,7 +139,7 @@ def _table(report: "Report") -> "Table":
     return table
 
 
-def _summary(report: "Report") -> str:
+def _summary(report: "DataReport") -> str:
     counts = ", ".join(f"{count} {part}" for part, count in report.counts.items())
     faults, notes = len(report.faults), len(report.notes)
     return f"{report.name}: {counts}; {faults or 'no'} fault{'s' * (faults != 1)}, {notes} note{'s' * (notes != 1)}"

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from medssm.data.layouts.scans.datalist import load_dataset
+from medssm.data.layouts.scans.dataset import load_dataset
 from medssm.data.scans.organs import BTCV_ORGANS
 from medssm.data.scans.volume import output_path
 from medssm.data.synthetic.phantom import write_phantom

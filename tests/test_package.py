@@ -31,6 +31,17 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "benchmarks": ("tasks", *_LIBRARY),
     "studies": ("benchmarks", "tasks", *_LIBRARY),
 }
+# The same inside data.
+_ALSO = ("progress",)
+MAY_IMPORT_IN_DATA: dict[str, tuple[str, ...]] = {
+    "progress": (),
+    "images": _ALSO,
+    "clips": _ALSO,
+    "transforms": ("images", *_ALSO),
+    "scans": ("transforms", *_ALSO),
+    "layouts": ("scans", "clips", "images", *_ALSO),
+    "synthetic": ("layouts", "scans", "clips", "images", *_ALSO),
+}
 
 
 def module_names() -> dict[str, Path]:
@@ -59,6 +70,17 @@ def test_imports_point_one_way(part: str) -> None:
         if f"{name}.".startswith(f"medssm.{part}."):
             wrong = [target for target in imported_by(path) if target.split(".")[1] not in allowed]
             assert not wrong, f"{name} imports {wrong}"
+
+
+def test_imports_inside_data_point_one_way() -> None:
+    folders = {path.stem for path in (ROOT / "data").iterdir() if path.suffix == ".py" or path.is_dir()}
+    assert folders - {"__init__", "__pycache__"} == MAY_IMPORT_IN_DATA.keys()
+    for part, below in MAY_IMPORT_IN_DATA.items():
+        for name, path in module_names().items():
+            if f"{name}.".startswith(f"medssm.data.{part}."):
+                inside = [target for target in imported_by(path) if target.startswith("medssm.data.")]
+                wrong = [target for target in inside if target.split(".")[2] not in (part, *below)]
+                assert not wrong, f"{name} imports {wrong}"
 
 
 def test_no_task_imports_another() -> None:

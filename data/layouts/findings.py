@@ -6,7 +6,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Finding:
+class Remark:
     """One thing about one file.
 
     Attributes:
@@ -23,7 +23,7 @@ class Finding:
 
 
 @dataclass(frozen=True)
-class Report:
+class DataReport:
     """All that a check found.
 
     Attributes:
@@ -35,15 +35,15 @@ class Report:
     name: str
     folder: Path
     counts: dict[str, int]
-    findings: tuple[Finding, ...]
+    findings: tuple[Remark, ...]
 
     @property
-    def faults(self) -> tuple[Finding, ...]:
+    def faults(self) -> tuple[Remark, ...]:
         """What must be mended."""
         return tuple(finding for finding in self.findings if not finding.is_note)
 
     @property
-    def notes(self) -> tuple[Finding, ...]:
+    def notes(self) -> tuple[Remark, ...]:
         """What is worth knowing."""
         return tuple(finding for finding in self.findings if finding.is_note)
 
@@ -58,5 +58,5 @@ class Report:
         }
 
 
-def _as_json(finding: Finding) -> dict[str, str]:
+def _as_json(finding: Remark) -> dict[str, str]:
     return {"file": str(finding.file), "kind": finding.kind, "message": finding.message}

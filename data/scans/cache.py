@@ -20,8 +20,8 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from medssm.data.layouts.scans.datalist import Case
 from medssm.data.progress import tracked
+from medssm.data.scans.cases import ScanCase
 from medssm.data.scans.network_grid import PreprocessedCase, preprocess_case
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.transforms.candidates import CropCandidates, crop_candidates
@@ -61,7 +61,7 @@ class PreprocessedCases(Sequence[CachedCase]):
         folder: where the files lie; by default `preprocessed` in the user's cache folder.
     """
 
-    def __init__(self, cases: Iterable[Case], preprocessing: Preprocessing, folder: Path | None = None) -> None:
+    def __init__(self, cases: Iterable[ScanCase], preprocessing: Preprocessing, folder: Path | None = None) -> None:
         self.cases = tuple(cases)
         self.preprocessing = preprocessing
         self.folder = folder or cache_folder() / "preprocessed"
@@ -93,7 +93,7 @@ class PreprocessedCases(Sequence[CachedCase]):
             self[index]
 
 
-def content_key(case: Case, preprocessing: Preprocessing) -> str:
+def content_key(case: ScanCase, preprocessing: Preprocessing) -> str:
     """A hash of all that decides the preprocessed voxels of a case."""
     content = {
         "version": CONTENT_VERSION,

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medssm.data.layouts.scans.datalist import Case
+from medssm.data.scans.cases import ScanCase
 from medssm.data.scans.geometry import grid_offset, is_same_grid, spacing_of
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.resampling import resample_linear, resample_nearest, resampling_steps
@@ -39,7 +39,7 @@ class _Grid(Protocol):
     def affine(self) -> np.ndarray: ...
 
 
-def preprocess_case(case: Case, preprocessing: Preprocessing) -> PreprocessedCase:
+def preprocess_case(case: ScanCase, preprocessing: Preprocessing) -> PreprocessedCase:
     """The image and label map of a case, read from their files and brought to the network's grid.
 
     Raises: DataError or GeometryError if a file cannot be read or the two do not lie on one grid.

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor
 
-from medssm.data.layouts.ade20k.labels import IGNORED
+from medssm.data.images.labels import IGNORED
 from medssm.data.transforms.photometric import PhotometricDistortion, distort
 from medssm.data.transforms.settings import Positive, Probability, Settings
 

@@ -6,37 +6,35 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from medssm.data.images.samples import ImageSamples
+from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.actions import hmdb51, kinetics400, ucf101
 from medssm.data.layouts.actions.lists import Listed, Lists
 from medssm.data.layouts.actions.videos import Videos
 from medssm.errors import DataError, UsageError
 
-LayoutName = Literal["ucf101", "hmdb51", "kinetics400"]
+ActionSetName = Literal["ucf101", "hmdb51", "kinetics400"]
 
 
-class Layout(NamedTuple):
-    """How one of the data sets is laid out.
+class ActionLists(NamedTuple):
+    """How the lists of one of the data sets are found and read.
 
     Attributes:
         splits: the numbers of its splits.
         loses_videos: no copy of it is whole.
-        where: how it is had, in a sentence.
-        find_lists: the folder of the lists, None if there is none. read_lists: the lists of a split.
+        find: the folder of the lists, None if there is none. read: the lists of a split.
     """
 
-    title: str
     splits: tuple[int, ...]
     loses_videos: bool
-    where: str
-    find_lists: Callable[[Path], Path | None]
-    read_lists: Callable[[Path, int], Lists]
+    find: Callable[[Path], Path | None]
+    read: Callable[[Path, int], Lists]
 
 
-LAYOUTS: dict[LayoutName, Layout] = {
-    "ucf101": Layout(ucf101.TITLE, ucf101.SPLITS, False, ucf101.WHERE, ucf101.find_lists, ucf101.read_lists),
-    "hmdb51": Layout(hmdb51.TITLE, hmdb51.SPLITS, False, hmdb51.WHERE, hmdb51.find_lists, hmdb51.read_lists),
-    "kinetics400": Layout(
-        kinetics400.TITLE, kinetics400.SPLITS, True, kinetics400.WHERE, kinetics400.find_lists, kinetics400.read_lists
+ACTION_LISTS: dict[ActionSetName, ActionLists] = {
+    "ucf101": ActionLists(ucf101.SPLITS, False, ucf101.find_ucf101_lists, ucf101.read_ucf101_lists),
+    "hmdb51": ActionLists(hmdb51.SPLITS, False, hmdb51.find_hmdb51_lists, hmdb51.read_hmdb51_lists),
+    "kinetics400": ActionLists(
+        kinetics400.SPLITS, True, kinetics400.find_kinetics400_lists, kinetics400.read_kinetics400_lists
     ),
 }
 
@@ -60,12 +58,14 @@ class ActionSet:
     missing: dict[str, int]
 
 
-def find_layout(folder: Path) -> LayoutName | None:
+def find_action_set(folder: Path) -> ActionSetName | None:
     """What a folder is laid out as, by the lists in it or below it; None if it has none."""
-    return next((name for name, layout in LAYOUTS.items() if layout.find_lists(folder)), None)
+    return next((name for name, lists in ACTION_LISTS.items() if lists.find(folder)), None)
 
 
-def load_action_set(folder: str | Path, layout: LayoutName, split: int = 1, missing_share: float = 0.05) -> ActionSet:
+def load_action_set(
+    folder: str | Path, layout: ActionSetName, split: int = 1, missing_share: float = 0.05
+) -> ActionSet:
     """A split of the data set in a folder.
 
     Args:
@@ -73,10 +73,10 @@ def load_action_set(folder: str | Path, layout: LayoutName, split: int = 1, miss
 
     Raises: UsageError if there is no such split; DataError if there is no such data set, or its lists are wrong.
     """
-    folder, known = Path(folder), LAYOUTS[layout]
+    folder, known, title = Path(folder), ACTION_LISTS[layout], LAYOUTS[layout].title
     if split not in known.splits:
-        raise UsageError(f"data.split: {known.title} has splits {known.splits[0]} to {known.splits[-1]}, not {split}")
-    lists = known.read_lists(_lists_of(folder, layout), split)
+        raise UsageError(f"data.split: {title} has splits {known.splits[0]} to {known.splits[-1]}, not {split}")
+    lists = known.read(_lists_of(folder, layout), split)
     if lists.faults:
         fault = lists.faults[0]
         raise DataError(f"{fault.file}: {fault.message} (medssm data check shows all)")
@@ -91,16 +91,16 @@ def load_action_set(folder: str | Path, layout: LayoutName, split: int = 1, miss
                 "videos below this folder (medssm data check says which)"
             )
         found[part] = _samples(videos, places, listed)
-    return ActionSet(folder, known.title, lists.classes, found["training"], found["validation"], missing)
+    return ActionSet(folder, title, lists.classes, found["training"], found["validation"], missing)
 
 
-def _lists_of(folder: Path, layout: LayoutName) -> Path:
+def _lists_of(folder: Path, layout: ActionSetName) -> Path:
     """Raises: DataError if a folder is not laid out so."""
     if not folder.is_dir():
         raise DataError(f"{folder}: is no folder; give that of a data set. {LAYOUTS[layout].where}")
-    lists = LAYOUTS[layout].find_lists(folder)
+    lists = ACTION_LISTS[layout].find(folder)
     if lists is None:
-        other = find_layout(folder)
+        other = find_action_set(folder)
         hint = f"it is laid out as {LAYOUTS[other].title}: set data.layout={other}" if other else LAYOUTS[layout].where
         raise DataError(f"{folder}: has no lists of {LAYOUTS[layout].title}; {hint}")
     return lists

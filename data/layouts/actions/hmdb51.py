@@ -6,25 +6,21 @@ Kuehne et al., ICCV 2011; serre-lab.clps.brown.edu (hmdb51_org.rar and test_trai
 import re
 from pathlib import Path
 
-from medssm.data.layouts.actions.lists import Listed, ListFault, Lists, nearby_folders, numbered_lines
+from medssm.data.layouts.actions.lists import Listed, Lists, nearby_folders, numbered_lines
+from medssm.data.layouts.faults import Fault
 from medssm.errors import DataError
 
-TITLE = "HMDB-51"
 SPLITS = (1, 2, 3)
-WHERE = (
-    "HMDB-51 (hmdb51_org.rar, and test_train_splits.rar) is at "
-    "serre-lab.clps.brown.edu/resource/hmdb-a-large-human-motion-database; unpack both archives into one folder"
-)
 UNUSED, TRAINING, VALIDATION = "0", "1", "2"
 _NAME = re.compile(r"(.+)_test_split(\d)\.txt")
 
 
-def find_lists(folder: Path) -> Path | None:
+def find_hmdb51_lists(folder: Path) -> Path | None:
     """The folder of the lists, testTrainMulti_7030_splits as it is called in the archive."""
     return next((place for place in nearby_folders(folder) if next(place.glob("*_test_split?.txt"), None)), None)
 
 
-def read_lists(folder: Path, split: int) -> Lists:
+def read_hmdb51_lists(folder: Path, split: int) -> Lists:
     """The lists of a split; the classes are numbered in the order of their names.
 
     Raises: DataError if there is none.
@@ -49,7 +45,7 @@ def _read(file: Path, label: int, lists: Lists) -> None:
         purpose = words[-1]
         if len(words) < 2 or purpose not in parts:
             message = f"line {line}: {' '.join(words)!r} does not end in 0, 1 or 2; unpack the splits again"
-            lists.faults.append(ListFault(file, "list-line", message))
+            lists.faults.append(Fault(file, "list-line", message))
             continue
         name = " ".join(words[:-1])
         parts[purpose].append(Listed((name.rpartition(".")[0] or name,), label))

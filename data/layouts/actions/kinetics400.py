@@ -7,32 +7,28 @@ import csv
 from collections.abc import Iterator
 from pathlib import Path
 
-from medssm.data.layouts.actions.lists import Listed, ListFault, Lists, nearby_folders
+from medssm.data.layouts.actions.lists import Listed, Lists, nearby_folders
+from medssm.data.layouts.faults import Fault
 from medssm.errors import DataError
 
-TITLE = "Kinetics-400"
 SPLITS = (1,)
-WHERE = (
-    "Kinetics-400 (its CSV lists and archives of the clips) is at github.com/cvdfoundation/kinetics-dataset; unpack "
-    "them into one folder"
-)
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
 _LONGEST_HEADER = 1000
 _PARTS = {"train": "training", "val": "validation", "validate": "validation", "validation": "validation"}
 
 
-def find_lists(folder: Path) -> Path | None:
+def find_kinetics400_lists(folder: Path) -> Path | None:
     """The folder of the CSV files."""
     return next((place for place in nearby_folders(folder) if next(_csv_files(place), None)), None)
 
 
-def read_lists(folder: Path, split: int) -> Lists:
+def read_kinetics400_lists(folder: Path, split: int) -> Lists:
     """The lists of training and validation; the classes are numbered in the order of their names.
 
     What part a row belongs to says its column `split`, or else the name of the file. Rows of the test are left out.
     """
     files = sorted(_csv_files(folder))
-    faults: list[ListFault] = []
+    faults: list[Fault] = []
     rows = dict.fromkeys(row for file in files for row in _rows(file, faults))
     classes = tuple(sorted({label for _, label, _ in rows}))
     numbers = {name: number for number, name in enumerate(classes)}
@@ -52,7 +48,7 @@ def _csv_files(folder: Path) -> Iterator[Path]:
             yield file
 
 
-def _rows(file: Path, faults: list[ListFault]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+def _rows(file: Path, faults: list[Fault]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Part, class and names of each clip."""
     by_name = next((part for word, part in _PARTS.items() if word in file.stem.lower()), None)
     with open(file, newline="", encoding="utf-8-sig", errors="replace") as lines:
@@ -64,7 +60,7 @@ def _rows(file: Path, faults: list[ListFault]) -> Iterator[tuple[str, str, tuple
                 yield part, row["label"].strip(), _names(row)
             except (TypeError, ValueError, AttributeError):
                 message = f"has a row without label, id or times: {','.join(map(str, row.values()))}; download it again"
-                faults.append(ListFault(file, "list-line", message))
+                faults.append(Fault(file, "list-line", message))
 
 
 def _names(row: dict[str, str]) -> tuple[str, ...]:

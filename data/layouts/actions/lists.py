@@ -5,7 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-from medssm.data.layouts.imagenet.layout import folders_in
+from medssm.data.layouts.faults import Fault
+from medssm.data.layouts.folders import folders_in
 
 
 class Listed(NamedTuple):
@@ -18,14 +19,6 @@ class Listed(NamedTuple):
 
     names: tuple[str, ...]
     label: int
-
-
-class ListFault(NamedTuple):
-    """What is wrong with a list, and a short name for its kind."""
-
-    file: Path
-    kind: str
-    message: str
 
 
 @dataclass
@@ -44,7 +37,7 @@ class Lists:
     training: list[Listed] = field(default_factory=list)
     validation: list[Listed] = field(default_factory=list)
     unused: list[Listed] = field(default_factory=list)
-    faults: list[ListFault] = field(default_factory=list)
+    faults: list[Fault] = field(default_factory=list)
 
     @property
     def parts(self) -> dict[str, list[Listed]]:

@@ -5,24 +5,20 @@ Soomro, Zamir & Shah, arXiv:1212.0402; crcv.ucf.edu/data/UCF101.php (UCF101.rar 
 
 from pathlib import Path
 
-from medssm.data.layouts.actions.lists import Listed, ListFault, Lists, nearby_folders, numbered_lines
+from medssm.data.layouts.actions.lists import Listed, Lists, nearby_folders, numbered_lines
+from medssm.data.layouts.faults import Fault
 from medssm.errors import DataError
 
-TITLE = "UCF-101"
 SPLITS = (1, 2, 3)
 CLASSES = "classInd.txt"
-WHERE = (
-    "UCF-101 (UCF101.rar, and the splits for action recognition) is at crcv.ucf.edu/data/UCF101.php; unpack both "
-    "archives into one folder"
-)
 
 
-def find_lists(folder: Path) -> Path | None:
+def find_ucf101_lists(folder: Path) -> Path | None:
     """The folder of the lists, ucfTrainTestlist as it is called in the archive."""
     return next((place for place in nearby_folders(folder) if (place / CLASSES).is_file()), None)
 
 
-def read_lists(folder: Path, split: int) -> Lists:
+def read_ucf101_lists(folder: Path, split: int) -> Lists:
     """The lists of a split.
 
     Raises: DataError if one is not there.
@@ -35,7 +31,7 @@ def read_lists(folder: Path, split: int) -> Lists:
     lists = Lists(files, tuple(name for _, name in sorted(by_number.items())))
     if sorted(by_number) != list(range(1, len(by_number) + 1)):
         message = "does not number the classes from 1 on without a gap; unpack the archive of splits again"
-        lists.faults.append(ListFault(files[0], "classes", message))
+        lists.faults.append(Fault(files[0], "classes", message))
     for file, part in zip(files[1:], (lists.training, lists.validation), strict=True):
         part += _listed(file, lists)
     return lists
@@ -50,10 +46,10 @@ def _listed(file: Path, lists: Lists) -> list[Listed]:
         label = labels.get(folder)
         if label is None:
             message = f"line {line}: {folder or 'no class'} is none of the {len(labels)} classes of {CLASSES}"
-            lists.faults.append(ListFault(file, "unknown-class", message))
+            lists.faults.append(Fault(file, "unknown-class", message))
         elif words[1:] and words[1] != str(label + 1):
             message = f"line {line}: gives {folder} the number {words[1]}, but {CLASSES} has {label + 1}"
-            lists.faults.append(ListFault(file, "class-number", message))
+            lists.faults.append(Fault(file, "class-number", message))
         else:
             found.append(Listed((name.rpartition(".")[0] or name,), label))
     return found

@@ -9,12 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from medssm.data.images.labels import IGNORED
 from medssm.data.images.reading import read_image
 from medssm.data.layouts.ade20k.dataset import Scene, partner_faults, scene_layout, scenes_of
-from medssm.data.layouts.ade20k.labels import IGNORED, as_classes, read_numbers, strange_numbers
-from medssm.data.layouts.ade20k.layout import TRAINING, VALIDATION, Layout, read_names
-from medssm.data.layouts.findings import Finding, Report
-from medssm.data.layouts.imagenet.faults import some
+from medssm.data.layouts.ade20k.labels import as_classes, read_numbers, strange_numbers
+from medssm.data.layouts.ade20k.layout import TRAINING, VALIDATION, SceneFolders, read_names
+from medssm.data.layouts.faults import some
+from medssm.data.layouts.findings import DataReport, Remark
 from medssm.errors import DataError
 
 _SHOWN_NUMBERS = 5
@@ -23,11 +24,13 @@ _SHOWN_NUMBERS = 5
 class _Checked(NamedTuple):
     """What was wrong with a scene, and how many pixels each class has in it."""
 
-    findings: list[Finding]
+    findings: list[Remark]
     pixels: np.ndarray
 
 
-def check_scene_dataset(folder: str | Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Report:
+def check_scene_dataset(
+    folder: str | Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> DataReport:
     """Everything that is wrong with the photographs and label maps in `folder`, each file decoded once.
 
     Args:
@@ -36,28 +39,26 @@ def check_scene_dataset(folder: str | Path, progress: Callable[[int, int], None]
     Raises: DataError if there is no dataset in `folder`.
     """
     layout = scene_layout(Path(folder))
-    findings = [Finding(*fault) for fault in partner_faults(layout)]
+    findings = [Remark(*fault) for fault in partner_faults(layout)]
     names: tuple[str, ...] = ()
     try:
         names = read_names(layout)
     except DataError as error:
-        findings.append(Finding(layout.names or layout.folder, "names", _message(error, layout.names or layout.folder)))
+        findings.append(Remark(layout.names or layout.folder, "names", _message(error, layout.names or layout.folder)))
     parts = {part: list(scenes_of(layout, part)) for part in (TRAINING, VALIDATION)}
     findings += [
-        Finding(
-            layout.images(part), "no-scene", "holds no photograph with a label map; add them, or unpack the archive"
-        )
+        Remark(layout.images(part), "no-scene", "holds no photograph with a label map; add them, or unpack the archive")
         for part, scenes in parts.items()
         if not scenes
     ]
     findings += _scenes(layout, parts, names, progress)
     counts = {part: len(scenes) for part, scenes in parts.items()}
-    return Report(Path(folder).resolve().name, Path(folder), counts, tuple(dict.fromkeys(findings)))
+    return DataReport(Path(folder).resolve().name, Path(folder), counts, tuple(dict.fromkeys(findings)))
 
 
 def _scenes(
-    layout: Layout, parts: dict[str, list[Scene]], names: tuple[str, ...], progress: Callable[[int, int], None]
-) -> Iterator[Finding]:
+    layout: SceneFolders, parts: dict[str, list[Scene]], names: tuple[str, ...], progress: Callable[[int, int], None]
+) -> Iterator[Remark]:
     total, done = sum(map(len, parts.values())), 0
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without Python's lock
         for part, scenes in parts.items():
@@ -70,10 +71,10 @@ def _scenes(
             yield from _missing_classes(layout.annotations(part), names, pixels)
 
 
-def _missing_classes(folder: Path, names: tuple[str, ...], pixels: np.ndarray) -> Iterator[Finding]:
+def _missing_classes(folder: Path, names: tuple[str, ...], pixels: np.ndarray) -> Iterator[Remark]:
     if pixels.any() and (absent := [name for name, count in zip(names, pixels, strict=True) if not count]):
         message = f"{some(absent, 'class', 'classes')} of {len(names)} in no label map; see whether some were lost"
-        yield Finding(folder, "missing-class", message, is_note=True)
+        yield Remark(folder, "missing-class", message, is_note=True)
 
 
 def _check_scene(scene: Scene, names: tuple[str, ...]) -> _Checked:
@@ -83,34 +84,32 @@ def _check_scene(scene: Scene, names: tuple[str, ...]) -> _Checked:
         numbers = read_numbers(scene.labels)
     except DataError as error:
         kind = "colours" if "holds colours" in str(error) else "unreadable"
-        return _Checked([*findings, Finding(scene.labels, kind, _message(error, scene.labels))], pixels)
+        return _Checked([*findings, Remark(scene.labels, kind, _message(error, scene.labels))], pixels)
     if image_size and image_size != numbers.shape:
         shapes = " and ".join(f"{height} x {width}" for height, width in (numbers.shape, image_size))
         message = (
             f"label map and photograph are of {shapes} pixels; they must be equal, resize neither but get them again"
         )
-        findings.append(Finding(scene.labels, "size", message))
+        findings.append(Remark(scene.labels, "size", message))
     if not names:
         return _Checked(findings, pixels)
     if strange := strange_numbers(numbers, len(names)):
         shown = ", ".join(map(str, strange[:_SHOWN_NUMBERS])) + ", ..." * (len(strange) > _SHOWN_NUMBERS)
         message = f"holds {shown}, but labels are 1 to {len(names)} and 0 is other; correct them, or name all classes"
-        return _Checked([*findings, Finding(scene.labels, "label-range", message)], pixels)
+        return _Checked([*findings, Remark(scene.labels, "label-range", message)], pixels)
     labels = as_classes(scene.labels, numbers, len(names))
     pixels = np.bincount(labels.ravel(), minlength=IGNORED + 1)[: len(names)]
     if not pixels.any():
-        findings.append(
-            Finding(scene.labels, "empty", "says of no pixel what it is; nothing can be learnt of it", True)
-        )
+        findings.append(Remark(scene.labels, "empty", "says of no pixel what it is; nothing can be learnt of it", True))
     return _Checked(findings, pixels)
 
 
-def _photograph(path: Path) -> tuple[tuple[int, int] | None, list[Finding]]:
+def _photograph(path: Path) -> tuple[tuple[int, int] | None, list[Remark]]:
     """The size (H, W) of a photograph as it is shown, and what was wrong with it."""
     try:
         width, height = read_image(path).size
     except DataError as error:
-        return None, [Finding(path, "unreadable", _message(error, path))]
+        return None, [Remark(path, "unreadable", _message(error, path))]
     return (height, width), []
 
 

@@ -8,16 +8,18 @@ from typing import NamedTuple
 import numpy as np
 
 from medssm.data.images.reading import read_image
+from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.ade20k.labels import read_labels
-from medssm.data.layouts.ade20k.layout import TRAINING, VALIDATION, Layout, files_by_stem, find_scenes, read_names
-from medssm.data.layouts.imagenet.faults import Fault, some
-from medssm.errors import DataError
-
-WHERE_ADE20K_IS = (
-    "ADE20K's scene parsing benchmark is had from data.csail.mit.edu/places/ADEchallenge/ADEChallengeData2016.zip (923 "
-    "MB); unpack it, so that there are DIR/images/training/*.jpg and DIR/annotations/training/*.png, give --data DIR, "
-    "or try --data synthetic, which needs no download"
+from medssm.data.layouts.ade20k.layout import (
+    TRAINING,
+    VALIDATION,
+    SceneFolders,
+    files_by_stem,
+    find_scene_folders,
+    read_names,
 )
+from medssm.data.layouts.faults import Fault, some
+from medssm.errors import DataError
 
 
 class Scene(NamedTuple):
@@ -72,21 +74,21 @@ def read_scene(scene: Scene, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
     return photograph, labels
 
 
-def scene_layout(folder: Path) -> Layout:
+def scene_layout(folder: Path) -> SceneFolders:
     """The parts of a folder.
 
     Raises: DataError if it is none of photographs with label maps.
     """
-    layout = find_scenes(folder)
+    layout = find_scene_folders(folder)
     if layout is None:
         what = (
             "no folders images and annotations with training or validation in them" if folder.is_dir() else "no folder"
         )
-        raise DataError(f"{folder}: {what}. {WHERE_ADE20K_IS}")
+        raise DataError(f"{folder}: {what}. {LAYOUTS['ade20k'].where}")
     return layout
 
 
-def scenes_of(layout: Layout, part: str) -> Iterator[Scene]:
+def scenes_of(layout: SceneFolders, part: str) -> Iterator[Scene]:
     """The photographs of a part that have a label map."""
     labels = files_by_stem(layout.annotations(part))
     for stem, image in files_by_stem(layout.images(part)).items():
@@ -94,7 +96,7 @@ def scenes_of(layout: Layout, part: str) -> Iterator[Scene]:
             yield Scene(image, labels[stem])
 
 
-def partner_faults(layout: Layout) -> Iterator[Fault]:
+def partner_faults(layout: SceneFolders) -> Iterator[Fault]:
     """Photographs without label maps, and the other way round, by folder."""
     for part in (TRAINING, VALIDATION):
         folders = layout.images(part), layout.annotations(part)

@@ -8,12 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
+from medssm.data.images.labels import IGNORED
 from medssm.data.images.reading import opened_image
 from medssm.errors import DataError
 
-IGNORED = 255
-# Labels and IGNORED share a byte.
-MOST_CLASSES = 254
 # How Pillow calls pixels that are numbers: grey of 8, 16 or 32 bits, or places in a palette.
 _NUMBERS = ("L", "P", "I", "I;16", "1")
 

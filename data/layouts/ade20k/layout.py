@@ -4,10 +4,10 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from medssm.data.images.labels import MOST_CLASSES
 from medssm.data.images.names import is_image_name
 from medssm.data.layouts.ade20k.categories import ADE20K_NAMES
-from medssm.data.layouts.ade20k.labels import MOST_CLASSES
-from medssm.data.layouts.imagenet.layout import folders_in
+from medssm.data.layouts.folders import folders_in
 from medssm.errors import DataError
 
 IMAGES, ANNOTATIONS = "images", "annotations"
@@ -18,7 +18,7 @@ NAME_FILES = ("names.txt", "classes.txt", "objectInfo150.txt")
 
 
 @dataclass(frozen=True)
-class Layout:
+class SceneFolders:
     """The parts of a folder: `images/training`, `annotations/training`, the same of `validation`, and a list of names.
 
     Attributes:
@@ -38,14 +38,14 @@ class Layout:
         return self.folder / ANNOTATIONS / part
 
 
-def find_scenes(folder: Path) -> Layout | None:
+def find_scene_folders(folder: Path) -> SceneFolders | None:
     """The parts of a folder of photographs with label maps, by their names alone; None if it has none."""
     for root in (folder, folder / _ARCHIVE):
         if all(
             {path.name for path in folders_in(root / side)} & {TRAINING, VALIDATION} for side in (IMAGES, ANNOTATIONS)
         ):
             lists = [root / name for name in NAME_FILES if (root / name).is_file()]
-            return Layout(root, lists[0] if lists else None)
+            return SceneFolders(root, lists[0] if lists else None)
     return None
 
 
@@ -58,7 +58,7 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     return {os.path.splitext(name)[0]: folder / name for name in names}
 
 
-def read_names(layout: Layout) -> tuple[str, ...]:
+def read_names(layout: SceneFolders) -> tuple[str, ...]:
     """The names of the classes 1, 2, ... of the label maps.
 
     The list is either a name a line, or ADE20K's table with a number, shares and names in columns. Of that benchmark
@@ -94,6 +94,6 @@ def _table(lines: list[str]) -> tuple[str, ...]:
     )
 
 
-def _is_ade20k(layout: Layout) -> bool:
+def _is_ade20k(layout: SceneFolders) -> bool:
     files = (*files_by_stem(layout.images(VALIDATION)), *files_by_stem(layout.images(TRAINING)))
     return bool(files) and files[0].startswith("ADE_")

@@ -7,8 +7,8 @@ from typing import Any, NamedTuple
 
 from medssm.data.layouts.coco.json_lists import json_entries
 from medssm.data.layouts.coco.shapes import encoded, is_polygon
-from medssm.data.layouts.findings import Finding
-from medssm.data.layouts.imagenet.faults import some
+from medssm.data.layouts.faults import some
+from medssm.data.layouts.findings import Remark
 from medssm.errors import DataError
 
 Size = tuple[int, int]
@@ -73,14 +73,14 @@ class AnnotationList:
         for entry in self._waiting:
             self._take("annotations", entry)
 
-    def findings(self) -> Iterator[Finding]:
+    def findings(self) -> Iterator[Remark]:
         """All that is wrong with the list itself."""
         if self._broken:
-            yield Finding(self.path, "unreadable", self._broken)
+            yield Remark(self.path, "unreadable", self._broken)
             return
         lists = {"images": self.images, "categories": self.categories, "annotations": self._annotations}
         for key in (key for key, entries in lists.items() if not entries):
-            yield Finding(self.path, f"no-{key}", f"lists no {key}; export the dataset in COCO's format again")
+            yield Remark(self.path, f"no-{key}", f"lists no {key}; export the dataset in COCO's format again")
         strangers = self._of_category.keys() - self.categories.keys()
         unknown = [entry for category in sorted(strangers) for entry in self._of_category[category]]
         for kind, having in {**self._faulty, "unknown-category": unknown}.items():
@@ -88,7 +88,7 @@ class AnnotationList:
                 is_cocos = kind == "empty-box" and len(self.images) == COCO_TRAINING
                 remark = " (one is in all copies of COCO)" if is_cocos else ""
                 message = f"{some(having, 'entry', 'entries')} {_MESSAGES[kind]}{remark}"
-                yield Finding(self.path, kind, message, is_cocos)
+                yield Remark(self.path, kind, message, is_cocos)
 
     def _take(self, key: str, entry: Any) -> None:
         reader, kind = _READERS[key]

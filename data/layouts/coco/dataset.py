@@ -8,16 +8,12 @@ import numpy as np
 from PIL import Image
 
 from medssm.data.images.reading import read_image
+from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.coco.annotations import Annotations
-from medssm.data.layouts.coco.layout import Layout, find_layout
+from medssm.data.layouts.coco.layout import CocoParts, find_coco_parts
 from medssm.data.layouts.coco.reading import read_annotations
 from medssm.errors import DataError
 
-WHERE_COCO_IS = (
-    "COCO 2017 is had from cocodataset.org (train2017.zip, val2017.zip, annotations_trainval2017.zip); unpack them so "
-    "that DIR holds train2017, val2017 and annotations/instances_train2017.json, give --data DIR, or try "
-    "--data synthetic, which needs no download"
-)
 # Smaller images are no training images, as in MMDetection's `filter_cfg`.
 SMALLEST_SIDE = 32
 
@@ -122,14 +118,7 @@ def load_coco(folder: str | Path) -> CocoDataset:
         are not the same.
     """
     folder = Path(folder)
-    layout = find_layout(folder)
-    if layout is None:
-        what = "no list of annotations in it" if folder.is_dir() else "no such folder"
-        raise DataError(f"{folder}: {what}. {WHERE_COCO_IS}")
-    return _loaded(folder, layout)
-
-
-def _loaded(folder: Path, layout: Layout) -> CocoDataset:
+    layout = coco_parts(folder)
     training = layout.training and read_annotations(layout.training.annotations)
     validation = layout.validation and read_annotations(layout.validation.annotations)
     known = [annotations.categories for annotations in (training, validation) if annotations]
@@ -141,6 +130,18 @@ def _loaded(folder: Path, layout: Layout) -> CocoDataset:
     if validation and layout.validation:
         validation_images = CocoImages(layout.validation.images, validation, np.arange(len(validation)))
     return CocoDataset(folder, known[0], training_images, validation_images)
+
+
+def coco_parts(folder: Path) -> CocoParts:
+    """The parts of a folder.
+
+    Raises: DataError if it holds no list of annotations.
+    """
+    layout = find_coco_parts(folder)
+    if layout is None:
+        what = "no list of annotations in it" if folder.is_dir() else "no such folder"
+        raise DataError(f"{folder}: {what}. {LAYOUTS['coco'].where}")
+    return layout
 
 
 def read_annotated_image(path: Path, size: tuple[int, int]) -> Image.Image:

@@ -24,17 +24,17 @@ class Part:
 
 
 @dataclass(frozen=True)
-class Layout:
+class CocoParts:
     """The parts of a dataset folder; None for one that is not there."""
 
     training: Part | None
     validation: Part | None
 
 
-def find_layout(folder: Path) -> Layout | None:
+def find_coco_parts(folder: Path) -> CocoParts | None:
     """The parts of a folder of images with boxes, by names alone; None if it has neither list of annotations."""
     training, validation = _find(folder, _TRAINING), _find(folder, _VALIDATION)
-    return Layout(training, validation) if training or validation else None
+    return CocoParts(training, validation) if training or validation else None
 
 
 def _find(folder: Path, names: tuple[str, ...]) -> Part | None:

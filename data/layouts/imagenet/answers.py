@@ -10,8 +10,9 @@ from itertools import islice
 from pathlib import Path
 
 from medssm.data.images.names import image_names, name_stem
-from medssm.data.layouts.imagenet.faults import Fault, some
-from medssm.data.layouts.imagenet.layout import FLAT_NAME, Layout, folders_in
+from medssm.data.layouts.faults import Fault, some
+from medssm.data.layouts.folders import folders_in
+from medssm.data.layouts.imagenet.layout import FLAT_NAME, ImageFolders
 from medssm.data.layouts.imagenet.synsets import SYNSET_FILES, devkit_classes, imagenet_classes, is_wnid
 from medssm.errors import DataError
 
@@ -51,7 +52,7 @@ class _Source:
     faults: tuple[Fault, ...] = ()
 
 
-def label_flat_images(layout: Layout, classes: tuple[str, ...]) -> Answers:
+def label_flat_images(layout: ImageFolders, classes: tuple[str, ...]) -> Answers:
     """What is known of the images in `layout.validation`.
 
     Args:
@@ -71,7 +72,7 @@ def label_flat_images(layout: Layout, classes: tuple[str, ...]) -> Answers:
     return Answers(names, labels, classes, len(source.written), (*source.faults, *faults))
 
 
-def _find_source(layout: Layout, names: Sequence[str]) -> _Source | Fault:
+def _find_source(layout: ImageFolders, names: Sequence[str]) -> _Source | Fault:
     """The devkit if it is whole, else a list, else why there is none."""
     truth = _find_devkit(layout)
     if isinstance(truth, _Source):
@@ -79,7 +80,7 @@ def _find_source(layout: Layout, names: Sequence[str]) -> _Source | Fault:
     return _find_list(layout, names) or truth or _nothing_tells(layout, len(names))
 
 
-def _nothing_tells(layout: Layout, count: int) -> Fault:
+def _nothing_tells(layout: ImageFolders, count: int) -> Fault:
     assert layout.validation is not None
     message = (
         f"nothing tells the classes of the {count} images in it; put ImageNet's devkit ({GROUND_TRUTH[0]} and "
@@ -88,13 +89,13 @@ def _nothing_tells(layout: Layout, count: int) -> Fault:
     return Fault(layout.validation, "no-labels", message)
 
 
-def _places(layout: Layout) -> list[Path]:
+def _places(layout: ImageFolders) -> list[Path]:
     """The folders in which a list may lie."""
     assert layout.validation is not None
     return list(dict.fromkeys((layout.folder, layout.validation, layout.validation.parent)))
 
 
-def _find_devkit(layout: Layout) -> _Source | Fault | None:
+def _find_devkit(layout: ImageFolders) -> _Source | Fault | None:
     kits = [kit for place in _places(layout) for kit in folders_in(place) if "devkit" in kit.name.lower()]
     folders = [*_places(layout), *kits, *(nested for kit in kits for nested in folders_in(kit))]
     folders += [folder / "data" for folder in folders]
@@ -137,7 +138,7 @@ def _numbered(written: Sequence[str]) -> dict[str, str]:
     return {f"{FLAT_NAME}{k:08d}": text for k, text in enumerate(written, 1)}
 
 
-def _find_list(layout: Layout, names: Sequence[str]) -> _Source | Fault | None:
+def _find_list(layout: ImageFolders, names: Sequence[str]) -> _Source | Fault | None:
     """Kaggle's list, or the only text file that names these images or gives a WordNet number on each line."""
     stems = {name_stem(name) for name in names}
     kaggles = _first_file([layout.folder, *layout.folder.resolve().parents[:_KAGGLES_DEPTH]], (KAGGLES_LIST,))

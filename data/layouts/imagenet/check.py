@@ -8,9 +8,9 @@ from pathlib import Path
 
 from medssm.data.images.names import is_image_name, name_stem
 from medssm.data.images.reading import image_facts
-from medssm.data.layouts.findings import Finding, Report
+from medssm.data.layouts.faults import some
+from medssm.data.layouts.findings import DataReport, Remark
 from medssm.data.layouts.imagenet.dataset import Listing, list_images
-from medssm.data.layouts.imagenet.faults import some
 from medssm.data.layouts.imagenet.layout import FLAT_NAME
 from medssm.data.layouts.imagenet.synsets import imagenet_classes, is_wnid
 from medssm.data.layouts.parallel import in_parallel
@@ -35,7 +35,9 @@ _ENDINGS = {
 }
 
 
-def check_image_dataset(folder: str | Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Report:
+def check_image_dataset(
+    folder: str | Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> DataReport:
     """Everything that is wrong with the images in `folder`, each file decoded once.
 
     Args:
@@ -45,14 +47,14 @@ def check_image_dataset(folder: str | Path, progress: Callable[[int, int], None]
     """
     listing = list_images(folder)
     findings = (
-        *(Finding(*fault) for fault in listing.faults),
+        *(Remark(*fault) for fault in listing.faults),
         *_missing_classes(listing),
         *_missing_images(listing),
         *_names(listing),
         *_files(listing, progress),
     )
     counts = {part: sum(map(len, by_class.values())) for part, (_, by_class) in _parts(listing).items()}
-    return Report(Path(folder).resolve().name, Path(folder), counts, tuple(dict.fromkeys(findings)))
+    return DataReport(Path(folder).resolve().name, Path(folder), counts, tuple(dict.fromkeys(findings)))
 
 
 def _parts(listing: Listing) -> dict[str, tuple[Path | None, dict[str, Sequence[str]]]]:
@@ -62,13 +64,13 @@ def _parts(listing: Listing) -> dict[str, tuple[Path | None, dict[str, Sequence[
     return {"training": (layout.training, {**listing.training}), "validation": (layout.validation, validation)}
 
 
-def _missing_classes(listing: Listing) -> Iterator[Finding]:
+def _missing_classes(listing: Listing) -> Iterator[Remark]:
     """Empty folders, classes that no image validates, and those that ImageNet-1k has more."""
     layout, classes = listing.layout, listing.dataset.classes
     for folder, by_class in _parts(listing).values():
         for name in (name for name, images in by_class.items() if not images):
             assert folder is not None
-            yield Finding(folder / name, "empty-class", "holds no image; add its images, or remove the folder")
+            yield Remark(folder / name, "empty-class", "holds no image; add its images, or remove the folder")
     validated = set(listing.dataset.validation.labels.tolist())
     if layout.validation and validated:
         absent = [name for label, name in enumerate(classes) if label not in validated]
@@ -78,13 +80,13 @@ def _missing_classes(listing: Listing) -> Iterator[Finding]:
         yield from _lacks(layout.training or layout.folder, "missing-class", absent, len(known), "of ImageNet-1k")
 
 
-def _lacks(folder: Path, kind: str, absent: Sequence[str], total: int, of_what: str) -> Iterator[Finding]:
+def _lacks(folder: Path, kind: str, absent: Sequence[str], total: int, of_what: str) -> Iterator[Remark]:
     if absent:
         message = f"lacks {some(absent, 'class', 'classes')} of the {total} {of_what}; add what was lost"
-        yield Finding(folder, kind, message, is_note=len(absent) > _LOST * total)
+        yield Remark(folder, kind, message, is_note=len(absent) > _LOST * total)
 
 
-def _missing_images(listing: Listing) -> Iterator[Finding]:
+def _missing_images(listing: Listing) -> Iterator[Remark]:
     """Images that a list names, or that all of ImageNet-1k has, and that are not there."""
     layout, answers, dataset = listing.layout, listing.answers, listing.dataset
     is_imagenet = dataset.classes == imagenet_classes()
@@ -96,10 +98,10 @@ def _missing_images(listing: Listing) -> Iterator[Finding]:
     for folder, found, total in expected:
         if folder and found < total:
             message = f"holds {found} of the {total} images there should be; unpack the archive again"
-            yield Finding(folder, "missing-image", message, is_note=total - found > _LOST * total)
+            yield Remark(folder, "missing-image", message, is_note=total - found > _LOST * total)
 
 
-def _names(listing: Listing) -> Iterator[Finding]:
+def _names(listing: Listing) -> Iterator[Remark]:
     """Images beside the folders of the classes, in another's folder, or in two."""
     places: Counter[str] = Counter()
     for folder, by_class in _parts(listing).values():
@@ -109,10 +111,10 @@ def _names(listing: Listing) -> Iterator[Finding]:
             places.update(stem for stem in stems if _is_imagenets(stem))
             yield from _in_folder(folder / name, stems)
         if folder and "" not in by_class and (stray := sorted(filter(is_image_name, os.listdir(folder)))):
-            yield Finding(folder, "stray", f"holds {some(stray, 'image')} outside of the classes' folders; move them")
+            yield Remark(folder, "stray", f"holds {some(stray, 'image')} outside of the classes' folders; move them")
     if repeated := sorted(stem for stem, count in places.items() if count > 1):
         message = f"{some(repeated, 'image')} in more than one folder; keep each where it belongs"
-        yield Finding(listing.layout.folder, "same-name", message)
+        yield Remark(listing.layout.folder, "same-name", message)
 
 
 def _is_imagenets(stem: str) -> bool:
@@ -120,17 +122,17 @@ def _is_imagenets(stem: str) -> bool:
     return stem.startswith(FLAT_NAME) or _TRAINING_NAME.fullmatch(stem) is not None
 
 
-def _in_folder(folder: Path, stems: Sequence[str]) -> Iterator[Finding]:
+def _in_folder(folder: Path, stems: Sequence[str]) -> Iterator[Remark]:
     owners = [(stem, match[1]) for stem in stems if is_wnid(folder.name) and (match := _TRAINING_NAME.match(stem))]
     if misplaced := [stem for stem, owner in owners if owner != folder.name]:
         message = f"holds {some(misplaced, 'image')} named after another class; move them to its folder"
-        yield Finding(folder, "misplaced", message)
+        yield Remark(folder, "misplaced", message)
     if twice := sorted(stem for stem, count in Counter(stems).items() if count > 1):
         message = f"{some(twice, 'name')} with more than one ending; see whether they are the same image"
-        yield Finding(folder, "same-name", message, is_note=True)
+        yield Remark(folder, "same-name", message, is_note=True)
 
 
-def _files(listing: Listing, progress: Callable[[int, int], None]) -> Iterator[Finding]:
+def _files(listing: Listing, progress: Callable[[int, int], None]) -> Iterator[Remark]:
     parts = list(_parts(listing).values())
     total = sum(len(images) for _, by_class in parts for images in by_class.values())
     paths = (
@@ -142,15 +144,15 @@ def _files(listing: Listing, progress: Callable[[int, int], None]) -> Iterator[F
     progress(total, total)
 
 
-def _check_file(path: Path) -> list[Finding]:
+def _check_file(path: Path) -> list[Remark]:
     try:
         facts = image_facts(path)
     except DataError as error:
-        return [Finding(path, "unreadable", str(error).removeprefix(f"{path}: "))]
+        return [Remark(path, "unreadable", str(error).removeprefix(f"{path}: "))]
     findings = []
     if path.suffix.lower() not in _ENDINGS.get(facts.format, ()):
         why = "as in all copies of ImageNet" if path.name == IMAGENETS_PNG else "it is read by its content"
-        findings.append(Finding(path, "format", f"holds a {facts.format} image in spite of its name; {why}", True))
+        findings.append(Remark(path, "format", f"holds a {facts.format} image in spite of its name; {why}", True))
     if facts.mode == "CMYK":
-        findings.append(Finding(path, "cmyk", "is in printing colours, turned into RGB when it is read", True))
+        findings.append(Remark(path, "cmyk", "is in printing colours, turned into RGB when it is read", True))
     return findings

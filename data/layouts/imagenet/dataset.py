@@ -8,18 +8,13 @@ import numpy as np
 
 from medssm.data.images.names import image_names
 from medssm.data.images.samples import ImageSamples
+from medssm.data.layouts import LAYOUTS
+from medssm.data.layouts.faults import Fault, some
+from medssm.data.layouts.folders import folders_in
 from medssm.data.layouts.imagenet.answers import Answers, label_flat_images
-from medssm.data.layouts.imagenet.faults import Fault, some
-from medssm.data.layouts.imagenet.layout import Layout, find_layout, folders_in
+from medssm.data.layouts.imagenet.layout import ImageFolders, find_image_folders
 from medssm.data.layouts.imagenet.synsets import class_names
 from medssm.errors import DataError
-
-WHERE_IMAGENET_IS = (
-    "ImageNet-1k is had, after registering, from image-net.org (ILSVRC2012 training and validation images, task 1 and "
-    "2, and the development kit); lay it out as DIR/train/n01440764/*.JPEG and DIR/val/n01440764/*.JPEG, or leave the "
-    "validation images in DIR/val beside the unpacked devkit, give --data DIR, or try --data synthetic, which needs no "
-    "download"
-)
 
 
 @dataclass(frozen=True)
@@ -51,7 +46,7 @@ class Listing:
     """
 
     dataset: ImageDataset
-    layout: Layout
+    layout: ImageFolders
     training: dict[str, list[str]]
     validation: dict[str, list[str]]
     answers: Answers | None
@@ -96,10 +91,10 @@ def list_images(folder: str | Path) -> Listing:
     Raises: DataError if it has neither a folder for training nor one for validation.
     """
     folder = Path(folder)
-    layout = find_layout(folder)
+    layout = find_image_folders(folder)
     if layout is None:
         what = "no folders train and val in it" if folder.is_dir() else "no such folder"
-        raise DataError(f"{folder}: {what}. {WHERE_IMAGENET_IS}")
+        raise DataError(f"{folder}: {what}. {LAYOUTS['imagenet'].where}")
     training = _by_class(layout.training)
     validation = {} if layout.validation_is_flat else _by_class(layout.validation)
     classes = tuple(sorted(training or validation))
@@ -128,12 +123,14 @@ def _samples(folder: Path | None, names: dict[str, list[str]], classes: Sequence
     return ImageSamples((folder, images, [label] * len(images)) for folder, images, label in present)
 
 
-def _flat_samples(layout: Layout, answers: Answers) -> ImageSamples:
+def _flat_samples(layout: ImageFolders, answers: Answers) -> ImageSamples:
     assert layout.validation is not None
     return ImageSamples([(layout.validation, list(answers.labels), list(answers.labels.values()))])
 
 
-def _folder_faults(layout: Layout, training: dict[str, list[str]], validation: dict[str, list[str]]) -> Iterator[Fault]:
+def _folder_faults(
+    layout: ImageFolders, training: dict[str, list[str]], validation: dict[str, list[str]]
+) -> Iterator[Fault]:
     parts = ((layout.training, training), (None if layout.validation_is_flat else layout.validation, validation))
     for folder, names in parts:
         if folder and not any(names.values()):

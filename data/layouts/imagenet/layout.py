@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medssm.data.images.names import is_image_name
+from medssm.data.layouts.folders import folders_in
 
 _TRAINING = ("train", "training", "trainingset", "ilsvrc2012_img_train")
 _VALIDATION = ("val", "valid", "validation", "validationset", "ilsvrc2012_img_val", "ilsvrc2012_val", "test")
@@ -15,7 +16,7 @@ FLAT_NAME = "ILSVRC2012_val_"
 
 
 @dataclass(frozen=True)
-class Layout:
+class ImageFolders:
     """The parts of a dataset folder.
 
     Attributes:
@@ -30,7 +31,7 @@ class Layout:
     validation_is_flat: bool = False
 
 
-def find_layout(folder: Path) -> Layout | None:
+def find_image_folders(folder: Path) -> ImageFolders | None:
     """The parts of a folder of images, by their names alone; None if it has neither."""
     for root in (folder / relative for relative in _ROOTS):
         folders = {path.name.lower(): path for path in folders_in(root)}
@@ -39,16 +40,8 @@ def find_layout(folder: Path) -> Layout | None:
         )
         if training or validation:
             flat = validation and _flat_images(validation)
-            return Layout(folder, training, flat or validation, bool(flat))
-    return Layout(folder, None, folder, True) if _holds_validation_images(folder) else None
-
-
-def folders_in(folder: Path) -> list[Path]:
-    """The folders in a folder by name, without hidden ones; none if it is no folder itself."""
-    if not folder.is_dir():
-        return []
-    with os.scandir(folder) as entries:
-        return sorted(Path(entry.path) for entry in entries if not entry.name.startswith(".") and entry.is_dir())
+            return ImageFolders(folder, training, flat or validation, bool(flat))
+    return ImageFolders(folder, None, folder, True) if _holds_validation_images(folder) else None
 
 
 def _flat_images(validation: Path) -> Path | None:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
-
-import scipy.io
-from timm.data import ImageNetInfo
+from typing import TYPE_CHECKING
 
 from medssm.errors import DataError
+
+if TYPE_CHECKING:
+    from timm.data import ImageNetInfo
 
 SYNSET_FILES = ("meta.mat", "map_clsloc.txt")
 _WNID = re.compile(r"n\d{8}")
@@ -20,7 +21,9 @@ def is_wnid(name: str) -> bool:
 
 
 @lru_cache(maxsize=1)
-def _imagenet() -> ImageNetInfo:
+def _imagenet() -> "ImageNetInfo":
+    from timm.data import ImageNetInfo
+
     return ImageNetInfo("imagenet-1k")
 
 
@@ -62,6 +65,8 @@ def devkit_classes(path: Path) -> dict[int, str]:
 
 def _meta(path: Path) -> dict[int, str]:
     """Its 1860 synsets include what lies above the classes in WordNet; the classes have no children."""
+    import scipy.io
+
     synsets = scipy.io.loadmat(path, squeeze_me=True)["synsets"]
     columns = (synsets[name].tolist() for name in ("ILSVRC2012_ID", "WNID", "num_children"))
     return {int(number): str(wnid) for number, wnid, children in zip(*columns, strict=True) if int(children) == 0}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from medssm.data.layouts.findings import Finding
+from medssm.data.layouts.findings import Remark
 from medssm.data.scans.volume import Volume, read_volume
 from medssm.errors import DataError, GeometryError
 
@@ -15,15 +15,15 @@ from medssm.errors import DataError, GeometryError
 _SMALLEST_SPACING, _LARGEST_SPACING = 0.05, 25.0
 
 
-def read_checked(path: Path) -> tuple[Volume | None, list[Finding]]:
+def read_checked(path: Path) -> tuple[Volume | None, list[Remark]]:
     """The volume, or None, and what was wrong with its file or its spacing."""
     try:
         volume = read_volume(path)
     except GeometryError as error:
-        return None, [Finding(path, "spacing", _without_path(path, error))]
+        return None, [Remark(path, "spacing", _without_path(path, error))]
     except (DataError, OSError) as error:
-        return None, [Finding(path, "unreadable", _without_path(path, error))]
-    notes = [Finding(path, "dicom", _without_path(path, note), is_note=True) for note in volume.notes]
+        return None, [Remark(path, "unreadable", _without_path(path, error))]
+    notes = [Remark(path, "dicom", _without_path(path, note), is_note=True) for note in volume.notes]
     return volume, [*_spacing(path, volume), *notes]
 
 
@@ -31,11 +31,11 @@ def _without_path(path: Path, message: object) -> str:
     return str(message).removeprefix(f"{path}: ")
 
 
-def _spacing(path: Path, volume: Volume) -> Iterator[Finding]:
+def _spacing(path: Path, volume: Volume) -> Iterator[Remark]:
     shown = ", ".join(f"{size:g}" for size in volume.spacing)
     if min(volume.spacing) < _SMALLEST_SPACING or max(volume.spacing) > _LARGEST_SPACING:
         usual = f"{_SMALLEST_SPACING:g} to {_LARGEST_SPACING:g} mm"
-        yield Finding(path, "spacing", f"spacing ({shown}) mm is not within {usual}; correct the header and its unit")
+        yield Remark(path, "spacing", f"spacing ({shown}) mm is not within {usual}; correct the header and its unit")
 
 
 @dataclass
@@ -63,11 +63,11 @@ def voxel_statistics(array: np.ndarray) -> VoxelStatistics:
     return found
 
 
-def check_image(path: Path, statistics: VoxelStatistics) -> Iterator[Finding]:
+def check_image(path: Path, statistics: VoxelStatistics) -> Iterator[Remark]:
     """NaN, infinity, or nothing in the picture."""
     if statistics.not_finite:
         count = statistics.not_finite
-        yield Finding(path, "not-finite", f"{count} voxels are NaN or infinite; replace them, or export the scan again")
+        yield Remark(path, "not-finite", f"{count} voxels are NaN or infinite; replace them, or export the scan again")
     if statistics.lowest >= statistics.highest:
         value = f"every voxel is {statistics.lowest:g}" if statistics.lowest < np.inf else "no voxel is a number"
-        yield Finding(path, "constant", f"{value}; export the scan again")
+        yield Remark(path, "constant", f"{value}; export the scan again")

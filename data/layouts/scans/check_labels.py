@@ -6,7 +6,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from medssm.data.layouts.findings import Finding
+from medssm.data.layouts.findings import Remark
 from medssm.data.scans.geometry import grid_offset, is_same_grid
 from medssm.data.scans.volume import Volume, turned_like
 
@@ -16,16 +16,16 @@ _MOST_LABELS = 128
 _SHOWN = 8
 
 
-def check_label(path: Path, array: np.ndarray, names: Mapping[int, str]) -> Iterator[Finding]:
+def check_label(path: Path, array: np.ndarray, names: Mapping[int, str]) -> Iterator[Remark]:
     """Values that no label map of this dataset should hold; at most one fault of the values, the most telling."""
     if array.dtype.kind == "f":
-        yield Finding(path, "float-labels", f"labels are stored as {array.dtype}; store them as uint8")
+        yield Remark(path, "float-labels", f"labels are stored as {array.dtype}; store them as uint8")
     values = _distinct(array)
     yield from _values(path, values, names)
     if missing := [name for label, name in names.items() if label not in values]:
         is_partial = 0 < len(missing) < len(names)
         if is_partial:
-            yield Finding(path, "missing-organ", f"has no {', '.join(missing)}", is_note=True)
+            yield Remark(path, "missing-organ", f"has no {', '.join(missing)}", is_note=True)
 
 
 def _distinct(array: np.ndarray) -> np.ndarray:
@@ -38,36 +38,36 @@ def _distinct(array: np.ndarray) -> np.ndarray:
     return values
 
 
-def _values(path: Path, values: np.ndarray, names: Mapping[int, str]) -> Iterator[Finding]:
+def _values(path: Path, values: np.ndarray, names: Mapping[int, str]) -> Iterator[Remark]:
     strange = [value for value in values.tolist() if value != 0 and value not in names]
     found = f"{len(values)} values from {values.min():g} to {values.max():g}"
     if not values.any():
-        yield Finding(path, "empty-label", "nothing is labelled; correct it, or take the case off the list")
+        yield Remark(path, "empty-label", "nothing is labelled; correct it, or take the case off the list")
     elif values.min() < 0 or len(values) > max(_MOST_LABELS, 2 * len(names)):
-        yield Finding(path, "image-as-label", f"holds {found}: an image lies in the label map's place; exchange it")
+        yield Remark(path, "image-as-label", f"holds {found}: an image lies in the label map's place; exchange it")
     elif not np.isfinite(values).all() or not np.array_equal(values, np.round(values)):
-        yield Finding(path, "label-values", f"holds fractions ({found}); resample label maps with nearest neighbour")
+        yield Remark(path, "label-values", f"holds fractions ({found}); resample label maps with nearest neighbour")
     elif strange == [255] and len(values) <= 2:
-        yield Finding(path, "mask-255", "is a mask of 0 and 255, no label map; give each organ its value from the list")
+        yield Remark(path, "mask-255", "is a mask of 0 and 255, no label map; give each organ its value from the list")
     elif strange:
         shown = ", ".join(f"{value:g}" for value in strange[:_SHOWN]) + (", ..." if len(strange) > _SHOWN else "")
-        yield Finding(path, "label-values", f"holds {shown}, which the list does not name; correct the map or the list")
+        yield Remark(path, "label-values", f"holds {shown}, which the list does not name; correct the map or the list")
 
 
-def check_pair(path: Path, label: Volume, image: Volume) -> Iterator[Finding]:
+def check_pair(path: Path, label: Volume, image: Volume) -> Iterator[Remark]:
     """Whether a label map lies on its image's grid; one whose axes merely run another way does."""
     axes = ["".join(nib.aff2axcodes(volume.affine)) for volume in (label, image)]
     stored, label = label, turned_like(label, image)
     if label.shape != image.shape:
         shapes = f"shape {_times(label.shape)}, but {image.path.name} has {_times(image.shape)}"
-        yield Finding(path, "shape", f"{shapes}; resample the label map to its image")
+        yield Remark(path, "shape", f"{shapes}; resample the label map to its image")
         return
     if not is_same_grid(image.shape, image.affine, label.affine):
         offset = grid_offset(image.shape, image.affine, label.affine)
-        yield Finding(path, "affine", f"lies up to {offset:.3g} mm off {image.path.name}; correct the header")
+        yield Remark(path, "affine", f"lies up to {offset:.3g} mm off {image.path.name}; correct the header")
     elif label is not stored:
         turned = f"has axes {axes[0]} where {image.path.name} has {axes[1]}; it is turned when it is read"
-        yield Finding(path, "turned", turned, is_note=True)
+        yield Remark(path, "turned", turned, is_note=True)
 
 
 def _times(shape: tuple[int, ...]) -> str:

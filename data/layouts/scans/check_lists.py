@@ -5,51 +5,52 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from medssm.data.layouts.findings import Finding
-from medssm.data.layouts.scans.datalist import Case, Dataset, case_id, image_and_label_folders, volumes_in
+from medssm.data.layouts.findings import Remark
+from medssm.data.layouts.scans.layout import case_id, image_and_label_folders, volumes_in
+from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.data.scans.laterality import find_sides
 
 
-def check_list(dataset: Dataset) -> Iterator[Finding]:
+def check_list(dataset: ScanDataset) -> Iterator[Remark]:
     """Missing files and partners, cases listed twice or on both sides of the split, files that no case uses."""
     for case in dataset.training + dataset.validation:
         if case.label is None:
-            yield Finding(case.image, "missing-partner", "has no label in the list; add it, or list the case as a test")
+            yield Remark(case.image, "missing-partner", "has no label in the list; add it, or list the case as a test")
     yield from _missing_files(dataset)
     yield from _repeats(dataset)
     yield from _unlisted(dataset)
     yield from _lone_sides(dataset)
 
 
-def _missing_files(dataset: Dataset) -> Iterator[Finding]:
+def _missing_files(dataset: ScanDataset) -> Iterator[Remark]:
     for case in dataset.cases:
         if not case.image.exists():
-            yield Finding(case.image, "missing-file", f"is listed but not there (case {case.id}); copy it there")
+            yield Remark(case.image, "missing-file", f"is listed but not there (case {case.id}); copy it there")
         if case.label and not case.label.exists():
             partner = f"{case.image.name} has no label map; add this file, or take the case off the list"
-            yield Finding(case.label, "missing-partner", partner)
+            yield Remark(case.label, "missing-partner", partner)
 
 
-def _repeats(dataset: Dataset) -> Iterator[Finding]:
+def _repeats(dataset: ScanDataset) -> Iterator[Remark]:
     for part, cases in (("training", dataset.training), ("validation", dataset.validation), ("test", dataset.test)):
         for image, count in Counter(map(_image_file, cases)).items():
             if count > 1:
-                yield Finding(image, "listed-twice", f"is listed {count} times in {part}; list it once")
+                yield Remark(image, "listed-twice", f"is listed {count} times in {part}; list it once")
     labels = Counter(case.label.resolve() for case in dict.fromkeys(dataset.cases) if case.label)
     for label, count in labels.items():
         if count > 1:
-            yield Finding(label, "shared-label", f"is the label map of {count} cases; give each case its own")
+            yield Remark(label, "shared-label", f"is the label map of {count} cases; give each case its own")
     held_out = {_image_file(case) for case in dataset.validation + dataset.test}
     for image in dict.fromkeys(_image_file(case) for case in dataset.training):
         if image in held_out:
-            yield Finding(image, "both-splits", "is in training and in validation or test; keep it in one of them")
+            yield Remark(image, "both-splits", "is in training and in validation or test; keep it in one of them")
 
 
-def _image_file(case: Case) -> Path:
+def _image_file(case: ScanCase) -> Path:
     return case.image.resolve()
 
 
-def _unlisted(dataset: Dataset) -> Iterator[Finding]:
+def _unlisted(dataset: ScanDataset) -> Iterator[Remark]:
     """Files in the training folders that no case uses: a label without an image is a fault, the rest is a note."""
     folders = image_and_label_folders(dataset.folder)
     if not folders:
@@ -58,19 +59,19 @@ def _unlisted(dataset: Dataset) -> Iterator[Finding]:
     used_images = {_image_file(case) for case in dataset.cases}
     used_labels = {case.label.resolve() for case in dataset.cases if case.label}
     for image in sorted(images - used_images):
-        yield Finding(image, "unlisted", "no case uses this image; list it if it is meant to be used", is_note=True)
+        yield Remark(image, "unlisted", "no case uses this image; list it if it is meant to be used", is_note=True)
     spare = {_patient(image) for image in images - used_images}
     for label in sorted(labels - used_labels):
         if _patient(label) in spare:
-            yield Finding(label, "unlisted", "no case uses this label map; list its case", is_note=True)
+            yield Remark(label, "unlisted", "no case uses this label map; list its case", is_note=True)
         else:
-            yield Finding(label, "missing-partner", "no image belongs to this label map; add the image or remove this")
+            yield Remark(label, "missing-partner", "no image belongs to this label map; add the image or remove this")
 
 
-def _lone_sides(dataset: Dataset) -> Iterator[Finding]:
+def _lone_sides(dataset: ScanDataset) -> Iterator[Remark]:
     for name in find_sides(dataset.label_names).alone:
         message = f"names '{name}' but no label for the other side; correct the names, or train without flips along x"
-        yield Finding(dataset.source, "lone-side", message, is_note=True)
+        yield Remark(dataset.source, "lone-side", message, is_note=True)
 
 
 def _patient(file: Path) -> str:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import av
 import numpy as np
 
-from medssm.data.layouts.actions import LayoutName
+from medssm.data.layouts.actions import ActionSetName
 from medssm.data.layouts.actions.kinetics400 import COLUMNS
 from medssm.data.progress import tracked
 from medssm.data.synthetic.motions.drawing import MOTIONS, draw_motion
@@ -37,7 +37,7 @@ class _Clip(NamedTuple):
 
 def write_motions(
     folder: str | Path,
-    layout: LayoutName = "ucf101",
+    layout: ActionSetName = "ucf101",
     training: int = DEFAULT_TRAINING,
     validation: int = DEFAULT_VALIDATION,
     seed: int = 0,
@@ -74,7 +74,7 @@ def write_motions(
 
 
 def cached_motions(
-    layout: LayoutName = "ucf101",
+    layout: ActionSetName = "ucf101",
     training: int = DEFAULT_TRAINING,
     validation: int = DEFAULT_VALIDATION,
     seed: int = 0,
@@ -162,7 +162,7 @@ def _write_lines(path: Path, lines: Iterator[str] | list[str]) -> None:
     path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
 
 
-_LAYOUTS: dict[LayoutName, tuple[Callable[[_Clip], str], Callable[[Path, list[_Clip]], None]]] = {
+_LAYOUTS: dict[ActionSetName, tuple[Callable[[_Clip], str], Callable[[Path, list[_Clip]], None]]] = {
     "ucf101": (_ucf101_path, _ucf101_lists),
     "hmdb51": (_hmdb51_path, _hmdb51_lists),
     "kinetics400": (_kinetics400_path, _kinetics400_lists),

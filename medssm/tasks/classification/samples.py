@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from medssm.data.images.reading import read_image
+from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.imagenet import ImageDataset, ImageSample, load_image_dataset
-from medssm.data.layouts.imagenet.dataset import WHERE_IMAGENET_IS
 from medssm.data.synthetic.shapes import cached_shapes
 from medssm.data.transforms.images import evaluation_transform, training_transform
 from medssm.data.transforms.mixing import mix
@@ -103,7 +103,7 @@ def open_images(data: ImageDataSettings) -> ImageDataset:
     Raises: UsageError if it names none; DataError if there is none or it has nothing to validate on.
     """
     if data.folder is None:
-        raise UsageError(f"no dataset was given. {WHERE_IMAGENET_IS}")
+        raise UsageError(f"no dataset was given. {LAYOUTS['imagenet'].where}")
     if data.folder == "synthetic":
         folder = cached_shapes(data.synthetic_training, data.synthetic_validation)
     else:

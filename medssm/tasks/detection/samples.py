@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.coco import CocoDataset, CocoImage, CocoImages, load_coco
-from medssm.data.layouts.coco.dataset import WHERE_COCO_IS
 from medssm.data.synthetic.objects import cached_objects
 from medssm.data.transforms.boxes import (
     AnnotatedImage,
@@ -125,7 +125,7 @@ def open_objects(data: ObjectDataSettings) -> CocoDataset:
     Raises: UsageError if it names none; DataError if there is none or it has nothing to validate on.
     """
     if data.folder is None:
-        raise UsageError(f"no dataset was given. {WHERE_COCO_IS}")
+        raise UsageError(f"no dataset was given. {LAYOUTS['coco'].where}")
     if data.folder == "synthetic":
         folder = cached_objects(data.synthetic_training, data.synthetic_validation)
     else:

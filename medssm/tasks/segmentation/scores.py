@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata, load_model
-from medssm.data.layouts.scans.datalist import Case
 from medssm.data.scans.cache import PreprocessedCases
+from medssm.data.scans.cases import ScanCase
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import read_volume
 from medssm.tasks.loading import load_predictor
@@ -162,7 +162,7 @@ def _published_dice(
     return dice_per_class(labels, case.label, metadata.num_classes)
 
 
-def _own_dice(predictor: Any, case: Case, num_classes: int) -> Tensor:
+def _own_dice(predictor: Any, case: ScanCase, num_classes: int) -> Tensor:
     assert case.label is not None
     labels = predictor.predict(case.image).labels
     reference = read_volume(case.label).array

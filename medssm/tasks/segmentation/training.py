@@ -8,8 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata, save_weights
-from medssm.data.layouts.scans.datalist import WHERE_BTCV_IS, Dataset, load_dataset
+from medssm.data.layouts import LAYOUTS
+from medssm.data.layouts.scans.dataset import load_dataset
 from medssm.data.scans.cache import PreprocessedCases
+from medssm.data.scans.cases import ScanDataset
 from medssm.data.scans.laterality import find_sides
 from medssm.data.scans.transforms.augmentation import Augmentation
 from medssm.errors import DataError, UsageError
@@ -42,7 +44,7 @@ class Segmentation(Task):
     score = "dice"
     loss_names = ("loss", "dice_loss", "cross_entropy")
 
-    def __init__(self, recipe: SegmentationRecipe, dataset: Dataset) -> None:
+    def __init__(self, recipe: SegmentationRecipe, dataset: ScanDataset) -> None:
         self.recipe = recipe
         self.dataset = dataset
         self.organs = dataset.label_names
@@ -180,13 +182,13 @@ def open_task(recipe: SegmentationRecipe) -> Segmentation:
     return Segmentation(recipe, open_dataset(recipe.data))
 
 
-def open_dataset(data: DataSettings) -> Dataset:
+def open_dataset(data: DataSettings) -> ScanDataset:
     """The dataset that a recipe names.
 
     Raises: UsageError if it names none; DataError if there is none or it has nothing to train or validate on.
     """
     if data.folder is None:
-        raise UsageError(f"no dataset was given. {WHERE_BTCV_IS}")
+        raise UsageError(f"no dataset was given. {LAYOUTS['btcv'].where}")
     if data.folder == "phantom":
         from medssm.data.synthetic.phantom import cached_phantom
 
@@ -202,7 +204,7 @@ def open_dataset(data: DataSettings) -> Dataset:
     return dataset
 
 
-def exchanged_pairs(dataset: Dataset) -> tuple[tuple[int, int], ...]:
+def exchanged_pairs(dataset: ScanDataset) -> tuple[tuple[int, int], ...]:
     """The label values that a mirror image exchanges, left with right.
 
     Raises: UsageError if a name speaks of a side and no other name is its partner: in mirror images it would be wrong.
@@ -217,7 +219,7 @@ def exchanged_pairs(dataset: Dataset) -> tuple[tuple[int, int], ...]:
     return sides.pairs
 
 
-def check_classes(num_classes: int, dataset: Dataset) -> None:
+def check_classes(num_classes: int, dataset: ScanDataset) -> None:
     """Raises UsageError if the dataset names labels that a model of so many classes does not have."""
     highest = max(dataset.label_names, default=0)
     if highest >= num_classes:

@@ -7,8 +7,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.ade20k import SceneDataset, load_scenes, read_scene
-from medssm.data.layouts.ade20k.dataset import WHERE_ADE20K_IS
 from medssm.data.synthetic.scenes import cached_scenes
 from medssm.data.transforms.label_maps import random_view
 from medssm.errors import DataError, UsageError
@@ -70,7 +70,7 @@ def open_scenes(data: SceneDataSettings) -> SceneDataset:
     Raises: UsageError if it names none; DataError if there is none or it has nothing to validate on.
     """
     if data.folder is None:
-        raise UsageError(f"no dataset was given. {WHERE_ADE20K_IS}")
+        raise UsageError(f"no dataset was given. {LAYOUTS['ade20k'].where}")
     if data.folder == "synthetic":
         folder = cached_scenes(data.synthetic_training, data.synthetic_validation)
     else:

@@ -13,7 +13,8 @@ from torch import Tensor
 from medssm.data.clips.reading import read_frames
 from medssm.data.clips.views import random_segment_frames, random_strided_frames
 from medssm.data.images.samples import ImageSample
-from medssm.data.layouts.actions import LAYOUTS, ActionSet, load_action_set
+from medssm.data.layouts import LAYOUTS
+from medssm.data.layouts.actions import ActionSet, load_action_set
 from medssm.data.synthetic.motions import cached_motions
 from medssm.data.transforms.clips import augment_clip, resized
 from medssm.data.transforms.mixing import mix

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from medssm.data.layouts.actions import LayoutName
+from medssm.data.layouts.actions import ActionSetName
 from medssm.data.transforms.clips import ClipAugmentation
 from medssm.data.transforms.mixing import MixingSettings
 from medssm.data.transforms.settings import Positive
@@ -47,7 +47,7 @@ class ClipDataSettings(Section):
     """
 
     folder: str | None = None
-    layout: LayoutName
+    layout: ActionSetName
     split: int = Field(1, gt=0)
     max_broken_share: float = Field(0.05, ge=0, lt=1)
     synthetic_training: int = Field(120, gt=0)

@@ -6,21 +6,21 @@ import numpy as np
 import pytest
 import torch
 
-from medssm.data.layouts.scans.datalist import Case
 from medssm.data.scans import cache
 from medssm.data.scans.cache import PreprocessedCases, content_key, remove_unused
+from medssm.data.scans.cases import ScanCase
 from medssm.data.scans.network_grid import preprocess_case
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.errors import DataError
 
 
-def write_case(folder: Path, seed: int = 0) -> Case:
+def write_case(folder: Path, seed: int = 0) -> ScanCase:
     rng = np.random.default_rng(seed)
     affine = np.diag([2.0, 2.0, 3.0, 1.0])
     image, label = folder / f"img{seed}.nii.gz", folder / f"label{seed}.nii.gz"
     nib.save(nib.Nifti1Image(rng.integers(-500, 300, (14, 12, 10)).astype(np.int16), affine), image)
     nib.save(nib.Nifti1Image(rng.integers(0, 4, (14, 12, 10)).astype(np.uint8), affine), label)
-    return Case(f"case{seed}", image, label)
+    return ScanCase(f"case{seed}", image, label)
 
 
 def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -55,7 +55,7 @@ def test_candidates_are_the_voxels_with_that_label(tmp_path: Path) -> None:
 
 
 def test_a_case_without_labels_is_kept_too(tmp_path: Path) -> None:
-    case = Case("unlabelled", write_case(tmp_path).image, None)
+    case = ScanCase("unlabelled", write_case(tmp_path).image, None)
     cached = PreprocessedCases([case], Preprocessing(), tmp_path / "cache")[0]
     assert cached.label is None
     assert cached.candidates is None
@@ -86,7 +86,7 @@ def test_changed_files_and_code_change_the_key(tmp_path: Path, monkeypatch: pyte
     keys.add(content_key(case, Preprocessing()))
     os.utime(case.label, ns=(2, 2))
     keys.add(content_key(case, Preprocessing()))
-    keys.add(content_key(Case(case.id, case.image, None), Preprocessing()))
+    keys.add(content_key(ScanCase(case.id, case.image, None), Preprocessing()))
     with open(case.image, "ab") as file:
         file.write(b"\0")
     os.utime(case.image, ns=(1, 1))
@@ -117,7 +117,7 @@ def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.M
 
 
 def test_a_missing_raw_file_is_said_in_a_sentence(tmp_path: Path) -> None:
-    cases = PreprocessedCases([Case("lost", tmp_path / "lost.nii.gz", None)], Preprocessing(), tmp_path / "cache")
+    cases = PreprocessedCases([ScanCase("lost", tmp_path / "lost.nii.gz", None)], Preprocessing(), tmp_path / "cache")
     with pytest.raises(DataError, match=r"lost\.nii\.gz: is not there"):
         cases[0]
 

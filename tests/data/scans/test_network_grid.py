@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from monai.data.meta_tensor import MetaTensor
 from monai.transforms import Compose, CropForegroundd, Orientationd, ScaleIntensityRanged, Spacingd
 
-from medssm.data.layouts.scans.datalist import Case
+from medssm.data.scans.cases import ScanCase
 from medssm.data.scans.network_grid import preprocess_case, preprocess_volume
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume
@@ -117,10 +117,10 @@ def test_not_a_number_becomes_air() -> None:
     assert torch.isfinite(image).all()
 
 
-def write_case(folder: Path, image: Volume, labels: np.ndarray, label_affine: np.ndarray) -> Case:
+def write_case(folder: Path, image: Volume, labels: np.ndarray, label_affine: np.ndarray) -> ScanCase:
     nib.save(nib.Nifti1Image(image.array, image.affine), folder / "image.nii.gz")
     nib.save(nib.Nifti1Image(labels, label_affine), folder / "label.nii.gz")
-    return Case("case", folder / "image.nii.gz", folder / "label.nii.gz")
+    return ScanCase("case", folder / "image.nii.gz", folder / "label.nii.gz")
 
 
 def test_a_case_is_read_from_its_files(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata
 from medssm.checkpoints.own_format import read_safetensors
-from medssm.data.layouts.scans.datalist import Dataset
+from medssm.data.scans.cases import ScanDataset
 from medssm.data.scans.organs import BTCV_ORGANS
 from medssm.data.scans.transforms.flip import swap_pairs
 from medssm.errors import UsageError
@@ -27,7 +27,7 @@ def task_of(names: dict[int, str], folder: Path, flips: str = "swap") -> Segment
     overrides = {"model.num_classes": max(names) + 1, "augmentation.flips.x": flips}
     recipe = load_recipe("btcv", "mamband-xs", overrides)
     assert isinstance(recipe, SegmentationRecipe)
-    return SegmentationTask(recipe, Dataset("", folder, folder, (), (), (), names))
+    return SegmentationTask(recipe, ScanDataset("", folder, folder, (), (), (), names))
 
 
 def network(classes: int = 4) -> nn.Module:

@@ -7,14 +7,14 @@ from pathlib import Path
 import av
 import pytest
 
-from medssm.data.layouts.actions import LayoutName
+from medssm.data.layouts.actions import ActionSetName
 from medssm.data.layouts.check import check_dataset
-from medssm.data.layouts.findings import Finding
+from medssm.data.layouts.findings import Remark
 from medssm.data.synthetic.motions import write_motions
 from medssm.errors import DataError
 
 Plant = Callable[[Path], None]
-LAYOUTS: tuple[LayoutName, ...] = ("ucf101", "hmdb51", "kinetics400")
+LAYOUTS: tuple[ActionSetName, ...] = ("ucf101", "hmdb51", "kinetics400")
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)
@@ -110,7 +110,7 @@ def test_a_planted_fault_is_found(ucf101: Path, name: str) -> None:
     assert_says(found[0], message)
 
 
-def assert_says(finding: Finding, pattern: str) -> None:
+def assert_says(finding: Remark, pattern: str) -> None:
     with pytest.raises(DataError, match=pattern):
         raise DataError(finding.message)
 

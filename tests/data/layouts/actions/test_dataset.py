@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from medssm.data.images.samples import ImageSamples
-from medssm.data.layouts.actions import LayoutName, find_layout, load_action_set
+from medssm.data.layouts.actions import ActionSetName, find_action_set, load_action_set
 from medssm.errors import DataError, UsageError
 
 UCF_CLASSES = ("ApplyEyeMakeup", "Archery", "YoYo")
@@ -65,7 +65,7 @@ def shown(samples: ImageSamples, folder: Path) -> list[tuple[str, int]]:
 def test_ucf101_is_read_as_its_archives_unpack(tmp_path: Path, lists: str, videos: str) -> None:
     names = [Path(videos, Path(name).name if videos == "flat" else name).as_posix() for name in ucf101(tmp_path, lists)]
     touch(tmp_path, *names)
-    assert find_layout(tmp_path) == "ucf101"
+    assert find_action_set(tmp_path) == "ucf101"
     found = load_action_set(tmp_path, "ucf101")
     assert found.classes == UCF_CLASSES
     assert shown(found.training, tmp_path) == [(name, label) for label, name in enumerate(names[:3])]
@@ -78,7 +78,7 @@ def test_ucf101_is_read_as_its_archives_unpack(tmp_path: Path, lists: str, video
 def test_hmdb51_takes_ones_to_train_and_twos_to_validate(tmp_path: Path, videos: str) -> None:
     """Videos of one name in two classes are told apart by their folders."""
     touch(tmp_path, *(f"{videos}/{name}" for name in hmdb51(tmp_path)))
-    assert find_layout(tmp_path) == "hmdb51"
+    assert find_action_set(tmp_path) == "hmdb51"
     found = load_action_set(tmp_path, "hmdb51")
     assert found.classes == ("catch", "wave")
     prefix = "" if videos == "." else f"{videos}/"
@@ -96,7 +96,7 @@ def test_kinetics_is_read_with_what_people_change_of_its_names(tmp_path: Path, c
     elif change == "short names":
         names = [name.replace("_000007_000017", "") for name in names]
     touch(tmp_path, *names)
-    assert find_layout(tmp_path) == "kinetics400"
+    assert find_action_set(tmp_path) == "kinetics400"
     found = load_action_set(tmp_path, "kinetics400")
     assert found.classes == ("air drumming", "zumba")
     assert shown(found.training, tmp_path) == [(names[0], 0), (names[1], 1)]
@@ -112,7 +112,7 @@ def test_kinetics_lacks_videos_in_every_copy(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["ucf101", "hmdb51"])
-def test_a_set_that_can_be_had_whole_may_lack_few_videos(tmp_path: Path, layout: LayoutName) -> None:
+def test_a_set_that_can_be_had_whole_may_lack_few_videos(tmp_path: Path, layout: ActionSetName) -> None:
     names = {"ucf101": ucf101, "hmdb51": hmdb51}[layout](tmp_path)
     touch(tmp_path, *names)
     lost = next(tmp_path.rglob("*g08_c01.avi" if layout == "ucf101" else "film_1.avi"))
@@ -136,8 +136,8 @@ def test_another_layout_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("layout", ["ucf101", "hmdb51", "kinetics400"])
-def test_a_folder_without_lists_says_where_the_set_is_had(tmp_path: Path, layout: LayoutName) -> None:
-    assert find_layout(tmp_path) is None
+def test_a_folder_without_lists_says_where_the_set_is_had(tmp_path: Path, layout: ActionSetName) -> None:
+    assert find_action_set(tmp_path) is None
     with pytest.raises(DataError, match=r"has no lists of .* unpack"):
         load_action_set(tmp_path, layout)
     with pytest.raises(DataError, match="is no folder"):

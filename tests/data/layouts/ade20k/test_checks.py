@@ -8,10 +8,10 @@ import pytest
 from PIL import Image
 
 from medssm.data.layouts.check import check_dataset
-from medssm.data.layouts.findings import Report
+from medssm.data.layouts.findings import DataReport
 
 
-def found(report: Report, *, notes: bool = False) -> set[tuple[str, str]]:
+def found(report: DataReport, *, notes: bool = False) -> set[tuple[str, str]]:
     """(file, kind) of each fault, or of each note."""
     return {(finding.file.name, finding.kind) for finding in (report.notes if notes else report.faults)}
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from medssm.data.layouts.check import check_dataset
-from medssm.data.layouts.findings import Report
+from medssm.data.layouts.findings import DataReport
 from medssm.data.layouts.imagenet import imagenet_classes
 from medssm.data.synthetic.shapes import write_shapes
 from medssm.errors import DataError
@@ -49,7 +49,7 @@ def found(folder: Path, is_note: bool = False) -> set[tuple[str, str]]:
     }
 
 
-def message(report: Report, kind: str) -> str:
+def message(report: DataReport, kind: str) -> str:
     (finding,) = (finding for finding in report.findings if finding.kind == kind)
     return finding.message
 

@@ -5,7 +5,7 @@ import pytest
 
 from medssm.data.clips.names import is_video_name
 from medssm.data.clips.reading import read_frames
-from medssm.data.layouts.actions import LAYOUTS, LayoutName, find_layout, load_action_set
+from medssm.data.layouts.actions import ACTION_LISTS, ActionSetName, find_action_set, load_action_set
 from medssm.data.synthetic.motions import cached_motions, dataset, write_motions
 from medssm.data.synthetic.motions.drawing import FRAMES, MOTIONS, SIDES, draw_motion
 from medssm.errors import UsageError
@@ -16,10 +16,10 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in files}
 
 
-@pytest.mark.parametrize("layout", LAYOUTS)
-def test_it_is_laid_out_as_the_real_one_and_shows_what_was_drawn(tmp_path: Path, layout: LayoutName) -> None:
+@pytest.mark.parametrize("layout", ACTION_LISTS)
+def test_it_is_laid_out_as_the_real_one_and_shows_what_was_drawn(tmp_path: Path, layout: ActionSetName) -> None:
     write_motions(tmp_path / "motions", layout, training=3, validation=2)
-    assert find_layout(tmp_path / "motions") == layout
+    assert find_action_set(tmp_path / "motions") == layout
     loaded = load_action_set(tmp_path / "motions", layout)
     assert loaded.classes == tuple(MOTIONS)
     assert np.bincount(loaded.training.labels).tolist() == [3] * 8

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from medssm.data.layouts.check import check_dataset
-from medssm.data.layouts.scans.datalist import load_dataset
+from medssm.data.layouts.scans.dataset import load_dataset
 from medssm.data.scans.organs import BTCV_ORGANS
 from medssm.data.synthetic.phantom import PhantomScan, cached_phantom, dataset, write_phantom
 from medssm.errors import UsageError

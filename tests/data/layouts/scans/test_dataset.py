@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from medssm.data.layouts.scans.datalist import load_dataset, read_datalist
+from medssm.data.layouts.scans.dataset import load_dataset, read_datalist
 from medssm.data.scans.organs import BTCV_ORGANS
 from medssm.errors import DataError, UsageError
 
