@@ -5,14 +5,20 @@ BIN := $(VENV)/bin
 TYPED := build/typed
 FOLDERS := kernels cli recipes data
 FRESH := build/fresh
+# A process to a CPU; a handful of them fill the memory of a laptop.
+PYTEST := $(BIN)/pytest -n logical --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test lint types docs wheels check-wheels layout clean
+.PHONY: demo test test-all lint types docs wheels check-wheels layout clean
 
 demo: $(VENV)/installed
 	$(BIN)/medssm demo
 
 test: lint types
-	$(BIN)/pytest
+	$(PYTEST) -m 'not slow'
+
+# With every combination of sizes, dtypes and networks.
+test-all: lint types
+	$(PYTEST)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
