@@ -5,8 +5,8 @@ BIN := $(VENV)/bin
 TYPED := build/typed
 FOLDERS := kernels cli recipes data
 FRESH := build/fresh
-# A process to a CPU; a handful of them fill the memory of a laptop.
-PYTEST := $(BIN)/pytest -n logical --maxprocesses 8 --dist worksteal
+# A process to a CPU, of one thread; a handful of them fill the memory of a laptop.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8 --dist worksteal
 
 .PHONY: demo test test-all lint types docs wheels check-wheels layout clean
 

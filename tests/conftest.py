@@ -1,10 +1,12 @@
 """Set up before medssm is imported: Triton's interpreter where there is no GPU, and scratch memory full of NaN.
 
-And the scans that several parts need: real ones, and a small dataset of cubes.
+And the scans that several parts need: real ones, and a small dataset of cubes. What takes long to make is made once
+for all processes of a test run.
 """
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -13,6 +15,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
 REAL_CT = Path(__file__).parents[2] / "shared" / "data" / "real_ct"
 
@@ -36,6 +39,14 @@ def real_ct() -> Path:
     if not REAL_CT.is_dir():
         pytest.skip(f"no real scans at {REAL_CT}; put them there to run this test")
     return REAL_CT
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Each process of the tests has a cache of its own, and none the user's."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("MEDSSM_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -62,9 +73,32 @@ def label_names() -> dict[str, dict[int, str]]:
 
 
 @pytest.fixture(scope="session")
-def cube_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Callable[[Path], object]], Path]:
+    """A function that gives the folder of a name, which the first process that asks for it has filled."""
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent
+
+    def made(name: str, fill: Callable[[Path], object]) -> Path:
+        folder, done = root / name, root / f"{name}.done"
+        with FileLock(root / f"{name}.lock"):
+            if not done.exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                fill(folder)
+                done.touch()
+        return folder
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def cube_dataset(made_once: Callable[..., Path]) -> Path:
     """Four training and two validation scans of 24^3 voxels at 3 mm in which two bright cubes are the organs."""
-    folder = tmp_path_factory.mktemp("cubes")
+    return made_once("cubes", _write_cube_dataset)
+
+
+def _write_cube_dataset(folder: Path) -> None:
+    folder.mkdir()
     random = np.random.default_rng(0)
     pairs = [_write_cubes(folder, number, random) for number in range(1, 7)]
     datalist = {
@@ -73,7 +107,6 @@ def cube_dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "validation": pairs[4:],
     }
     (folder / "dataset_0.json").write_text(json.dumps(datalist))
-    return folder
 
 
 def _write_cubes(folder: Path, number: int, random: np.random.Generator) -> dict[str, str]:

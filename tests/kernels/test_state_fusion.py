@@ -65,6 +65,7 @@ def check_against_convolutions(
         assert_close(a, b, tolerance, f"gradient of {name}")
 
 
+@pytest.mark.few_on_triton("torch.bfloat16")
 @pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
 def test_fusion_agrees_with_three_convolutions(backend: str, dtype: torch.dtype) -> None:
     if dtype == torch.float64 and backend != "reference":
@@ -73,6 +74,7 @@ def test_fusion_agrees_with_three_convolutions(backend: str, dtype: torch.dtype)
     check_against_convolutions([x.double() if dtype == torch.float64 else x for x in inputs], backend, (14, 14))
 
 
+@pytest.mark.few_on_triton("(1, 1)-16", "(7, 1)-33", "(5, 3)-17")
 @pytest.mark.parametrize(
     ("shape", "dim"),
     [((1, 1), 16), ((1, 7), 3), ((7, 1), 33), ((2, 2), 8), ((5, 3), 17), ((13, 17), 40), ((6, 23), 1)],
@@ -82,6 +84,7 @@ def test_grids_of_any_size_agree_with_three_convolutions(backend: str, shape: tu
     check_against_convolutions(make_inputs(shape, batch=1 + dim % 2, dim=dim), backend, shape)
 
 
+@pytest.mark.few_on_triton("(2, 4)", "(5, 3, 1)")
 @pytest.mark.parametrize("dilations", [(1,), (2, 4), (2, 2), (5, 3, 1), (1, 2, 3, 4)], ids=str)
 def test_other_dilations_agree_with_as_many_convolutions(backend: str, dilations: tuple[int, ...]) -> None:
     check_against_convolutions(make_inputs((6, 9), dilations=dilations), backend, (6, 9), dilations)

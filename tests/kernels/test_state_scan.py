@@ -74,6 +74,7 @@ def check_against_equation(inputs: dict[str, Tensor | None], backend: str, dt_so
         assert_close(gradient, expected[name], tolerance, f"gradient of {name}")
 
 
+@pytest.mark.few_on_triton("1-torch.float32", "3-torch.float32", "16-torch.bfloat16")
 @pytest.mark.parametrize("dtype", list(TOLERANCE), ids=str)
 @pytest.mark.parametrize("state", [1, 3, 16])
 def test_states_agree_with_the_equation(backend: str, dtype: torch.dtype, state: int) -> None:
@@ -85,6 +86,7 @@ def test_states_agree_with_the_equation(backend: str, dtype: torch.dtype, state:
     check_against_equation(inputs, backend)
 
 
+@pytest.mark.few_on_triton("{'length': 1}", "'state': 3}", "{'length': 66, 'dim': 3}", "'state': 2}")
 @pytest.mark.parametrize(
     "sizes",
     [
@@ -119,6 +121,7 @@ def test_states_are_those_that_a_selective_scan_reads(backend: str) -> None:
     torch.testing.assert_close(h[:, :, 0], read, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.few_on_triton("torch.bfloat16")
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
 def test_memory_layout_of_the_inputs_does_not_matter(backend: str, dtype: torch.dtype) -> None:
     inputs = make_inputs(batch=2, length=5, dim=9, state=2, dtype=dtype)
@@ -174,6 +177,7 @@ def test_runs_are_bitwise_equal(backend: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.few_on_triton("True")
 @pytest.mark.parametrize("bias", [True, False])
 def test_operator_is_registered_properly(backend: str, bias: bool) -> None:
     inputs = differentiable(make_inputs(batch=2, length=2, dim=8, state=2, bias=bias))

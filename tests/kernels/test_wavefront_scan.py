@@ -142,6 +142,7 @@ def check_against_equation(
         assert_close(gradient, expected[name], tolerance, f"gradient of {name}")
 
 
+@pytest.mark.few_on_triton("False-dtype2", "True-dtype1")
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("reverse", [False, True])
 def test_a_grid_agrees_with_the_equation(backend: str, dtype: torch.dtype, reverse: bool) -> None:
@@ -153,12 +154,14 @@ def test_a_grid_agrees_with_the_equation(backend: str, dtype: torch.dtype, rever
     check_against_equation(inputs, backend, (5, 7), reverse)
 
 
-@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (3, 13), (8, 4), (9, 4), (17, 2)])
+@pytest.mark.few_on_triton("(1, 1)", "(1, 7)", "(7, 1)", "(17, 2)")
+@pytest.mark.parametrize("shape", [(1, 1), (1, 7), (7, 1), (3, 13), (8, 4), (9, 4), (17, 2)], ids=str)
 def test_every_shape_of_grid_agrees_with_the_equation(backend: str, shape: tuple[int, int]) -> None:
     """Among them one row, one column, exactly the rows between two checkpoints, one more, and more than twice them."""
     check_against_equation(make_inputs(shape, batch=1, dim=5, state=3), backend, shape)
 
 
+@pytest.mark.few_on_triton("'batch': 1}", "'state': 21}", "'optional': False}")
 @pytest.mark.parametrize(
     "sizes",
     [

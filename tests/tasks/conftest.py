@@ -1,7 +1,7 @@
 """Short runs of the recipes on small datasets, shared by the tests that look at them."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +15,7 @@ from medssm.recipes import train
 sys.path.insert(0, str(Path(__file__).parent))
 from tiny_classifier import tiny_info
 
-
-@pytest.fixture(scope="session", autouse=True)
-def _own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("MEDSSM_CACHE", str(tmp_path_factory.mktemp("cache")))
-        yield
+MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 
 
 @pytest.fixture(scope="session")
@@ -36,11 +31,10 @@ def small_recipe() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory, cube_dataset: Path, small_recipe: dict[str, Any]) -> Path:
+def trained(made_once: MadeOnce, cube_dataset: Path, small_recipe: dict[str, Any]) -> Path:
     """A finished run folder of mamband-xs on the cubes."""
-    folder = tmp_path_factory.mktemp("trained") / "run"
-    train("btcv", "mamband-xs", {**small_recipe, "data.folder": str(cube_dataset)}, folder)
-    return folder
+    settings = {**small_recipe, "data.folder": str(cube_dataset)}
+    return made_once("trained", lambda folder: train("btcv", "mamband-xs", settings, folder))
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +47,9 @@ def tiny_models() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def shapes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shapes(made_once: MadeOnce) -> Path:
     """Ten classes of patterns: 8 images each to train on, 3 to validate."""
-    folder = tmp_path_factory.mktemp("shapes") / "data"
-    write_shapes(folder, training=8, validation=3)
-    return folder
+    return made_once("shapes", lambda folder: write_shapes(folder, training=8, validation=3))
 
 
 @pytest.fixture(scope="session")
@@ -82,22 +74,22 @@ def small_images(shapes: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def classified(tmp_path_factory: pytest.TempPathFactory, tiny_models: None, small_images: dict[str, Any]) -> Path:
+def classified(made_once: MadeOnce, tiny_models: None, small_images: dict[str, Any]) -> Path:
     """A finished run folder of the tiny classifier on the patterns."""
-    folder = tmp_path_factory.mktemp("classified") / "run"
-    train("imagenet", "tiny", small_images, folder)
-    return folder
+    return made_once("classified", lambda folder: train("imagenet", "tiny", small_images, folder))
 
 
 @pytest.fixture(scope="session")
-def motions(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def motions(made_once: MadeOnce) -> Path:
     """Eight motions in UCF-101's layout, 4 clips each to train on and 2 to validate; one of each part is cut off."""
-    folder = tmp_path_factory.mktemp("motions") / "data"
+    return made_once("motions", _write_motions)
+
+
+def _write_motions(folder: Path) -> None:
     write_motions(folder, "ucf101", training=4, validation=2)
     for name in ("left/v_left_g09_c01.avi", "up/v_up_g02_c01.avi"):
         path = folder / "UCF-101" / name
         path.write_bytes(path.read_bytes()[:2000])
-    return folder
 
 
 @pytest.fixture(scope="session")
@@ -128,8 +120,6 @@ def small_clips(motions: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def recognised(tmp_path_factory: pytest.TempPathFactory, small_clips: dict[str, Any]) -> Path:
+def recognised(made_once: MadeOnce, small_clips: dict[str, Any]) -> Path:
     """A finished run folder of the small network on the motions, two videos of which are broken."""
-    folder = tmp_path_factory.mktemp("recognised") / "run"
-    train("ucf101", "mamband-video-xs", small_clips, folder)
-    return folder
+    return made_once("recognised", lambda folder: train("ucf101", "mamband-video-xs", small_clips, folder))
