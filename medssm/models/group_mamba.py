@@ -10,15 +10,14 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
-from timm.layers import DropPath, Mlp, calculate_drop_path_rates, trunc_normal_
 from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.kernels import nd_selective_scan
 from medssm.models.info import Options
+from medssm.models.layers import DropPath, Mlp, drop_path_rates
 from medssm.models.mixer import ScanOrder, initialise_dt, widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import StateDict, Variant
@@ -220,7 +219,7 @@ class GroupMamba(Recomputing):
         self.channels = config.channels
         self.strides = STRIDES
         self.features_only = options.features_only
-        rates: Any = calculate_drop_path_rates(drop_path_rate, list(config.depths), stagewise=True)
+        rates = drop_path_rates(drop_path_rate, config.depths)
         convolutions, previous = stem(options.in_channels, config.stem), config.stem
         for stage, channels, stage_rates, ratio in zip(STAGES, config.channels, rates, MLP_RATIOS, strict=True):
             blocks = nn.ModuleList(Block(channels, ratio, rate) for rate in stage_rates)
@@ -295,7 +294,7 @@ def _convolve(convolution: nn.Module, x: Tensor, grid: Grid) -> Tensor:
 def _initialise(module: nn.Module) -> None:
     """Linear layers start at std 0.02, convolutions at that of their fan-out, biases at 0."""
     if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=0.02)
     elif isinstance(module, nn.Conv2d):
         fan_out = math.prod(module.kernel_size) * module.out_channels // module.groups
         nn.init.normal_(module.weight, std=math.sqrt(2 / fan_out))

@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from timm.layers import DropPath, Mlp
-from timm.models.metaformer import MlpHead, Scale, StarReLU
 from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.errors import UsageError
 from medssm.kernels import wavefront_scan
 from medssm.models.info import Options
+from medssm.models.layers import DropPath, Mlp, drop_path_rates
 from medssm.models.mixer import initialise_dt, widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import Variant
@@ -60,6 +59,32 @@ class Config:
     norm_after_stage: bool = True
     scaled_stages: tuple[int, ...] = (0, 1, 2, 3)
     rotary: bool = True
+
+
+class StarReLU(nn.Module):
+    """s * relu(x)² + b with two learned numbers.
+
+    Source: Yu et al. 2022, arXiv:2210.13452.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(1))
+        self.bias = nn.Parameter(torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.scale * functional.relu(x) ** 2 + self.bias
+
+
+class Scale(nn.Module):
+    """A learned factor for each channel of (..., dim)."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.scale = nn.Parameter(torch.ones(dim))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x * self.scale
 
 
 class LocalPath(nn.Module):
@@ -201,10 +226,10 @@ class Block(nn.Module):
         super().__init__()
         self.norm1 = nn.LayerNorm(dim)
         self.token_mixer = mixer
-        self.res_scale1 = Scale(dim, use_nchw=False) if scales else nn.Identity()
+        self.res_scale1 = Scale(dim) if scales else nn.Identity()
         self.norm2 = nn.LayerNorm(dim)
         self.MLP = Mlp(dim, MLP_RATIO * dim)
-        self.res_scale2 = Scale(dim, use_nchw=False) if scales else nn.Identity()
+        self.res_scale2 = Scale(dim) if scales else nn.Identity()
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -255,9 +280,8 @@ class Backbone(Recomputing):
         for stage in (1, 2, 3):
             conv = nn.Conv2d(config.dims[stage - 1], config.dims[stage], 3, stride=2, padding=1)
             self.ds[f"ds{stage}"] = Downsample(conv, pre_norm=not config.norm_after_stage)
-        # Over all blocks of all stages; on the CPU even where the network is laid out without memory.
-        rates = torch.linspace(0, drop_path_rate, sum(config.depths), device="cpu").split(config.depths)
-        self.stages = nn.ModuleList(_stage(config, stage, rates[stage].tolist()) for stage in range(4))
+        rates = drop_path_rates(drop_path_rate, config.depths)
+        self.stages = nn.ModuleList(_stage(config, stage, rates[stage]) for stage in range(4))
 
     def forward(self, image: Tensor) -> list[Tensor]:
         height, width = image.shape[2:]
@@ -285,6 +309,20 @@ def _stage(config: Config, stage: int, drop_path_rates: list[float]) -> Stage:
     return Stage(*layers)
 
 
+class MlpHead(nn.Module):
+    """Pooled features (B, dim) to logits (B, num_classes)."""
+
+    def __init__(self, dim: int, num_classes: int, dropout_rate: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, MLP_RATIO * dim)
+        self.norm = nn.LayerNorm(MLP_RATIO * dim)
+        self.fc2 = nn.Linear(MLP_RATIO * dim, num_classes)
+        self.head_drop = nn.Dropout(dropout_rate)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.head_drop(self.norm(functional.gelu(self.fc1(x)))))
+
+
 class Mamba2D(Recomputing):
     """Image (B, C, H, W) of any size from 3x3 pixels to logits, or to its pyramid with `features_only`."""
 
@@ -298,9 +336,7 @@ class Mamba2D(Recomputing):
         self.backbone = Backbone(config, options.in_channels, drop_path_rate)
         if not options.features_only:
             dim = config.dims[-1]
-            self.head = MlpHead(
-                dim, options.num_classes, MLP_RATIO, act_layer=nn.GELU, norm_layer=nn.LayerNorm, drop_rate=dropout_rate
-            )
+            self.head = MlpHead(dim, options.num_classes, dropout_rate)
             self.norm = nn.LayerNorm(dim)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:

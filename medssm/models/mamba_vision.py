@@ -11,13 +11,20 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
-from timm.layers import Attention, DropPath, LayerNorm2d, Mlp, trunc_normal_
-from timm.models.swin_transformer import window_partition, window_reverse
 from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.kernels import causal_conv1d, selective_scan
 from medssm.models.info import HeadTask, Options
+from medssm.models.layers import (
+    DropPath,
+    LayerNorm2d,
+    Mlp,
+    SelfAttention,
+    drop_path_rates,
+    from_windows,
+    into_windows,
+)
 from medssm.models.mixer import widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import Variant
@@ -209,10 +216,8 @@ class WindowedStage(Stage):
         height, width = x.shape[2:]
         padding = (0, 0, 0, -width % self.window, 0, -height % self.window)
         x = functional.pad(x.permute(0, 2, 3, 1), padding)
-        padded_height, padded_width = x.shape[1:3]
-        window = (self.window, self.window)
-        x = super().run_blocks(window_partition(x, window).flatten(1, 2))  # (B * windows, window^2, C)
-        x = window_reverse(x, window, padded_height, padded_width)
+        tokens = super().run_blocks(into_windows(x, self.window))  # (B * windows, window^2, C)
+        x = from_windows(tokens, self.window, (x.shape[1], x.shape[2]))
         return x[:, :height, :width].permute(0, 3, 1, 2)
 
 
@@ -233,10 +238,9 @@ class MambaVision(Recomputing):
         self.channels = tuple(config.dim * 2**stage for stage in range(4))
         self.features_only = options.features_only
         self.patch_embed = Stem(options.in_channels, config.stem_width, config.dim)
-        # Over all blocks of all stages; on the CPU even where the network is laid out without memory.
-        rates = torch.linspace(0, drop_path_rate, sum(config.depths), device="cpu").split(config.depths)
+        rates = drop_path_rates(drop_path_rate, config.depths)
         self.levels = nn.ModuleList(
-            _stage(config, stage, dim, rates[stage].tolist(), windows) for stage, dim in enumerate(self.channels)
+            _stage(config, stage, dim, rates[stage], windows) for stage, dim in enumerate(self.channels)
         )
         if options.features_only:
             for stage, dim in enumerate(self.channels):
@@ -272,7 +276,7 @@ def _stage(config: Config, stage: int, dim: int, drop_path_rates: list[float], w
     blocks: list[nn.Module] = []
     for number, rate in enumerate(drop_path_rates):
         scans = number < math.ceil(depth / 2)
-        mixer = Mixer(dim) if scans else Attention(dim, num_heads, qkv_bias=True)
+        mixer = Mixer(dim) if scans else SelfAttention(dim, num_heads)
         blocks.append(Block(mixer, dim, rate, config.layer_scale))
     return WindowedStage(blocks, downsample, window=windows[stage - 2])
 
@@ -280,7 +284,7 @@ def _stage(config: Config, stage: int, dim: int, drop_path_rates: list[float], w
 def _initialise(module: nn.Module) -> None:
     """The projection to the step sizes is drawn like every other one: the original's initialiser runs over it too."""
     if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
 

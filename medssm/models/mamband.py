@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from timm.layers import DropPath
 from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.errors import UsageError
+from medssm.models.layers import DropPath
 from medssm.models.mixer import MambaMixer, ScanOrder
 from medssm.models.recompute import Recomputing
 

@@ -4,13 +4,14 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from math import log2
 
-from timm.layers import LayerNorm2d
 from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.errors import UsageError
+from medssm.models.layers import LayerNorm2d
 
 STRIDES = (4, 8, 16, 32)
+NORM_EPS = 1e-6
 
 
 class Pyramid(nn.Module):
@@ -75,7 +76,7 @@ def _upsampling(channels: int, factor: int) -> nn.Sequential:
     layers: list[nn.Module] = []
     while factor > 1:
         if layers:
-            layers += [LayerNorm2d(channels), nn.GELU()]
+            layers += [LayerNorm2d(channels, NORM_EPS), nn.GELU()]
         layers.append(nn.ConvTranspose2d(channels, channels // 2, 2, stride=2))
         channels, factor = channels // 2, factor // 2
     return nn.Sequential(*layers)

@@ -9,15 +9,14 @@ are the state-space model's.
 import math
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
-from timm.layers import DropPath, Mlp, calculate_drop_path_rates, trunc_normal_
 from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.kernels import state_fusion, state_scan
 from medssm.models.info import Options
+from medssm.models.layers import DropPath, Mlp, drop_path_rates
 from medssm.models.mixer import initialise_dt, widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import Variant
@@ -200,7 +199,7 @@ class SpatialMamba(Recomputing):
         self.features_only = options.features_only
         self.patch_embed = Stem(options.in_channels, config.width)
         self.dropout = nn.Dropout(dropout_rate)  # where the original has its only one, at rate 0
-        rates: Any = calculate_drop_path_rates(drop_path_rate, list(config.depths), stagewise=True)
+        rates = drop_path_rates(drop_path_rate, config.depths)
         self.layers = nn.ModuleList(
             Stage(channels, stage_rates, is_last=channels == self.channels[-1])
             for channels, stage_rates in zip(self.channels, rates, strict=True)
@@ -243,7 +242,7 @@ def _convolve(convolution: nn.Module, x: Tensor) -> Tensor:
 
 def _initialise(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
-        trunc_normal_(module.weight, std=0.02)
+        nn.init.trunc_normal_(module.weight, std=0.02)
         if module.bias is not None:
             nn.init.zeros_(module.bias)
 

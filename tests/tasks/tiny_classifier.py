@@ -2,10 +2,10 @@
 
 from functools import partial
 
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 from medssm.models.info import ImageInput, ModelInfo, Options
+from medssm.models.layers import DropPath
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import Variant
 

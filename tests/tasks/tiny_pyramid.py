@@ -3,11 +3,11 @@
 Run as a program it is `medssm` as typed, with that backbone among its models as "tiny-pyramid".
 """
 
-from timm.layers import DropPath
 from torch import Tensor, nn
 
 from medssm.models import registry
 from medssm.models.info import ImageInput, ModelInfo, Options
+from medssm.models.layers import DropPath
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import Variant
 

@@ -1,0 +1,83 @@
+"""Small layers that several architectures are made of, with the entries and the random draws of timm's.
+
+They are written out here because importing timm reads every one of its models, and torchvision's, which takes longer
+than torch itself.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+
+class DropPath(nn.Module):
+    """Stochastic depth: in training a branch (B, ...) is 0 for some samples, and larger for the others to make up.
+
+    Source: Huang et al. 2016, arXiv:1603.09382.
+    """
+
+    def __init__(self, drop_prob: float) -> None:
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.drop_prob == 0 or not self.training:
+            return x
+        kept = 1 - self.drop_prob
+        mask = x.new_empty((x.shape[0],) + (1,) * (x.ndim - 1)).bernoulli_(kept)
+        return x * mask.div_(kept)
+
+
+def drop_path_rates(largest: float, depths: Sequence[int]) -> list[list[float]]:
+    """The rate of every block, stage by stage: it grows linearly over all of them, from 0."""
+    # On the CPU even where the network is laid out without memory.
+    rates = torch.linspace(0, largest, sum(depths), device="cpu")
+    return [stage.tolist() for stage in rates.split(list(depths))]
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between them; (..., channels) to the same."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.fc2 = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(functional.gelu(self.fc1(x)))
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of a map (B, C, H, W)."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class SelfAttention(nn.Module):
+    """Attention of every token to every other, in several heads; tokens (B, N, channels) in and out."""
+
+    def __init__(self, channels: int, num_heads: int) -> None:
+        super().__init__()
+        self.num_heads = num_heads
+        self.qkv = nn.Linear(channels, 3 * channels)
+        self.proj = nn.Linear(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        y = functional.scaled_dot_product_attention(q, k, v)  # (B, heads, N, channels / heads)
+        return self.proj(y.transpose(1, 2).flatten(2))
+
+
+def into_windows(x: Tensor, side: int) -> Tensor:
+    """Maps (B, H, W, C), of multiples of `side`, to the tokens of their windows, (B * windows, side², C)."""
+    windows = x.unflatten(1, (-1, side)).unflatten(3, (-1, side))  # (B, rows, side, columns, side, C)
+    return windows.transpose(2, 3).flatten(3, 4).flatten(0, 2)
+
+
+def from_windows(windows: Tensor, side: int, size: tuple[int, int]) -> Tensor:
+    """Maps (B, H, W, C) of a size (H, W) from the tokens of their windows, (B * windows, side², C)."""
+    rows, columns = (n // side for n in size)
+    x = windows.unflatten(1, (side, side)).unflatten(0, (-1, rows, columns))
+    return x.transpose(2, 3).flatten(3, 4).flatten(1, 2)
