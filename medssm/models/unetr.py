@@ -1,15 +1,13 @@
 """The UNETR assembly: a token encoder, a pyramid of skip connections and a convolutional decoder.
 
 UNETR: Transformers for 3D Medical Image Segmentation, Hatamizadeh et al. 2022, arXiv:2103.10504, figure 2.
-The parameters live in MONAI's blocks, so that names agree with published weights; the arithmetic is that of
-medssm.kernels. Tensors are (B, C, D, H, W).
+Entries have the names of MONAI's blocks, so that published weights fit; the arithmetic is that of medssm.kernels.
+Tensors are (B, C, D, H, W).
 """
 
 import math
 
 import torch
-from monai.networks.blocks.dynunet_block import UnetOutBlock, UnetResBlock
-from monai.networks.blocks.unetr_block import UnetrBasicBlock, UnetrPrUpBlock, UnetrUpBlock
 from torch import Tensor, nn
 
 from medssm.kernels import conv3d, conv_transpose3d, instance_norm
@@ -19,48 +17,103 @@ NEGATIVE_SLOPE = 0.01
 HEAD_SCALE = 10.0
 
 
-class ImageBlock(UnetrBasicBlock):
+class Convolution(nn.Module):
+    """A convolution under the name that MONAI's wrapper gives it, of several tensors taken as one along C."""
+
+    def __init__(self, conv: nn.Conv3d) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """The kernels know stride 1; the only layers of another stride, on the image, are torch's."""
+        if self.conv.stride == (1, 1, 1):
+            return conv3d(parts, self.conv.weight, self.conv.bias)
+        return self.conv(*parts)
+
+
+class UpConvolution(nn.Module):
+    """Transposed convolution to twice the resolution, under the name that MONAI's wrapper gives it."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.ConvTranspose3d(in_channels, out_channels, 2, stride=2, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return conv_transpose3d(x, self.conv.weight)
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions of 3x3x3, each with an instance norm, added to the input, and leaky ReLU.
+
+    Where channels or resolution change, the input is added through a convolution of 1x1x1 and a norm.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = Convolution(nn.Conv3d(in_channels, out_channels, 3, stride, padding=1, bias=False))
+        self.conv2 = Convolution(nn.Conv3d(out_channels, out_channels, 3, padding=1, bias=False))
+        changes = in_channels != out_channels or stride != 1
+        self.conv3 = Convolution(nn.Conv3d(in_channels, out_channels, 1, stride, bias=False)) if changes else None
+
+    def forward(self, *parts: Tensor) -> Tensor:
+        """Features (B, out_channels, ...) of `parts` concatenated; several parts always change the channels."""
+        y = instance_norm(self.conv1(*parts), negative_slope=NEGATIVE_SLOPE, inplace=True)
+        y = self.conv2(y)
+        residual = instance_norm(self.conv3(*parts), inplace=True) if self.conv3 else parts[0]
+        return instance_norm(y, residual=residual, negative_slope=NEGATIVE_SLOPE, inplace=True)
+
+
+class ImageBlock(nn.Module):
     """Residual block on the image itself: the finest level of the pyramid."""
 
     def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
-        super().__init__(3, in_channels, out_channels, 3, stride, "instance", res_block=True)
+        super().__init__()
+        self.layer = ResidualBlock(in_channels, out_channels, stride)
 
     def forward(self, image: Tensor) -> Tensor:
-        return _residual(self.layer, image)
+        return self.layer(image)
 
 
-class TokenBlock(UnetrPrUpBlock):
+class TokenBlock(nn.Module):
     """Token features on a finer grid: one up-convolution, then `depth` times an up-convolution and a residual block."""
 
     def __init__(self, in_channels: int, out_channels: int, depth: int) -> None:
-        super().__init__(3, in_channels, out_channels, depth, 3, 1, 2, "instance", conv_block=True, res_block=True)
+        super().__init__()
+        self.transp_conv_init = UpConvolution(in_channels, out_channels)
+        stages = (
+            nn.Sequential(UpConvolution(out_channels, out_channels), ResidualBlock(out_channels, out_channels))
+            for _ in range(depth)
+        )
+        self.blocks = nn.ModuleList(stages)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = _up(self.transp_conv_init, x)
-        for stage in self.get_submodule("blocks").children():
-            up, block = stage.children()
-            x = _residual(block, _up(up, x))
+        x = self.transp_conv_init(x)
+        for stage in self.blocks:
+            x = stage(x)
         return x
 
 
-class UpBlock(UnetrUpBlock):
+class UpBlock(nn.Module):
     """One step of the decoder: up-convolution, concatenation with the skip, residual block."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
-        super().__init__(3, in_channels, out_channels, 3, 2, "instance", res_block=True)
+        super().__init__()
+        self.transp_conv = UpConvolution(in_channels, out_channels)
+        self.conv_block = ResidualBlock(2 * out_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
-        return _residual(self.conv_block, _up(self.transp_conv, x), skip)
+        return self.conv_block(self.transp_conv(x), skip)
 
 
-class OutBlock(UnetOutBlock):
+class OutBlock(nn.Module):
     """Logits at the resolution of the features."""
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
-        super().__init__(3, in_channels, num_classes)
+        super().__init__()
+        self.conv = Convolution(nn.Conv3d(in_channels, num_classes, 1))
 
     def forward(self, x: Tensor) -> Tensor:
-        return conv3d(x, self.conv.conv.weight, self.conv.conv.bias)
+        return self.conv(x)
 
 
 class UpOutBlock(nn.Module):
@@ -148,25 +201,3 @@ class UNETR(Recomputing):
 
     def _run(self, name: str, *inputs: Tensor) -> Tensor:
         return self.run(self.get_submodule(name), *inputs)
-
-
-def _residual(block: nn.Module, *parts: Tensor) -> Tensor:
-    """What a UnetResBlock computes from `parts` concatenated; several parts always change the number of channels."""
-    assert isinstance(block, UnetResBlock)
-    y = instance_norm(_convolve(block.conv1, *parts), negative_slope=NEGATIVE_SLOPE, inplace=True)
-    y = _convolve(block.conv2, y)
-    residual = instance_norm(_convolve(block.conv3, *parts), inplace=True) if block.downsample else parts[0]
-    return instance_norm(y, residual=residual, negative_slope=NEGATIVE_SLOPE, inplace=True)
-
-
-def _convolve(layer: nn.Module, *parts: Tensor) -> Tensor:
-    """The kernels know stride 1; the only layers of another stride, on the image, are torch's."""
-    convolution = layer.get_submodule("conv")
-    assert isinstance(convolution, nn.Conv3d)
-    if convolution.stride == (1, 1, 1):
-        return conv3d(parts, convolution.weight)
-    return convolution(*parts)
-
-
-def _up(layer: nn.Module, x: Tensor) -> Tensor:
-    return conv_transpose3d(x, layer.get_parameter("conv.weight"))
