@@ -2,16 +2,9 @@
 
 import hashlib
 import json
-import socket
 import sys
 from pathlib import Path
 from urllib.parse import urlsplit
-from urllib.request import getproxies, urlopen
-
-from huggingface_hub import constants, hf_hub_download
-from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
-from rich.progress import Progress
 
 from medssm.errors import CheckpointError, UsageError
 from medssm.files import atomic_path, cache_folder
@@ -43,7 +36,7 @@ def fetch_published(name: str) -> Path:
         )
     try:
         path = _fetch(weights)
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
+    except OSError as error:  # the hub client's own errors are among them
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
         raise CheckpointError(
             f"{name}: its weights are not in the cache and could not be fetched ({reason}); download "
@@ -101,6 +94,10 @@ def fetch_url(url: str, size: int | None = None, sha256: str = "") -> Path:
 
     Raises: OSError if it cannot be reached; CheckpointError if it has another size or hash.
     """
+    from urllib.request import urlopen
+
+    from rich.progress import Progress
+
     address = urlsplit(url)
     path = cache_folder() / "weights" / address.netloc / address.path.lstrip("/")
     if path.is_file():
@@ -125,36 +122,12 @@ def fetch_url(url: str, size: int | None = None, sha256: str = "") -> Path:
 def _fetch(weights: PublishedWeights) -> Path:
     if not weights.repository:
         return fetch_url(weights.url, weights.size)
-    return Path(_cached_or_downloaded(weights.repository, weights.filename))
+    from medssm.checkpoints.hugging_face import fetch_file  # its client takes half a second to import
+
+    return fetch_file(weights.repository, weights.filename)
 
 
 def _from_where(weights: PublishedWeights) -> str:
     if weights.repository:
         return f"{weights.filename} from huggingface.co/{weights.repository}"
     return weights.url
-
-
-def _cached_or_downloaded(repository: str, filename: str) -> str:
-    try:
-        return hf_hub_download(repository, filename, local_files_only=True)
-    except LocalEntryNotFoundError:
-        _check_online()
-        return _download(repository, filename)
-
-
-def _check_online() -> None:
-    """Raises OSError if the hub's name is unknown here: its client would try again for half a minute."""
-    host = urlsplit(constants.ENDPOINT).hostname
-    if not constants.HF_HUB_OFFLINE and not getproxies():
-        socket.getaddrinfo(host, None)
-
-
-def _download(repository: str, filename: str) -> str:
-    """Downloads with a progress bar on a terminal and silently elsewhere."""
-    if sys.stderr.isatty() or are_progress_bars_disabled():
-        return hf_hub_download(repository, filename)
-    disable_progress_bars()
-    try:
-        return hf_hub_download(repository, filename)
-    finally:
-        enable_progress_bars()
