@@ -1,13 +1,12 @@
 """What is known of weights that say nothing of themselves: what their network was published with."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from medssm.checkpoints.metadata import WeightsMetadata
 from medssm.checkpoints.recognition import Fit
-from medssm.data.layouts.ade20k.categories import ADE20K_NAMES
-from medssm.data.layouts.coco.categories import NAMES as COCO_NAMES
 from medssm.data.scans.organs import BTCV_ORGANS
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.models import head_info, model_info
@@ -21,7 +20,6 @@ from medssm.models.info import (
     VolumeInput,
 )
 
-_DENSE_NAMES = {"detection": COCO_NAMES, "semantic": ADE20K_NAMES}
 _DENSE_INPUTS: dict[HeadTask, DetectionInput | SemanticInput] = {
     "detection": DetectionInput(),
     "semantic": SemanticInput(),
@@ -50,7 +48,7 @@ def _dense_metadata(info: ModelInfo, fit: Fit, path: Path) -> WeightsMetadata:
     """Of a detector or a segmenter; its schedule is not in the entries, and licence and place are those of any."""
     task = head_info(fit.head).task
     published = _published(info, fit.head, path)
-    names = _DENSE_NAMES[task]
+    names = _dense_names(task)
     return WeightsMetadata(
         model=fit.model,
         head=fit.head,
@@ -61,6 +59,17 @@ def _dense_metadata(info: ModelInfo, fit: Fit, path: Path) -> WeightsMetadata:
         input_size=(),
         **_origin(published.weights if published else None, path),
     )
+
+
+def _dense_names(task: HeadTask) -> Sequence[str]:
+    """Of the classes that published heads know; the datasets' readers are not needed for weights of scans."""
+    if task == "detection":
+        from medssm.data.layouts.coco import NAMES
+
+        return NAMES
+    from medssm.data.layouts.ade20k import ADE20K_NAMES
+
+    return ADE20K_NAMES
 
 
 def _published(info: ModelInfo, head: str, path: Path) -> PublishedDense | None:
