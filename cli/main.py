@@ -23,6 +23,7 @@ COMMANDS: tuple[str, ...] = (
     "models",
     "weights",
     "bench",
+    "cache",
 )
 
 

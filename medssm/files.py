@@ -15,11 +15,14 @@ _ABANDONED_AFTER = 86400  # seconds
 
 
 @contextmanager
-def atomic_path(path: str | Path) -> Iterator[Path]:
+def atomic_path(path: str | Path, *, is_private: bool = False) -> Iterator[Path]:
     """A temporary path beside `path` that takes its name when the block ends well, and vanishes otherwise.
 
     The temporary name keeps the whole suffix (`.nii.gz`), because writers choose the format by it.
     The data reach the disk before the rename, so that a crash leaves the old file or the new one.
+
+    Args:
+        is_private: nobody but the user may read the file, whatever the umask.
 
     Raises: OSError of the file system, with `path` unchanged.
     """
@@ -32,7 +35,7 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     try:
         yield temporary
         _flush_to_disk(temporary)
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o600 if is_private else 0o666 & ~_umask())
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)

@@ -10,7 +10,8 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -26,11 +27,12 @@ from medssm.data.scans.network_grid import PreprocessedCase, preprocess_case
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.transforms.candidates import CropCandidates, crop_candidates
 from medssm.errors import DataError
-from medssm.files import atomic_path, cache_folder
+from medssm.files import atomic_path, cache_folder, remove_abandoned
 
 # Raise this whenever the same input and preprocessing would give other voxels or other entries.
 CONTENT_VERSION = 1
 KEPT_UNUSED_DAYS = 60
+_CHECKSUM = "crc32"
 
 
 @dataclass(frozen=True)
@@ -86,10 +88,15 @@ class PreprocessedCases(Sequence[CachedCase]):
         return self.folder / f"{content_key(self.cases[index], self.preprocessing)}.safetensors"
 
     def prepare(self) -> None:
-        """Preprocesses every case that is not in the cache yet, and drops files that nothing has used for long."""
+        """Preprocesses every case that is not in the cache yet or damaged there.
+
+        Files that nothing has used for long are dropped, and so is what killed processes left half-written.
+        """
         remove_unused(self.folder)
-        missing = [index for index in range(len(self)) if _read(self.path(index), "") is None]
+        remove_abandoned(self.folder)
+        missing = [index for index in range(len(self)) if not _is_intact(self.path(index))]
         for index in tracked(missing, len(missing), "Preprocessing"):
+            self.path(index).unlink(missing_ok=True)
             self[index]
 
 
@@ -125,8 +132,8 @@ def _write(path: Path, case: PreprocessedCase) -> None:
     if case.label is not None:
         tensors |= {"label": case.label, **asdict(crop_candidates(case.image, case.label))}
     try:
-        with atomic_path(path) as temporary:
-            save_file(tensors, temporary)
+        with atomic_path(path, is_private=True) as temporary:
+            save_file(tensors, temporary, metadata={_CHECKSUM: _checksum(tensors)})
     except (OSError, SafetensorError) as error:
         if not _is_disk_full(error):
             raise
@@ -135,6 +142,24 @@ def _write(path: Path, case: PreprocessedCase) -> None:
             f"{path.parent}: the disk is full and a preprocessed case needs {need:.0f} MiB; "
             "free space there or set MEDSSM_CACHE to another disk"
         ) from error
+
+
+def _checksum(tensors: Mapping[str, Tensor]) -> str:
+    """CRC-32 of the tensors' bytes in the order of their names: it is to find damage, not forgery."""
+    value = 0
+    for name in sorted(tensors):
+        value = zlib.crc32(memoryview(tensors[name].contiguous().view(-1).numpy()).cast("B"), value)
+    return f"{value:08x}"
+
+
+def _is_intact(path: Path) -> bool:
+    """Whether a cache file holds what was written to it; reads all of it."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            noted = (file.metadata() or {}).get(_CHECKSUM)
+            return noted == _checksum({name: file.get_tensor(name) for name in file.keys()})  # noqa: SIM118
+    except (FileNotFoundError, SafetensorError):
+        return False
 
 
 def _is_disk_full(error: Exception) -> bool:

@@ -105,8 +105,39 @@ def test_a_damaged_file_is_made_again(tmp_path: Path, keep: int) -> None:
     assert torch.equal(cases[0].image, expected)
 
 
+def test_a_flipped_bit_is_noticed_before_a_run(tmp_path: Path) -> None:
+    case = write_case(tmp_path)
+    cases = PreprocessedCases([case], Preprocessing(), tmp_path / "cache")
+    cases.prepare()
+    expected, path = cases[0].image.clone(), cases.path(0)
+    content = bytearray(path.read_bytes())
+    content[-100] ^= 16
+    path.write_bytes(content)
+    PreprocessedCases([case], Preprocessing(), tmp_path / "cache").prepare()
+    assert path.read_bytes() != bytes(content)
+    assert torch.equal(PreprocessedCases([case], Preprocessing(), tmp_path / "cache")[0].image, expected)
+
+
+def test_preprocessed_patients_can_be_read_by_their_user_alone(tmp_path: Path) -> None:
+    cases = PreprocessedCases([write_case(tmp_path)], Preprocessing(), tmp_path / "cache")
+    cases.prepare()
+    assert cases.path(0).stat().st_mode & 0o777 == 0o600
+
+
+def test_what_a_killed_process_left_half_written_is_swept_after_a_day(tmp_path: Path) -> None:
+    cases = PreprocessedCases([write_case(tmp_path)], Preprocessing(), tmp_path / "cache")
+    cases.prepare()
+    old, new = tmp_path / "cache" / ".writing-old.safetensors", tmp_path / "cache" / ".writing-new.safetensors"
+    for left in (old, new):
+        left.write_bytes(b"half")
+    os.utime(old, (0, 0))
+    cases.prepare()
+    assert not old.exists()
+    assert new.exists()
+
+
 def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
+    def full(*_: object, **__: object) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(cache, "save_file", full)
