@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medssm.cli.options import Precision
+from medssm.cli.options import Arithmetic, Csv, Device, Json, Log, Model, Overwrite, Precision, Report, Run, Weights
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -23,53 +23,56 @@ def classify(
         list[Path],
         typer.Argument(metavar="INPUT...", help="Image files, video files for a video model, or folders of them."),
     ],
-    weights: Annotated[Path | None, typer.Option(help="A weights file, ours or a published one.")] = None,
-    run: Annotated[Path | None, typer.Option(help="A run folder; by default the newest one in runs.")] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Fetch its published weights; or, with --weights, whose they are.")
-    ] = None,
+    weights: Weights = None,
+    run: Run = None,
+    model: Model = None,
     top: Annotated[int, typer.Option(min=1, help="How many classes to show.")] = 5,
-    json: Annotated[Path | None, typer.Option(help="Write what was found, and what failed.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a row per file and class.")] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; a GPU if there is one.")] = None,
-    precision: Annotated[Precision, typer.Option(help="Of the arithmetic.")] = Precision.full,
+    json: Json = None,
+    csv: Csv = None,
+    device: Device = None,
+    precision: Arithmetic = Precision.full,
+    overwrite: Overwrite = False,
+    report: Report = None,
+    log: Log = None,
 ) -> None:
     """Name what images or videos show: the likeliest classes with their probabilities."""
     from medssm.allocator import keep_freed_memory
-    from medssm.cli.terminal import case_progress, console
-    from medssm.tasks.classified_files import classify_files
-    from medssm.tasks.files import find_files
+    from medssm.cli.batches import Batch, Shown, tell_weights
+    from medssm.files import refuse_unwritable
+    from medssm.tasks.batch_report import BatchReport, sha256_of_weights
+    from medssm.tasks.classified_files import ClassTable, classify_files
+    from medssm.tasks.files import find_files, refuse_other_inputs
     from medssm.tasks.loading import load_classifier
-    from medssm.tasks.weights import choose_classifier
+    from medssm.tasks.tables import Tables
+    from medssm.tasks.weights import choose
 
     keep_freed_memory()
-    chosen = choose_classifier(weights, run, model)
+    refuse_other_inputs(inputs, "image", "video")
+    refuse_unwritable([json, csv, report])
+    chosen = choose(weights, run, model)
+    settings = {"top": top, "precision": precision.value}
+    made_by = {"command": "classify", "weights_sha256": sha256_of_weights(chosen), "settings": settings}
     classifier = load_classifier(chosen, device, model=model, precision=precision.value)
+    tables = Tables(ClassTable(), json, csv, made_by, overwrite)
     files = find_files(inputs, classifier.preparation)
-    screen = console()
-    screen.print(f"weights: {chosen} ({classifier.model})", highlight=False, soft_wrap=True)
-    with case_progress("Classifying") as progress:
-        found = classify_files(classifier, files, top, progress)
-    for file, candidates in found.classes.items():
-        screen.print(str(file), highlight=False, soft_wrap=True)
-        screen.print(_table(candidates))
-    for sentence in found.failed.values():
-        screen.print(f"failed: {sentence}", style="red", highlight=False, soft_wrap=True)
-    screen.print(f"{len(found.classes)} classified, {len(found.failed)} failed", highlight=False)
-    if json:
-        found.write_json(json, classifier.model)
-    if csv:
-        found.write_csv(csv)
-    if found.failed:
-        raise typer.Exit(1)
+    batch = Batch(
+        files,
+        "classified",
+        lambda _, found: Shown(table=_table(found)),
+        tables.paths[0].parent if tables.paths else None,
+        tables.key,
+        tables,
+        BatchReport.to(report, made_by, chosen) if report else None,
+    )
+    tell_weights(chosen, classifier.model)
+    batch.run(
+        lambda watch, under_way: classify_files(classifier, files, top, watch, tables=tables, under_way=under_way),
+        classifier.model,
+    )
 
 
 def _table(candidates: "Sequence[Candidate]") -> "Table":
-    from rich.table import Table
+    from medssm.cli.terminal import table
 
-    table = Table()
-    for column, side in (("rank", "right"), ("class", "left"), ("probability", "right")):
-        table.add_column(column, justify=side)  # type: ignore[arg-type]
-    for candidate in candidates:
-        table.add_row(str(candidate.rank), candidate.name, f"{candidate.probability:.2%}")
-    return table
+    rows = [(str(found.rank), found.name, f"{found.probability:.2%}") for found in candidates]
+    return table({"rank": "right", "class": "left", "probability": "right"}, rows)

@@ -6,11 +6,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medssm.cli.options import Precision
+from medssm.cli.options import (
+    Arithmetic,
+    Csv,
+    Device,
+    Images,
+    Log,
+    Model,
+    Overwrite,
+    Precision,
+    Report,
+    Run,
+    Weights,
+)
 
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from medssm.tasks.detection.files import ObjectsOfFile
     from medssm.tasks.detection.runner import DetectedObject
 
 ROWS = 20  # of a table
@@ -21,65 +34,71 @@ def register(app: typer.Typer) -> None:
 
 
 def detect(
-    inputs: Annotated[list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")],
-    weights: Annotated[Path | None, typer.Option(help="A weights file, ours or a published one.")] = None,
-    run: Annotated[Path | None, typer.Option(help="A run folder; by default the newest one in runs.")] = None,
-    model: Annotated[str | None, typer.Option(help="The backbone, where the weights may be of several.")] = None,
+    inputs: Images,
+    weights: Weights = None,
+    run: Run = None,
+    model: Model = None,
     out: Annotated[Path, typer.Option(help="Folder for the pictures and objects.json.")] = Path("detections"),
     score: Annotated[float, typer.Option(min=0.0, max=1.0, help="The least that is kept.")] = 0.3,
     json: Annotated[Path | None, typer.Option(help="COCO-format file; by default OUT/objects.json.")] = None,
-    csv: Annotated[Path | None, typer.Option(help="Write a row per object.")] = None,
+    csv: Csv = None,
     pictures: Annotated[bool, typer.Option(help="Draw boxes, masks and names on each image.")] = True,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; a GPU if there is one.")] = None,
-    precision: Annotated[Precision, typer.Option(help="Of the arithmetic.")] = Precision.full,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write again what is there already.")] = False,
+    device: Device = None,
+    precision: Arithmetic = Precision.full,
+    overwrite: Overwrite = False,
+    report: Report = None,
+    log: Log = None,
 ) -> None:
     """Find objects on images: boxes, masks, names and scores."""
     from medssm.allocator import keep_freed_memory
-    from medssm.cli.terminal import case_progress, console
-    from medssm.tasks.detection.files import detect_files
-    from medssm.tasks.files import Photographs, output_paths, refuse_existing
+    from medssm.cli.batches import Batch, Shown, tell_weights
+    from medssm.files import refuse_unwritable
+    from medssm.tasks.batch_report import BatchReport, sha256_of_weights
+    from medssm.tasks.detection.files import ObjectTable, detect_files
+    from medssm.tasks.files import Photographs, output_paths, refuse_other_inputs
     from medssm.tasks.loading import load_detector
-    from medssm.tasks.weights import choose_trained
+    from medssm.tasks.tables import Tables
+    from medssm.tasks.weights import choose
 
     keep_freed_memory()
+    refuse_other_inputs(inputs, "image")
     drawn: dict[Path, Path | None] = {**output_paths(inputs, Photographs(), out, "_objects.jpg")}
     if not pictures:
         drawn = dict.fromkeys(drawn)
-    table = json or out / "objects.json"
-    if not overwrite:
-        refuse_existing([table, csv, *drawn.values()])
-    chosen = choose_trained(weights, run)
+    refuse_unwritable([json or out / "objects.json", csv, report, *drawn.values()])
+    chosen = choose(weights, run, model, task="detection")
+    settings = {"score": score, "precision": precision.value}
+    made_by = {"command": "detect", "weights_sha256": sha256_of_weights(chosen), "settings": settings}
     detector = load_detector(chosen, device, model=model, precision=precision.value)
-    screen = console()
-    screen.print(f"weights: {chosen} ({detector.model})", highlight=False, soft_wrap=True)
-    with case_progress("Detecting") as progress:
-        found = detect_files(detector, drawn, score, progress)
-    for file, seen in found.results.found.items():
+    tables = Tables(ObjectTable(detector.names), json or out / "objects.json", csv, made_by, overwrite)
+
+    def show(file: Path, found: "ObjectsOfFile") -> Shown:
         target = f" -> {drawn[file]}" if drawn[file] else ""
-        number = f"{len(seen.objects)} object{'s' * (len(seen.objects) != 1)}"
-        screen.print(f"{file}{target}: {number}", highlight=False, soft_wrap=True)
-        if seen.objects:
-            screen.print(_table(seen.objects))
-    for sentence in found.results.failed.values():
-        screen.print(f"failed: {sentence}", style="red", highlight=False, soft_wrap=True)
-    found.write_coco(table)
-    if csv:
-        found.write_csv(csv)
-    counts = f"{len(found.results.found)} searched, {len(found.results.failed)} failed -> {table}"
-    screen.print(counts, highlight=False, soft_wrap=True)
-    if found.results.failed:
-        raise typer.Exit(1)
+        number = f"{len(found.objects)} object{'s' * (len(found.objects) != 1)}"
+        return Shown(f"{target}: {number}", _table(found.objects) if found.objects else None)
+
+    batch = Batch(
+        list(drawn),
+        "searched",
+        show,
+        tables.paths[0].parent,
+        tables.key,
+        tables,
+        BatchReport.to(report, made_by, chosen) if report else None,
+    )
+    tell_weights(chosen, detector.model)
+    batch.run(
+        lambda watch, under_way: detect_files(detector, drawn, score, watch, tables=tables, under_way=under_way),
+        detector.model,
+    )
 
 
 def _table(objects: "Sequence[DetectedObject]") -> "Table":
-    from rich.table import Table
+    from medssm.cli.terminal import table
 
-    table = Table()
-    for column, side in (("class", "left"), ("score", "right"), ("left, top, right, bottom", "right")):
-        table.add_column(column, justify=side)  # type: ignore[arg-type]
-    for found in objects[:ROWS]:
-        table.add_row(found.name, f"{found.score:.2f}", ", ".join(f"{value:.0f}" for value in found.box))
+    rows = [
+        (found.name, f"{found.score:.2f}", ", ".join(f"{value:.0f}" for value in found.box)) for found in objects[:ROWS]
+    ]
     if len(objects) > ROWS:
-        table.add_row(f"and {len(objects) - ROWS} more", "", "")
-    return table
+        rows.append((f"and {len(objects) - ROWS} more", "", ""))
+    return table({"class": "left", "score": "right", "left, top, right, bottom": "right"}, rows)

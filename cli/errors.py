@@ -3,10 +3,13 @@
 import errno
 import sys
 import warnings
+from io import TextIOWrapper
 
 import typer
 
 from medssm.errors import MedssmError, UsageError
+
+_debugging = False
 
 
 def explain(error: BaseException) -> tuple[str, int] | None:
@@ -41,18 +44,27 @@ def _is_backend_error(error: BaseException) -> bool:
     return kernels is not None and isinstance(error, kernels.BackendError)
 
 
+def is_debugging() -> bool:
+    """Whether tracebacks are wanted."""
+    return _debugging
+
+
 def run(app: typer.Typer) -> None:
     """Runs the application; with --debug anywhere on the command line tracebacks are shown."""
-    debug = "--debug" in sys.argv
-    if debug:
+    global _debugging
+    _debugging = "--debug" in sys.argv
+    if _debugging:
         sys.argv.remove("--debug")
     else:
         _tame_warnings()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):  # a name that the terminal cannot show is no reason to end
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except (Exception, KeyboardInterrupt) as error:
         explained = explain(error)
-        if debug or explained is None:
+        if _debugging or explained is None:
             raise
         sentence, code = explained
         typer.echo(f"medssm: {sentence}", err=True)

@@ -1,9 +1,12 @@
 """The `medssm` command: assembles the sub-commands and turns exceptions into one sentence and an exit code."""
 
 from importlib import import_module
+from typing import Annotated
 
 import typer
 
+from medssm import __version__
+from medssm.cli.commands import refuse_repeats
 from medssm.cli.errors import run
 
 # Each module defines register(app), which adds its command; heavy imports sit inside the commands.
@@ -37,9 +40,25 @@ def build_app() -> typer.Typer:
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
     )
+    app.callback()(_options)
     for name in COMMANDS:
         import_module(f"medssm.cli.{name}").register(app)
+    refuse_repeats(app)
     return app
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"medssm {__version__}")
+        raise typer.Exit
+
+
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and end.")
+    ] = False,
+) -> None:
+    pass
 
 
 def main() -> None:

@@ -1,18 +1,14 @@
 """`medssm predict`: scans to label maps on their own grid."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from medssm.cli.options import Device, Log, Model, Overwrite, Report, Run, Weights
 
-    from medssm.tasks.segmentation.files import Job, Outcome
-    from medssm.tasks.segmentation.memory import MemoryEstimate
-    from medssm.tasks.segmentation.result import Segmentation
+if TYPE_CHECKING:
+    from medssm.tasks.segmentation.files import OrgansOfScan
 
 
 def register(app: typer.Typer) -> None:
@@ -24,9 +20,9 @@ def predict(
         list[Path],
         typer.Argument(metavar="INPUT...", help="NIfTI, NRRD or MHA files, DICOM folders, or folders of them."),
     ],
-    weights: Annotated[Path | None, typer.Option(help="A weights file, ours or a published one.")] = None,
-    run: Annotated[Path | None, typer.Option(help="A run folder; by default the newest one in runs.")] = None,
-    model: Annotated[str | None, typer.Option(help="Fetch the published weights of this model.")] = None,
+    weights: Weights = None,
+    run: Run = None,
+    model: Model = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder (or file, for one scan); by default beside each scan.")
     ] = None,
@@ -38,62 +34,49 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write every class's probability.")
     ] = False,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1 ...; a GPU if there is one.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Write again what is there already.")] = False,
+    device: Device = None,
+    overwrite: Overwrite = False,
+    report: Report = None,
+    log: Log = None,
 ) -> None:
     """Segment scans; each label map has its scan's shape, affine and orientation."""
     from medssm.allocator import keep_freed_memory
-    from medssm.cli.terminal import console
+    from medssm.cli.batches import Batch, Shown, tell_weights
+    from medssm.files import refuse_unwritable
+    from medssm.tasks.batch_report import BatchReport, sha256_of_weights
+    from medssm.tasks.files import refuse_other_inputs
     from medssm.tasks.loading import load_predictor
     from medssm.tasks.segmentation.files import Extras, plan_jobs, predict_scans
     from medssm.tasks.segmentation.memory import parse_memory
     from medssm.tasks.segmentation.runner import PredictSettings
-    from medssm.tasks.weights import choose_weights
+    from medssm.tasks.weights import choose
 
     bound = parse_memory(memory) if memory else None
+    refuse_other_inputs(inputs, "scan")
     jobs = plan_jobs(inputs, out, Extras(preview, stats, probabilities))
-    chosen = choose_weights(weights, run, model)
+    refuse_unwritable([report, *(path for job in jobs for path in job.outputs)])
+    chosen = choose(weights, run, model, otherwise="mamband-s")
     if bound is None:
         keep_freed_memory()
-    screen = console()
-    screen.print(f"weights: {chosen}", highlight=False, soft_wrap=True)
-    settings = PredictSettings(overlap=overlap, tta=tta, memory=bound, confidence=stats)
-    outcome = predict_scans(load_predictor(chosen, device), jobs, settings, _Screen(screen), overwrite=overwrite)
-    _print_summary(screen, outcome)
-    if outcome.failed:
-        raise typer.Exit(1)
+    settings = {"overlap": overlap, "tta": tta, "memory": bound, "device": device}
+    made_by = {"command": "predict", "weights_sha256": sha256_of_weights(chosen), "settings": settings}
+    batch: Batch[OrgansOfScan] = Batch(
+        [job.scan for job in jobs],
+        "predicted",
+        lambda scan, found: Shown(f" -> {', '.join(map(str, outputs[scan]))}: {_organs(found)}"),
+        jobs[0].labels.parent,
+        "predict",
+        report=BatchReport.to(report, made_by, chosen) if report else None,
+    )
+    outputs = {job.scan: job.outputs for job in jobs}
+    predictor = load_predictor(chosen, device, model=model)
+    tell_weights(chosen)
+    how = PredictSettings(overlap=overlap, tta=tta, memory=bound, confidence=stats)
+    batch.run(
+        lambda watch, under_way: predict_scans(predictor, jobs, how, watch, overwrite=overwrite, under_way=under_way)
+    )
 
 
-class _Screen:
-    """Tells the terminal what happens to each scan."""
-
-    def __init__(self, console: "Console") -> None:
-        self.console = console
-
-    def skipped(self, job: "Job") -> None:
-        self._line(f"{job.scan}: {job.labels} is there already, skipped (--overwrite writes it again)")
-
-    def estimated(self, job: "Job", estimate: "MemoryEstimate") -> None:
-        self._line(f"{job.scan}: {estimate}")
-
-    def progress(self, job: "Job") -> AbstractContextManager[Callable[[int, int], None]]:
-        from medssm.cli.terminal import case_progress
-
-        return case_progress(job.scan.name)
-
-    def finished(self, job: "Job", segmentation: "Segmentation") -> None:
-        for note in segmentation.volume.notes:
-            self._line(f"{job.scan}: {note}")
-        found = {name: size for name, size in segmentation.volumes_ml.items() if size}
-        listed = ", ".join(f"{name} {size:.1f} ml" for name, size in found.items()) or "no organ found"
-        self._line(f"{job.scan} -> {', '.join(map(str, job.outputs))}: {listed}")
-
-    def _line(self, text: str) -> None:
-        self.console.print(text, highlight=False, soft_wrap=True)
-
-
-def _print_summary(screen: "Console", outcome: "Outcome") -> None:
-    for sentence in outcome.failed.values():
-        screen.print(f"failed: {sentence}", style="red", highlight=False, soft_wrap=True)
-    counts = f"{len(outcome.done)} predicted, {len(outcome.skipped)} skipped, {len(outcome.failed)} failed"
-    screen.print(counts, highlight=False)
+def _organs(found: "OrgansOfScan") -> str:
+    present = {name: size for name, size in found.volumes_ml.items() if size}
+    return ", ".join(f"{name} {size:.1f} ml" for name, size in present.items()) or "no organ found"

@@ -5,17 +5,17 @@ from typing import Annotated, Any
 
 import typer
 
+from medssm.cli.options import Data, RecipeOrNone, Set
+
 
 def register(app: typer.Typer) -> None:
     app.command()(train)
 
 
 def train(
-    recipe: Annotated[str | None, typer.Argument(help="A recipe's name, such as btcv, or the path of a YAML.")] = None,
+    recipe: RecipeOrNone = None,
     model: Annotated[str | None, typer.Option(help="One of `medssm models`; the recipe's own by default.")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="The dataset's folder, or 'phantom' or 'synthetic' for one that is made.")
-    ] = None,
+    data: Data = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default a new one in runs.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or the newest one.")] = False,
     max_steps: Annotated[int | None, typer.Option(min=1, help="End after so many steps.")] = None,
@@ -24,9 +24,7 @@ def train(
     precision: Annotated[str | None, typer.Option(help="auto, 32-true, 16-mixed or bf16-mixed.")] = None,
     devices: Annotated[int | None, typer.Option(min=1, help="GPUs or processes on this machine.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="The same seed gives the same weights.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe; may be repeated.")
-    ] = None,
+    settings: Set = None,
 ) -> None:
     """Train a model; stop with Ctrl-C and continue with --resume."""
     from medssm import recipes

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medssm.cli.options import Data, Recipe, Set
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -16,17 +18,13 @@ def register(app: typer.Typer) -> None:
 
 
 def validate(
-    recipe: Annotated[str, typer.Argument(help="A recipe's name, such as btcv, or the path of a YAML.")],
+    recipe: Recipe,
     weights: Annotated[str, typer.Option(help="A run folder, a weights file, or 'published' to fetch --model's.")],
     model: Annotated[str | None, typer.Option(help="Whose weights they are; told by the file by default.")] = None,
-    data: Annotated[
-        str | None, typer.Option(help="The dataset's folder, or 'phantom' or 'synthetic' for one that is made.")
-    ] = None,
+    data: Data = None,
     batch_size: Annotated[int | None, typer.Option(min=1, help="Images per call of the network.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes that prepare images or clips.")] = None,
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Any key of the recipe; may be repeated.")
-    ] = None,
+    settings: Set = None,
     csv: Annotated[Path | None, typer.Option(help="Write the finest figures, such as a row per class.")] = None,
     json: Annotated[Path | None, typer.Option(help="Write all figures.")] = None,
 ) -> None:

@@ -4,13 +4,13 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from medssm.errors import UsageError
 
-_UNFINISHED = ".writing-"
+UNFINISHED = ".writing-"
 _ABANDONED_AFTER = 86400  # seconds
 
 
@@ -29,7 +29,7 @@ def atomic_path(path: str | Path, *, is_private: bool = False) -> Iterator[Path]
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     suffix = "".join(path.suffixes[-2:])
-    handle, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=UNFINISHED, suffix=suffix, dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
@@ -48,6 +48,22 @@ def refuse_full_folder(folder: Path) -> None:
         raise UsageError(f"{folder}: is not an empty folder; name another one, nothing is overwritten")
 
 
+def refuse_unwritable(outputs: Iterable[Path | None]) -> None:
+    """Tries the folders of files that are to be written, or where they will be made; leaves nothing behind.
+
+    Raises: UsageError if nothing can be written there.
+    """
+    for folder in dict.fromkeys(path.parent for path in outputs if path is not None):
+        there = next(parent for parent in (folder, *folder.resolve().parents) if parent.exists())
+        try:
+            with tempfile.TemporaryFile(prefix=UNFINISHED, dir=there):
+                pass
+        except OSError as error:
+            raise UsageError(
+                f"{folder}: nothing can be written there ({error.strerror}); choose another folder"
+            ) from error
+
+
 @contextmanager
 def atomic_folder(folder: Path) -> Iterator[Path]:
     """A temporary folder beside `folder` that takes its name when the block ends well, and vanishes otherwise.
@@ -55,7 +71,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     If another process has put a full folder there meanwhile, that one stays.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=_UNFINISHED, dir=folder.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=UNFINISHED, dir=folder.parent))
     try:
         yield temporary
         temporary.chmod(0o755)
@@ -70,13 +86,13 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
 
 def remove_unfinished(folder: Path) -> None:
     """Deletes what killed processes left half-written in a folder that no other process writes to."""
-    for left in folder.glob(f"{_UNFINISHED}*"):
+    for left in folder.glob(f"{UNFINISHED}*"):
         shutil.rmtree(left) if left.is_dir() else left.unlink(missing_ok=True)
 
 
 def remove_abandoned(parent: Path) -> None:
     """Deletes what killed processes left half-written in this folder of ours, once it is a day old."""
-    for left in parent.glob(f"{_UNFINISHED}*"):
+    for left in parent.glob(f"{UNFINISHED}*"):
         with suppress(OSError):  # another process may sweep at the same time
             if left.stat().st_mtime < time.time() - _ABANDONED_AFTER:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()

@@ -10,9 +10,8 @@ from medssm.files import atomic_path
 from medssm.recipes.loading import differing_keys, dump_recipe, load_recipe
 from medssm.tasks.schema import Recipe
 from medssm.tasks.table import open_task
+from medssm.tasks.weights import RUNS, newest_run
 from medssm.training import Outcome, RunFolder, fit
-
-RUNS = Path("runs")
 
 # What may be another when a run is continued: its end and its hardware, but nothing that the weights so far stand for.
 # Rate and precision are what a run whose loss was not finite needs to be changed.
@@ -55,7 +54,9 @@ def train(
     Raises: UsageError on wrong settings; what `medssm.training.fit` raises.
     """
     if resume:
-        path = Path(folder) if folder else newest_run()
+        path = Path(folder) if folder else newest_run("recipe.yaml")
+        if path is None:
+            raise UsageError(f"--resume: there is no run in {RUNS.resolve()}; give its folder with --out")
         settings = continued_recipe(path, recipe, model, overrides or {})
         return fit(open_task(settings), settings, path, resume=True)
     if recipe is None:
@@ -63,17 +64,6 @@ def train(
     settings = load_recipe(recipe, model, overrides)
     path = Path(folder) if folder else RUNS / f"{settings.name}-{settings.model.name}-{datetime.now():%Y%m%d-%H%M%S}"
     return fit(open_task(settings), settings, path, dump_recipe(settings))
-
-
-def newest_run() -> Path:
-    """The run folder in `runs` that was written to last.
-
-    Raises: UsageError if there is none.
-    """
-    runs = [file.parent for file in RUNS.glob("*/recipe.yaml")]
-    if not runs:
-        raise UsageError(f"--resume: there is no run in {RUNS.resolve()}; give its folder with --out")
-    return max(runs, key=lambda run: max(file.stat().st_mtime for file in run.iterdir()))
 
 
 def continued_recipe(

@@ -18,15 +18,18 @@ KNOWN = "known.json"  # in the cache: the SHA-256 of every file that was fetched
 _GIVE = "give the file with --weights FILE, to a training with --set model.pretrained=FILE"
 
 
-def fetch_published(name: str) -> Path:
+def fetch_published(name: str, weights: PublishedWeights | None = None) -> Path:
     """The path of a model's published weights on this machine, downloaded on first use with a progress bar.
 
     Their licence is printed to the standard error.
 
+    Args:
+        weights: of a head on the model; None for those of the model itself.
+
     Raises: UsageError if nothing was published for the model, or only where a person can fetch it; CheckpointError if
         the file cannot be reached or has another size.
     """
-    weights = model_info(name).weights
+    weights = weights or model_info(name).weights
     if weights is None:
         raise UsageError(f"{name}: nothing was published for it; train it, or give weights of your own")
     if not weights.repository and not weights.url:

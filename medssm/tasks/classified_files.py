@@ -1,48 +1,47 @@
 """The classes of many images or videos, as tables."""
 
-import csv
-import json
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
-from medssm.files import atomic_path
+from medssm.tasks.batch import FileResults, Watch, run_on_files
 from medssm.tasks.classifier import Candidate, Classifier
-from medssm.tasks.files import failures, run_on_files
+from medssm.tasks.tables import TableForm, Tables
+from medssm.tasks.under_way import Entry, UnderWay
 
 
-@dataclass
-class ClassifiedFiles:
-    """The likeliest classes of each file; a sentence for each that failed."""
+class ClassTable(TableForm[list[Candidate]]):
+    """The likeliest classes of each file."""
 
-    classes: dict[Path, list[Candidate]] = field(default_factory=dict)
-    failed: dict[Path, str] = field(default_factory=dict)
+    columns = ("file", *Candidate._fields)
 
-    def write_csv(self, path: str | Path) -> None:
-        """A row for each file and class; files that failed are left out."""
-        with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(("file", *Candidate._fields))
-            writer.writerows((source, *candidate) for source, found in self.classes.items() for candidate in found)
+    def entry(self, file: Path, found: list[Candidate]) -> Entry:
+        return {"file": str(file), "classes": [candidate._asdict() for candidate in found]}
 
-    def write_json(self, path: str | Path, model: str) -> None:
-        """The model, an entry for each file with its classes, and one for each that failed with the reason."""
-        files = [
-            {"file": str(source), "classes": [candidate._asdict() for candidate in found]}
-            for source, found in self.classes.items()
-        ]
-        with atomic_path(path) as temporary:
-            content = {"model": model, "files": files, "failed": failures(self.failed)}
-            temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    def rows(self, entry: Entry) -> Iterator[tuple[Any, ...]]:
+        yield from ((entry["file"], *candidate.values()) for candidate in entry["classes"])
 
 
 def classify_files(
-    classifier: Classifier, files: Sequence[Path], top: int = 5, progress: Callable[[int, int], None] = lambda *_: None
-) -> ClassifiedFiles:
-    """The `top` likeliest classes of each file; one that fails does not stop the others.
+    classifier: Classifier,
+    files: Sequence[Path],
+    top: int = 5,
+    watch: Watch[list[Candidate]] | None = None,
+    *,
+    tables: Tables[list[Candidate]] | None = None,
+    under_way: UnderWay | None = None,
+) -> FileResults[list[Candidate]]:
+    """The `top` likeliest classes of each file that `tables` lack; one that fails does not stop the others."""
 
-    Args:
-        progress: called with (files done, files).
-    """
-    results = run_on_files(files, lambda file: classifier.classify(file).top(top), progress)
-    return ClassifiedFiles(results.found, results.failed)
+    def skip(file: Path) -> str | None:
+        return tables.why_known(file) if tables else None
+
+    return run_on_files(
+        files,
+        lambda file, _: classifier.classify(file).top(top),
+        watch,
+        skip=skip,
+        under_way=under_way,
+        try_crashed=tables is not None and tables.overwrite,
+        entry=ClassTable().entry,
+    )

@@ -1,21 +1,17 @@
-"""Many images or videos one after the other: which files are meant, what is written for each, and which failed."""
+"""Images and videos: which files are meant, and where what is written for each goes."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Literal, Protocol
 
 from PIL import Image
 
 from medssm.data.clips.names import is_video_name
 from medssm.data.images.names import is_image_name
 from medssm.data.images.reading import read_image
-from medssm.errors import DataError, MedssmError, UsageError
-from medssm.tasks.failures import failure_sentence
-
-MORE_MEMORY = "close other programs, or give --device cpu"
-Found = TypeVar("Found")
+from medssm.data.scans.volume import volume_suffix
+from medssm.errors import DataError, UsageError
 
 
 class FileKind(Protocol):
@@ -36,12 +32,44 @@ class Photographs:
         return is_image_name(path.name)
 
 
-@dataclass
-class FileResults(Generic[Found]):
-    """What was found in each file; a sentence for each that failed."""
+InputKind = Literal["scan", "image", "video"]
+_COMMANDS: dict[InputKind, str] = {
+    "scan": "is a scan, which medssm predict segments",
+    "image": "is an image; medssm classify names what it shows, detect finds objects on it, segment labels its pixels",
+    "video": "is a video, which medssm classify takes",
+}
 
-    found: dict[Path, Found] = field(default_factory=dict)
-    failed: dict[Path, str] = field(default_factory=dict)
+
+def refuse_other_inputs(inputs: Iterable[Path], *taken: InputKind) -> None:
+    """Raises UsageError, which says the right command, for an input that is of another kind by its name.
+
+    For a folder that holds nothing of the right kind, the first file of another kind speaks. What has an unknown name
+    may be a scan.
+    """
+    for path in inputs:
+        found = {file: kinds_of(file) for file in _with_those_inside(path)}
+        if any(kinds & set(taken) or (not kinds and "scan" in taken) for kinds in found.values()):
+            continue
+        if other := next((file for file, kinds in found.items() if kinds), None):
+            raise UsageError(f"{other}: {_COMMANDS[min(found[other])]}")
+
+
+def kinds_of(file: Path) -> set[InputKind]:
+    """What a file may be, by its name; a GIF is an image and a video. DICOM's files have any name, and count for none.
+
+    >>> sorted(kinds_of(Path("a.gif"))), kinds_of(Path("a.nii.gz"))
+    (['image', 'video'], {'scan'})
+    """
+    tests: dict[InputKind, bool] = {
+        "scan": bool(volume_suffix(file)) or file.suffix.lower() == ".dcm",
+        "image": is_image_name(file.name),
+        "video": is_video_name(file.name),
+    }
+    return {kind for kind, is_so in tests.items() if is_so}
+
+
+def _with_those_inside(path: Path) -> list[Path]:
+    return [path] if not path.is_dir() else sorted(file for file in path.rglob("*") if file.is_file())
 
 
 def read_photograph(path: Path) -> Image.Image:
@@ -88,38 +116,6 @@ def output_paths(inputs: Iterable[Path], kind: FileKind, out: Path, ending: str 
     if lost := next((path for path in outputs.values() if path.resolve() in read), None):
         raise UsageError(f"{lost}: would be written in place of the image that is read; give another --out folder")
     return outputs
-
-
-def refuse_existing(outputs: Iterable[Path | None]) -> None:
-    """Raises UsageError if one of the outputs is there already."""
-    there = [path for path in outputs if path is not None and path.exists()]
-    if there:
-        others = f" and {len(there) - 1} more" if len(there) > 1 else ""
-        raise UsageError(f"{there[0]}{others}: there already; give --overwrite to write again, or another --out")
-
-
-def run_on_files(
-    files: Sequence[Path], run: Callable[[Path], Found], progress: Callable[[int, int], None] = lambda *_: None
-) -> FileResults[Found]:
-    """What `run` gives for each file; one that fails does not stop the others.
-
-    Args:
-        progress: called with (files done, files).
-    """
-    results: FileResults[Found] = FileResults()
-    for done, file in enumerate(files):
-        progress(done, len(files))
-        try:
-            results.found[file] = run(file)
-        except (MedssmError, OSError, RuntimeError) as error:
-            results.failed[file] = failure_sentence(file, error, MORE_MEMORY)
-    progress(len(files), len(files))
-    return results
-
-
-def failures(failed: Mapping[Path, str]) -> list[dict[str, str]]:
-    """The files that failed and why, as they stand in JSON."""
-    return [{"file": str(source), "error": sentence} for source, sentence in failed.items()]
 
 
 def _places(inputs: Iterable[Path], kind: FileKind, without: Path | None) -> dict[Path, Path]:

@@ -50,12 +50,15 @@ def load(run_or_checkpoint: str | Path, device: Device = None) -> Runner:
     return _RUNNERS[_task(metadata)](network, metadata, device)
 
 
-def load_predictor(run_or_checkpoint: str | Path, device: Device = None) -> Predictor:
+def load_predictor(run_or_checkpoint: str | Path, device: Device = None, *, model: str | None = None) -> Predictor:
     """As `load`, of a model that segments scans.
+
+    Args:
+        model: which one it must be, where several have the same entries; None to tell by them.
 
     Raises: also UsageError for weights of another kind.
     """
-    return _load(run_or_checkpoint, ("segmentation",), None, device)  # type: ignore[return-value]
+    return _load(run_or_checkpoint, ("segmentation",), model, device)  # type: ignore[return-value]
 
 
 def load_classifier(

@@ -8,73 +8,66 @@ from medssm.checkpoints import WeightsMetadata, load_model
 from medssm.checkpoints.hub import fetch_published
 from medssm.errors import CheckpointError, UsageError
 from medssm.models import model_info
-from medssm.models.info import TaskName
+from medssm.models.heads import head_info
+from medssm.models.info import PublishedWeights, TaskName
 
 RUNS = Path("runs")
 BEST = "best.safetensors"
 
 
-def choose_weights(weights: Path | None, run: Path | None, model: str | None, runs: Path = RUNS) -> Path:
-    """The file or run folder given; else the newest run that has weights; else the published file of a model.
+def choose(
+    weights: Path | None,
+    run: Path | None,
+    model: str | None,
+    *,
+    runs: Path = RUNS,
+    task: str = "",
+    otherwise: str | None = None,
+) -> Path:
+    """The file or run folder given; else the published file of `model`; else the newest run that has weights.
 
     Args:
-        model: whose published weights to fetch, without a look at the runs; None takes them only if there is no run.
+        model: whose published weights to fetch; with a file or a run it is what theirs must be of, and is seen to when
+            they are loaded.
+        task: of the head whose published weights are meant, such as "detection"; "" for those of the model itself.
+        otherwise: the model whose published weights are taken where nothing is given and there is no run.
 
-    Raises: UsageError if more than one is given; CheckpointError if there is nothing and it cannot be fetched.
+    Raises: UsageError if both a file and a run are given, or nothing and nothing is there; CheckpointError if published
+        weights cannot be fetched.
     """
-    if sum(given is not None for given in (weights, run, model)) > 1:
-        raise UsageError("--weights, --run and --model each say which weights to use; give one of them")
+    if weights and run:
+        raise UsageError("--weights and --run each say which weights to use; give one of them")
     if weights or run:
         return weights or run  # type: ignore[return-value]
-    if model is None and (newest := newest_run(runs)):
+    if model:
+        return fetch_published(model_info(model).name, _of_head(model, task) if task else None)
+    if newest := newest_run(BEST, runs):
         return newest
+    nothing = f"no weights were given and {runs.resolve()} holds no run with {BEST}"
+    if otherwise is None:
+        raise UsageError(f"{nothing}; give --weights FILE or --run DIR, or --model NAME to fetch what was published")
     try:
-        return fetch_published(model or "mamband-s")
+        return fetch_published(otherwise)
     except CheckpointError as error:
-        if model is not None:
-            raise
         raise CheckpointError(
-            f"no weights were given, {runs.resolve()} holds no run with {BEST}, and the published ones cannot be had "
-            f"({error}); train first (medssm train btcv), or give --weights FILE or --run DIR"
+            f"{nothing}, and the published ones cannot be had ({error}); train first (medssm train btcv), or give "
+            "--weights FILE or --run DIR"
         ) from error
 
 
-def choose_classifier(weights: Path | None, run: Path | None, model: str | None, runs: Path = RUNS) -> Path:
-    """The file or run folder given, which may be of `model`; else the published file of `model`; else the newest run.
-
-    Raises: UsageError if file and folder are given, or nothing and there is no run; CheckpointError if the published
-        file cannot be fetched.
-    """
-    if weights and run:
-        raise UsageError("--weights and --run each say which weights to use; give one of them")
-    chosen = weights or run or (fetch_published(model) if model else newest_run(runs))
-    if chosen is None:
-        raise UsageError(
-            f"no weights were given and {runs.resolve()} holds no run with {BEST}; give --weights FILE or --run DIR, "
-            "or --model NAME to fetch what was published"
-        )
-    return chosen
+def _of_head(model: str, task: str) -> PublishedWeights:
+    """What was published of the model under a head; of several schedules the longest, which is listed last."""
+    info = model_info(model)
+    found = [each.weights for each in info.dense if each.weights and head_info(each.head).task == task]
+    if not found:
+        raise UsageError(f"{info.name}: nothing was published of it for {task}; train it, or give weights of your own")
+    return found[-1]
 
 
-def choose_trained(weights: Path | None, run: Path | None, runs: Path = RUNS) -> Path:
-    """The file or run folder given; else the newest run that has weights.
-
-    Raises: UsageError if both are given, or none and there is no run.
-    """
-    if weights and run:
-        raise UsageError("--weights and --run each say which weights to use; give one of them")
-    chosen = weights or run or newest_run(runs)
-    if chosen is None:
-        raise UsageError(
-            f"no weights were given and {runs.resolve()} holds no run with {BEST}; give --weights FILE or --run DIR"
-        )
-    return chosen
-
-
-def newest_run(runs: Path = RUNS) -> Path | None:
-    """The run folder in `runs` whose best weights were written last; None if there is none."""
-    files = sorted(runs.glob(f"*/{BEST}"), key=lambda file: file.stat().st_mtime)
-    return files[-1].parent if files else None
+def newest_run(holding: str, runs: Path = RUNS) -> Path | None:
+    """The run folder in `runs` that was written to last, of those that hold a file of this name; None if none does."""
+    found = [file.parent for file in runs.glob(f"*/{holding}")]
+    return max(found, key=lambda run: max(file.stat().st_mtime for file in run.iterdir()), default=None)
 
 
 # What stands for the weights that the authors published.

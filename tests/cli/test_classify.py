@@ -2,20 +2,15 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import medssm
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
-from medssm.cli.errors import run
-from medssm.cli.main import build_app
 from medssm.models import model_info
 
 ANIMALS = ("ant", "bee", "cat", "dog", "eel", "fox")
@@ -48,27 +43,8 @@ def video_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Path:
-    return photograph(tmp_path / "photo [1].jpg", 0)
-
-
-def photograph(path: Path, seed: int) -> Path:
-    values = np.random.default_rng(seed).integers(0, 256, (100, 140, 3), dtype=np.uint8)
-    Image.fromarray(values).save(path)
-    return path
-
-
-@pytest.fixture
-def classify(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
-    def typed(*arguments: object) -> int:
-        """The exit code of the command."""
-        monkeypatch.setattr(sys, "argv", ["medssm", "classify", *map(str, arguments), "--device", "cpu"])
-        monkeypatch.setattr("medssm.allocator.keep_freed_memory", lambda: True)
-        with pytest.raises(SystemExit) as ended:
-            run(build_app())
-        return int(ended.value.code or 0)
-
-    return typed
+def classify(typed: Callable[..., int]) -> Callable[..., int]:
+    return lambda *arguments: typed("classify", *arguments, "--device", "cpu")
 
 
 def test_table_shows_what_python_finds(classify, weights: Path, image: Path, capsys) -> None:
@@ -81,10 +57,12 @@ def test_table_shows_what_python_finds(classify, weights: Path, image: Path, cap
         assert f"{candidate.rank} " in row
         assert f"{candidate.probability:.2%}" in row
     assert f" {third.name} " not in printed
-    assert "1 classified, 0 failed" in printed
+    assert "1 classified, 0 skipped, 0 failed" in printed
 
 
-def test_files_hold_every_class_and_every_failure(classify, weights: Path, image: Path, tmp_path: Path, capsys) -> None:
+def test_files_hold_every_class_and_every_failure(
+    classify, weights: Path, image: Path, photograph, tmp_path: Path, capsys
+) -> None:
     broken = photograph(tmp_path / "broken.png", 1)
     broken.write_bytes(broken.read_bytes()[:1000])
     other = photograph(tmp_path / "other.webp", 2)
@@ -92,7 +70,7 @@ def test_files_hold_every_class_and_every_failure(classify, weights: Path, image
     assert classify(tmp_path, "--run", weights.parent, *outputs) == 1
     printed = capsys.readouterr().out
     assert f"failed: {broken}: cannot be read as an image" in printed
-    assert "2 classified, 1 failed" in printed
+    assert "2 classified, 0 skipped, 1 failed" in printed
     with open(tmp_path / "out" / "a.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == 5 * [str(other)] + 5 * [str(image)]
@@ -109,7 +87,7 @@ def test_files_hold_every_class_and_every_failure(classify, weights: Path, image
 
 
 def test_videos_of_every_container_go_to_a_video_model(
-    classify, video_weights: Path, tmp_path: Path, write_video: Callable[..., Path], capsys
+    classify, video_weights: Path, photograph, tmp_path: Path, write_video: Callable[..., Path], capsys
 ) -> None:
     codecs = {"a.mp4": "libx264", "b.avi": "mpeg4", "c.webm": "libvpx", "d.gif": "gif"}
     for name, codec in codecs.items():
@@ -122,12 +100,12 @@ def test_videos_of_every_container_go_to_a_video_model(
     assert printed.count("Archery") == printed.count("Bowling") == len(codecs)
     assert "photo.jpg: is an image, and the weights are of a model for video" in printed
     assert "half.mp4: not a readable video" in printed
-    assert f"{len(codecs)} classified, 2 failed" in printed
+    assert f"{len(codecs)} classified, 0 skipped, 2 failed" in printed
 
 
 def test_a_video_for_a_model_of_images_is_told(classify, weights: Path, tmp_path: Path, write_video, capsys) -> None:
-    assert classify(write_video(tmp_path / "a.mp4", 3), "--weights", weights) == 1
-    assert "is a video, and the weights are of a model for images" in capsys.readouterr().out
+    assert classify(write_video(tmp_path / "a.mp4", 3), "--weights", weights) == 3
+    assert "is a video, and the weights are of a model for images" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -16,8 +15,6 @@ from pycocotools.coco import COCO
 
 import medssm
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
-from medssm.cli.errors import run
-from medssm.cli.main import build_app
 from medssm.models.info import DetectionInput
 
 NAMES = ("cross", "disc", "ring")
@@ -45,33 +42,8 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def image(tmp_path: Path) -> Path:
-    return photograph(tmp_path / "photo [1].jpg", 0)
-
-
-def photograph(path: Path, seed: int, mode: str = "RGB", **options) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = np.random.default_rng(seed).integers(0, 256, (100, 140, 3), dtype=np.uint8)
-    if mode == "I;16":
-        Image.fromarray(values[..., 0].astype(np.uint16) * 257).save(path)
-    else:
-        Image.fromarray(values).convert(mode).save(path, **options)
-    return path
-
-
-@pytest.fixture
-def detect(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    def typed(*arguments: object) -> int:
-        """The exit code of the command, typed in an empty folder."""
-        (tmp_path / "here").mkdir(exist_ok=True)
-        monkeypatch.chdir(tmp_path / "here")
-        monkeypatch.setattr(sys, "argv", ["medssm", "detect", *map(str, arguments), "--device", "cpu"])
-        monkeypatch.setattr("medssm.allocator.keep_freed_memory", lambda: True)
-        with pytest.raises(SystemExit) as ended:
-            run(build_app())
-        return int(ended.value.code or 0)
-
-    return typed
+def detect(typed_here: Callable[..., int]) -> Callable[..., int]:
+    return lambda *arguments: typed_here("detect", *arguments)
 
 
 def content_of(path: Path) -> dict:
@@ -90,14 +62,16 @@ def test_table_picture_and_file_hold_what_python_finds(
     for one in kept[:2]:
         box = ", ".join(f"{value:.0f}" for value in one.box)
         assert any(one.name in line and f"{one.score:.2f}" in line and box in line for line in printed.splitlines())
-    assert "1 searched, 0 failed -> detections/objects.json" in printed
+    assert "1 searched, 0 skipped, 0 failed -> detections/objects.json" in printed
     assert np.asarray(Image.open(tmp_path / "here" / "detections" / "photo [1]_objects.jpg")).shape == (300, 420, 3)
     annotations = content_of(tmp_path / "here" / "detections" / "objects.json")["annotations"]
     expected = found.as_coco()[: len(kept)]
     assert [{**one, "image_id": 1, "id": number} for number, one in enumerate(expected, 1)] == annotations
 
 
-def test_a_folder_of_every_kind_of_image_becomes_one_file(detect, weights: Path, tmp_path: Path, capsys) -> None:
+def test_a_folder_of_every_kind_of_image_becomes_one_file(
+    detect, weights: Path, photograph, tmp_path: Path, capsys
+) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     kinds = {
         "grey.png": "L",
@@ -117,7 +91,7 @@ def test_a_folder_of_every_kind_of_image_becomes_one_file(detect, weights: Path,
     assert detect(folder, "--run", weights.parent, "--out", out, "--score", 0.2, "--csv", out / "rows.csv") == 1
     printed = capsys.readouterr().out
     assert f"failed: {broken}: cannot be read as an image" in printed
-    assert f"{len(kinds) + 1} searched, 1 failed" in printed
+    assert f"{len(kinds) + 1} searched, 0 skipped, 1 failed" in printed
     content = content_of(out / "objects.json")
     sizes = {entry["file_name"]: (entry["width"], entry["height"]) for entry in content["images"]}
     assert sizes == {str(folder / name): (140, 100) for name in kinds} | {str(folder / "turned.jpg"): (100, 140)}
@@ -135,7 +109,7 @@ def test_a_folder_of_every_kind_of_image_becomes_one_file(detect, weights: Path,
         assert float(row["score"]) == entry["score"] >= 0.2
 
 
-def test_pycocotools_reads_the_file(detect, weights: Path, tmp_path: Path, capsys) -> None:
+def test_pycocotools_reads_the_file(detect, weights: Path, photograph, tmp_path: Path, capsys) -> None:
     """Masks touch their boxes, which are at most a pixel larger: cells of a box end at its border."""
     files = [photograph(tmp_path / f"{number:012d}.png", number) for number in (139, 285)]
     assert detect(*files, "--weights", weights, "--score", 0, "--json", tmp_path / "a.json", "--no-pictures") == 0
@@ -162,17 +136,69 @@ def test_nothing_is_overwritten_unless_asked(detect, weights: Path, image: Path,
     table = tmp_path / "here" / "detections" / "objects.json"
     table.write_text("mine", encoding="utf-8")
     assert detect(image, "--weights", weights) == 2
-    assert "objects.json and 1 more: there already; give --overwrite" in capsys.readouterr().err
+    assert "objects.json: there already, and not what medssm detect writes; give --overwrite" in capsys.readouterr().err
     assert table.read_text(encoding="utf-8") == "mine"
     assert detect(image, "--weights", weights, "--overwrite") == 0
     assert content_of(table)["info"]["model"] == "spatialmamba-xs"
 
 
-def test_pictures_of_an_earlier_call_are_not_searched(detect, weights: Path, tmp_path: Path, capsys) -> None:
+def test_a_second_call_adds_to_the_file_and_leaves_what_is_there(
+    detect, weights: Path, image: Path, photograph, tmp_path: Path, capsys
+) -> None:
+    """What is known of the first image stays to the letter, and its picture is not drawn again."""
+    options = ("--weights", weights, "--score", 0.2, "--csv", "rows.csv")
+    assert detect(image, *options) == 0
+    table, picture = (tmp_path / "here" / "detections" / name for name in ("objects.json", "photo [1]_objects.jpg"))
+    before, rows = content_of(table), (tmp_path / "here" / "rows.csv").read_text(encoding="utf-8")
+    picture.write_bytes(b"mine")
+    capsys.readouterr()
+    assert detect(image, photograph(tmp_path / "second.png", 5), *options) == 0
+    printed = capsys.readouterr().out
+    assert f"1 of 2: {image}: is in detections/objects.json already, skipped" in printed
+    assert "1 searched, 1 skipped, 0 failed" in printed
+    assert picture.read_bytes() == b"mine"
+    after = content_of(table)
+    assert [one["file_name"] for one in after["images"]] == [str(image), str(tmp_path / "second.png")]
+    assert after["annotations"][: len(before["annotations"])] == before["annotations"]
+    assert {one["image_id"] for one in after["annotations"]} == {1, 2}
+    assert (tmp_path / "here" / "rows.csv").read_text(encoding="utf-8").startswith(rows)
+    picture.unlink()
+    assert detect(image, *options) == 0  # a picture that is missing is drawn
+    assert np.asarray(Image.open(picture)).shape == (300, 420, 3)
+    assert len(content_of(table)["images"]) == 2
+
+
+def test_a_file_of_other_settings_is_refused_and_named(
+    detect, weights: Path, image: Path, tmp_path: Path, capsys
+) -> None:
+    assert detect(image, "--weights", weights, "--score", 0.9) == 0
+    before = content_of(tmp_path / "here" / "detections" / "objects.json")
+    assert detect(image, "--weights", weights, "--score", 0.5) == 2
+    error = capsys.readouterr().err
+    assert "objects.json: there already, made with settings {'score': 0.9, 'precision': '32-true'}" in error
+    assert content_of(tmp_path / "here" / "detections" / "objects.json") == before
+
+
+def test_rows_of_another_file_are_not_lost(detect, weights: Path, image: Path, tmp_path: Path, capsys) -> None:
+    (tmp_path / "here").mkdir()
+    rows = tmp_path / "here" / "rows.csv"
+    for text in (
+        "patient,age\n7,50\n",
+        "file,category_id,name,score,left,top,right,bottom\nother.jpg,1,disc,1,1,1,1,1\n",
+    ):
+        rows.write_text(text, encoding="utf-8")
+        assert detect(image, "--weights", weights, "--csv", "rows.csv") == 2
+        assert "rows.csv: there already, with rows that no --json of this command has" in capsys.readouterr().err
+        assert rows.read_text(encoding="utf-8") == text
+
+
+def test_pictures_of_an_earlier_call_are_not_searched(
+    detect, weights: Path, photograph, tmp_path: Path, capsys
+) -> None:
     photograph(tmp_path / "here" / "a.jpg", 0)
     assert detect(".", "--weights", weights) == 0
     assert detect(".", "--weights", weights, "--overwrite") == 0
-    assert "1 searched" in capsys.readouterr().out.splitlines()[-1]
+    assert "1 searched, 0 skipped" in capsys.readouterr().out.splitlines()[-1]
 
 
 @pytest.mark.parametrize(

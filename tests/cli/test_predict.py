@@ -4,7 +4,7 @@ import csv
 import json
 import os
 import shutil
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import nibabel as nib
@@ -15,11 +15,9 @@ import torch
 
 import medssm
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
-from medssm.cli.errors import run
-from medssm.cli.main import build_app
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import read_volume
-from medssm.tasks.weights import choose_weights
+from medssm.tasks.weights import choose
 
 NAMES = {1: "right lump", 2: "left lump"}
 
@@ -61,17 +59,9 @@ def write_scan(path: Path, seed: int) -> Path:
     return path
 
 
-def medssm_predict(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> int:
-    """The exit code of the command."""
-    monkeypatch.setattr(sys, "argv", ["medssm", "predict", *map(str, arguments)])
-    with pytest.raises(SystemExit) as ended:
-        run(build_app())
-    return int(ended.value.code or 0)
-
-
 @pytest.fixture
-def predict(monkeypatch: pytest.MonkeyPatch, weights: Path):
-    return lambda *arguments: medssm_predict(monkeypatch, *arguments, "--weights", weights, "--device", "cpu")
+def predict(typed: Callable[..., int], weights: Path) -> Callable[..., int]:
+    return lambda *arguments: typed("predict", *arguments, "--weights", weights, "--device", "cpu")
 
 
 def test_a_label_map_with_names_lies_beside_the_scan(predict, scan: Path, capsys) -> None:
@@ -168,8 +158,8 @@ def test_a_single_scan_may_name_its_output(predict, scan: Path, tmp_path: Path, 
 
 
 def test_memory_that_cannot_do_is_refused_with_the_figure(predict, scan: Path, capsys) -> None:
-    assert predict(scan, "--memory", "100M") == 1
-    printed = capsys.readouterr().out
+    assert predict(scan, "--memory", "100M") == 3
+    printed = capsys.readouterr().err
     assert "of memory are needed and the bound of --memory is 100 MiB" in printed
     assert predict(scan, "--memory", "plenty") == 2
 
@@ -182,18 +172,18 @@ def test_memory_that_cannot_do_is_refused_with_the_figure(predict, scan: Path, c
         (("--run", "x"), "give one"),
     ],
 )
-def test_wrong_options_exit_with_2(options: tuple[str, ...], sentence: str, monkeypatch, weights, scan, capsys) -> None:
-    assert medssm_predict(monkeypatch, scan, "--weights", weights, *options) == 2
+def test_wrong_options_exit_with_2(options: tuple[str, ...], sentence: str, typed, weights, scan, capsys) -> None:
+    assert typed("predict", scan, "--weights", weights, *options) == 2
     assert sentence in capsys.readouterr().err
 
 
-def test_weights_that_saw_no_mirror_images_refuse_tta(monkeypatch, weights: Path, scan: Path, tmp_path, capsys) -> None:
+def test_weights_that_saw_no_mirror_images_refuse_tta(typed, weights: Path, scan: Path, tmp_path, capsys) -> None:
     from medssm.checkpoints import load_weights
 
     state, metadata = load_weights(weights)
     save_weights(tmp_path / "w.safetensors", state, metadata.model_copy(update={"flips": {}}))
-    assert medssm_predict(monkeypatch, scan, "--weights", tmp_path / "w.safetensors", "--tta") == 1
-    assert "leave --tta out" in capsys.readouterr().out
+    assert typed("predict", scan, "--weights", tmp_path / "w.safetensors", "--tta") == 3
+    assert "leave --tta out" in capsys.readouterr().err
 
 
 def test_the_newest_run_is_used_where_no_weights_are_named(weights: Path, tmp_path: Path) -> None:
@@ -202,17 +192,17 @@ def test_the_newest_run_is_used_where_no_weights_are_named(weights: Path, tmp_pa
         if name != "unfinished":
             file = shutil.copy(weights, tmp_path / "runs" / name / "best.safetensors")
             os.utime(file, (1e9 - age, 1e9 - age))
-    assert choose_weights(None, None, None, tmp_path / "runs").name == "new"
-    assert choose_weights(weights, None, None, tmp_path / "runs") == weights
+    assert choose(None, None, None, runs=tmp_path / "runs").name == "new"
+    assert choose(weights, None, None, runs=tmp_path / "runs") == weights
 
 
 def test_without_weights_and_offline_one_sentence_says_what_to_give(
-    monkeypatch, scan: Path, tmp_path: Path, capsys
+    typed, monkeypatch, scan: Path, tmp_path: Path, capsys
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
-    assert medssm_predict(monkeypatch, scan) == 1
+    assert typed("predict", scan) == 1
     error = capsys.readouterr().err
     assert "holds no run" in error
     assert "give --weights FILE or --run DIR" in error

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -14,8 +13,6 @@ from PIL import Image
 
 import medssm
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
-from medssm.cli.errors import run
-from medssm.cli.main import build_app
 from medssm.data.layouts.check import check_dataset
 from medssm.models.info import SemanticInput
 
@@ -43,34 +40,9 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def photograph(path: Path, seed: int, mode: str = "RGB", **options: object) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    values = np.random.default_rng(seed).integers(0, 256, (61, 83, 3), dtype=np.uint8)
-    if mode == "I;16":
-        Image.fromarray(values[..., 0].astype(np.uint16) * 257).save(path)
-    else:
-        Image.fromarray(values).convert(mode).save(path, **options)  # type: ignore[arg-type]
-    return path
-
-
 @pytest.fixture
-def image(tmp_path: Path) -> Path:
-    return photograph(tmp_path / "photo [1].jpg", 0)
-
-
-@pytest.fixture
-def segment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., int]:
-    def typed(*arguments: object) -> int:
-        """The exit code of the command, typed in an empty folder."""
-        (tmp_path / "here").mkdir(exist_ok=True)
-        monkeypatch.chdir(tmp_path / "here")
-        monkeypatch.setattr(sys, "argv", ["medssm", "segment", *map(str, arguments), "--device", "cpu"])
-        monkeypatch.setattr("medssm.allocator.keep_freed_memory", lambda: True)
-        with pytest.raises(SystemExit) as ended:
-            run(build_app())
-        return int(ended.value.code or 0)
-
-    return typed
+def segment(typed_here: Callable[..., int]) -> Callable[..., int]:
+    return lambda *arguments: typed_here("segment", *arguments)
 
 
 def test_table_picture_and_files_hold_what_python_finds(
@@ -81,12 +53,12 @@ def test_table_picture_and_files_hold_what_python_finds(
     printed = capsys.readouterr().out
     out = tmp_path / "here" / "label_maps"
     assert f"{image} -> label_maps/photo [1].png" in printed
-    assert "1 segmented, 0 failed -> label_maps/shares.json" in printed
+    assert "1 segmented, 0 skipped, 0 failed -> label_maps/shares.json" in printed
     assert np.array_equal(np.array(Image.open(out / "photo [1].png")), found.labels + 1)
-    assert Image.open(out / "photo [1]_overlay.jpg").size == (83, 61)
+    assert Image.open(out / "photo [1]_overlay.jpg").size == (140, 100)
     document = json.loads((out / "shares.json").read_text(encoding="utf-8"))
     (entry,) = document["files"]
-    assert (entry["height"], entry["width"], document["model"]) == (61, 83, "spatialmamba-xs")
+    assert (entry["height"], entry["width"], document["model"]) == (100, 140, "spatialmamba-xs")
     expected = {name: int(np.sum(found.labels == label)) for label, name in enumerate(NAMES)}
     assert {row["class"]: row["pixels"] for row in entry["classes"]} == {k: n for k, n in expected.items() if n}
     assert sum(row["share"] for row in entry["classes"]) == pytest.approx(1, abs=1e-5)
@@ -101,7 +73,11 @@ def test_table_picture_and_files_hold_what_python_finds(
 
 
 def test_a_folder_of_every_kind_of_image_is_segmented(
-    segment: Callable[..., int], weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    segment: Callable[..., int],
+    weights: Path,
+    photograph: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     folder, out = tmp_path / "in", tmp_path / "out"
     kinds = {"grey.png": "L", "deep.png": "I;16", "clear.png": "RGBA", "below/print.tif": "CMYK", "below/one.bmp": "1"}
@@ -116,15 +92,19 @@ def test_a_folder_of_every_kind_of_image_is_segmented(
     assert segment(folder, "--run", weights.parent, "--out", out) == 1
     printed = capsys.readouterr().out
     assert f"failed: {broken}: cannot be read as an image" in printed
-    assert f"{len(kinds) + 1} segmented, 1 failed" in printed
-    assert Image.open(out / "below" / "print.png").size == (83, 61)
-    assert Image.open(out / "turned.png").size == (61, 83)
+    assert f"{len(kinds) + 1} segmented, 0 skipped, 1 failed" in printed
+    assert Image.open(out / "below" / "print.png").size == (140, 100)
+    assert Image.open(out / "turned.png").size == (100, 140)
     document = json.loads((out / "shares.json").read_text(encoding="utf-8"))
     assert [entry["file"] for entry in document["failed"]] == [str(broken)]
 
 
 def test_the_label_maps_are_those_of_a_dataset(
-    segment: Callable[..., int], weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    segment: Callable[..., int],
+    weights: Path,
+    photograph: Callable[..., Path],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     for seed in range(2):
         photograph(tmp_path / "set" / "images" / "validation" / f"{seed}.jpg", seed)
@@ -148,12 +128,20 @@ def test_windows_and_own_size_reach_the_network(
 
 
 def test_nothing_is_overwritten_unless_asked(
-    segment: Callable[..., int], weights: Path, image: Path, capsys: pytest.CaptureFixture[str]
+    segment: Callable[..., int], weights: Path, image: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert segment(image, "--weights", weights) == 0
-    assert segment(image, "--weights", weights) == 2
-    assert "there already; give --overwrite" in capsys.readouterr().err
+    labels, table = (tmp_path / "here" / "label_maps" / name for name in ("photo [1].png", "shares.json"))
+    before = table.read_text(encoding="utf-8")
+    labels.write_bytes(b"mine")
+    assert segment(image, "--weights", weights) == 0
+    assert "is in label_maps/shares.json already, skipped (--overwrite writes it again)" in capsys.readouterr().out
+    assert table.read_text(encoding="utf-8") == before
+    assert segment(image, "--weights", weights, "--overlay") == 0  # adds what is missing and leaves what is there
+    assert labels.read_bytes() == b"mine"
+    assert labels.with_name("photo [1]_overlay.jpg").exists()
     assert segment(image, "--weights", weights, "--overwrite") == 0
+    assert Image.open(labels).size == (140, 100)
 
 
 def test_weights_of_another_kind_are_told_their_command(

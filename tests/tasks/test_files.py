@@ -1,12 +1,11 @@
-"""Which files are meant, where their outputs go, and what becomes of those that fail."""
+"""Which files are meant, and where their outputs go."""
 
 from pathlib import Path
 
 import pytest
-import torch
 
 from medssm.errors import DataError, UsageError
-from medssm.tasks.files import Photographs, find_files, output_paths, read_photograph, refuse_existing, run_on_files
+from medssm.tasks.files import Photographs, find_files, output_paths, read_photograph, refuse_other_inputs
 
 
 def touch(path: Path) -> Path:
@@ -52,34 +51,35 @@ def test_earlier_outputs_below_the_folder_are_no_inputs_unless_named(tmp_path: P
         find_files([tmp_path / "out"], Photographs(), without=tmp_path / "out")
 
 
-def test_what_is_there_already_is_not_written_again(tmp_path: Path) -> None:
-    there, also, free = touch(tmp_path / "1.png"), touch(tmp_path / "2.png"), tmp_path / "3.png"
-    refuse_existing([None, free])
-    with pytest.raises(UsageError, match=r"1\.png: there already; give --overwrite"):
-        refuse_existing([free, there])
-    with pytest.raises(UsageError, match=r"1\.png and 1 more: there already"):
-        refuse_existing([there, also])
-
-
-def test_a_file_that_fails_has_a_sentence_and_a_defect_of_ours_is_raised(tmp_path: Path) -> None:
-    files = [tmp_path / name for name in ("1.png", "2.png", "3.png", "4.png")]
-
-    def run(file: Path) -> str:
-        match file.name:
-            case "2.png":
-                raise DataError("cannot be read")
-            case "3.png":
-                raise torch.OutOfMemoryError("CUDA out of memory")
-        return file.stem
-
-    results = run_on_files(files, run)
-    assert results.found == {files[0]: "1", files[3]: "4"}
-    assert results.failed[files[1]] == f"{files[1]}: cannot be read"
-    assert results.failed[files[2]].startswith(f"{files[2]}: memory ran out; close other programs")
-    with pytest.raises(RuntimeError, match="shape"):
-        run_on_files(files, lambda _: (_ for _ in ()).throw(RuntimeError("shape mismatch")))
-
-
 def test_a_video_for_a_model_of_images_is_told_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"a\.mp4: is a video, and the weights are of a model for images"):
         read_photograph(touch(tmp_path / "a.mp4"))
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "sentence"),
+    [
+        ("a.nii.gz", ("image",), r"a\.nii\.gz: is a scan, which medssm predict segments"),
+        ("a.nrrd", ("image", "video"), r"a\.nrrd: is a scan"),
+        ("a.jpg", ("scan",), r"a\.jpg: is an image; medssm classify names"),
+        ("a.mp4", ("scan",), r"a\.mp4: is a video, which medssm classify takes"),
+        ("a.mp4", ("image",), r"a\.mp4: is a video"),
+        ("a.gif", ("scan",), r"a\.gif: is an image"),
+    ],
+)
+def test_an_input_of_another_kind_is_told_its_command(tmp_path: Path, name: str, taken, sentence: str) -> None:
+    file = touch(tmp_path / "in" / name)
+    for given in (file, tmp_path / "in"):
+        with pytest.raises(UsageError, match=sentence):
+            refuse_other_inputs([given], *taken)
+    touch(tmp_path / "in" / "unknown.txt")
+    with pytest.raises(UsageError, match=sentence):
+        refuse_other_inputs([file], *taken)
+
+
+def test_inputs_of_the_right_kind_and_unknown_ones_pass(tmp_path: Path) -> None:
+    touch(tmp_path / "series" / "IM0001")
+    touch(tmp_path / "series" / "preview.jpg")
+    refuse_other_inputs([tmp_path / "series", Path("IM0001"), Path("a.nii"), Path("a.dcm")], "scan")
+    refuse_other_inputs([tmp_path / "series", Path("photo"), Path("a.gif")], "image")
+    refuse_other_inputs([Path("a.gif")], "video")

@@ -1,8 +1,6 @@
 """The objects on many photographs: a picture of each, and all of them as one file in COCO's format or a table."""
 
-import csv
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,11 +8,12 @@ from typing import Any
 from PIL import Image
 
 from medssm.files import atomic_path
+from medssm.tasks.batch import FileResults, Teller, Watch, run_on_files
 from medssm.tasks.detection.runner import SCORE, DetectedObject, Detection, Detector, category_ids
-from medssm.tasks.files import FileResults, failures, run_on_files
+from medssm.tasks.tables import TableForm, Tables
+from medssm.tasks.under_way import Entry, UnderWay
 
 _QUALITY = 92
-COLUMNS = ("file", "category_id", "name", "score", "left", "top", "right", "bottom")
 
 
 @dataclass(frozen=True)
@@ -31,77 +30,95 @@ class ObjectsOfFile:
     results: list[dict[str, Any]]
 
 
-@dataclass
-class DetectedFiles:
-    """The objects of each file; a sentence for each that failed.
+class ObjectTable(TableForm[ObjectsOfFile]):
+    """One file in COCO's format, with `score` in its annotations, which pycocotools' `COCO` reads.
 
-    Attributes:
-        model: the name of the backbone. names: of the classes.
+    Its list `annotations` is what `COCO.loadRes` and COCO's server take. Images named by numbers, as COCO's are, have
+    these as their identities.
+
+    Args:
+        names: of the classes.
     """
 
-    model: str
-    names: tuple[str, ...]
-    results: FileResults[ObjectsOfFile]
+    columns = ("file", "category_id", "name", "score", "left", "top", "right", "bottom")
 
-    def write_coco(self, path: str | Path) -> None:
-        """One file in COCO's format, with `score` in its annotations, which pycocotools' `COCO` reads.
+    def __init__(self, names: Sequence[str] = ()) -> None:
+        self.names = dict(zip(category_ids(names), names, strict=True))
 
-        Its list `annotations` is what `COCO.loadRes` and COCO's server take. Images named by numbers, as COCO's are,
-        have these as their identities.
-        """
-        files = self.results.found
-        identities = _image_ids(files)
-        annotations = [{**one, "image_id": identities[file]} for file, found in files.items() for one in found.results]
-        content = {
-            "info": {"description": "objects found by medssm detect", "model": self.model},
+    def entry(self, file: Path, found: ObjectsOfFile) -> Entry:
+        height, width = found.size
+        return {"file": str(file), "height": height, "width": width, "objects": found.results}
+
+    def rows(self, entry: Entry) -> Iterator[tuple[Any, ...]]:
+        for one in entry["objects"]:
+            left, top, width, height = one["bbox"]
+            box = [f"{value:.2f}" for value in (left, top, left + width, top + height)]
+            yield (entry["file"], one["category_id"], self.names[one["category_id"]], f"{one['score']:.5f}", *box)
+
+    def document(self, entries: list[Entry], model: str) -> dict[str, Any]:
+        identities = _image_ids([entry["file"] for entry in entries])
+        annotations = [
+            {**one, "image_id": identity}
+            for identity, entry in zip(identities, entries, strict=True)
+            for one in entry["objects"]
+        ]
+        return {
+            "info": {"description": "objects found by medssm detect", "model": model},
             "images": [
-                {"id": identities[file], "file_name": str(file), "height": found.size[0], "width": found.size[1]}
-                for file, found in files.items()
+                {"id": identity, "file_name": entry["file"], "height": entry["height"], "width": entry["width"]}
+                for identity, entry in zip(identities, entries, strict=True)
             ],
-            "categories": [
-                {"id": identity, "name": name}
-                for identity, name in zip(category_ids(self.names), self.names, strict=True)
-            ],
+            "categories": [{"id": identity, "name": name} for identity, name in self.names.items()],
             "annotations": [{"id": number, **found} for number, found in enumerate(annotations, start=1)],
-            "failed": failures(self.results.failed),
         }
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, ensure_ascii=False) + "\n", encoding="utf-8")
 
-    def write_csv(self, path: str | Path) -> None:
-        """A row for each object; files that failed are left out."""
-        identities = category_ids(self.names)
-        with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(COLUMNS)
-            for source, found in self.results.found.items():
-                for one in found.objects:
-                    box = [f"{value:.2f}" for value in one.box]
-                    writer.writerow((source, identities[one.label], one.name, f"{one.score:.5f}", *box))
+    def entries_in(self, document: dict[str, Any]) -> list[Entry]:
+        entries = {
+            image["id"]: {
+                "file": image["file_name"],
+                "height": image["height"],
+                "width": image["width"],
+                "objects": [],
+            }
+            for image in document["images"]
+        }
+        for one in document["annotations"]:
+            own = {key: value for key, value in one.items() if key not in ("id", "image_id")}
+            entries[one["image_id"]]["objects"].append(own)
+        return list(entries.values())
 
 
 def detect_files(
     detector: Detector,
     pictures: Mapping[Path, Path | None],
     score: float = SCORE,
-    progress: Callable[[int, int], None] = lambda *_: None,
-) -> DetectedFiles:
-    """The objects of each file; one that fails does not stop the others.
+    watch: Watch[ObjectsOfFile] | None = None,
+    *,
+    tables: Tables[ObjectsOfFile] | None = None,
+    under_way: UnderWay | None = None,
+) -> FileResults[ObjectsOfFile]:
+    """The objects of each file whose outputs are not there yet; one that fails does not stop the others.
 
     Args:
         pictures: of each file, where a picture of what was found is written; None for nowhere.
         score: the least that is kept.
-        progress: called with (files done, files).
+        tables: what is known already.
     """
+    overwrite = tables is not None and tables.overwrite
 
-    def run(file: Path) -> ObjectsOfFile:
+    def skip(file: Path) -> str | None:
+        return tables.why_known(file, pictures[file]) if tables else None
+
+    def run(file: Path, _: Teller) -> ObjectsOfFile:
         found = detector.detect(file, score)
-        if picture := pictures[file]:
+        picture = pictures[file]
+        if picture and (overwrite or not picture.exists()):
             _write_picture(picture, found)
         height, width = found.image.shape[:2]
         return ObjectsOfFile((height, width), found.objects(), found.as_coco())
 
-    return DetectedFiles(detector.model, tuple(detector.names), run_on_files(list(pictures), run, progress))
+    entry = ObjectTable(detector.names).entry
+    return run_on_files(list(pictures), run, watch, skip=skip, under_way=under_way, try_crashed=overwrite, entry=entry)
 
 
 def _write_picture(path: Path, found: Detection) -> None:
@@ -109,8 +126,8 @@ def _write_picture(path: Path, found: Detection) -> None:
         Image.fromarray(found.picture()).save(temporary, quality=_QUALITY)
 
 
-def _image_ids(files: Mapping[Path, Any]) -> dict[Path, int]:
-    numbers = {int(file.stem) for file in files if file.stem.isdecimal()}
-    if len(numbers) == len(files):
-        return {file: int(file.stem) for file in files}
-    return {file: number for number, file in enumerate(files, start=1)}
+def _image_ids(files: Sequence[str]) -> list[int]:
+    stems = [Path(file).stem for file in files]
+    if all(stem.isdecimal() for stem in stems) and len({int(stem) for stem in stems}) == len(stems):
+        return [int(stem) for stem in stems]
+    return list(range(1, len(files) + 1))

@@ -1,18 +1,16 @@
-"""Many scans one after the other: where outputs go, what is there already, and which scans failed."""
+"""Many scans one after the other: where outputs go, and what is there already."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple
 
 from medssm.data.scans.volume import find_volumes, output_path, volume_stem, volume_suffix, without_repeats
-from medssm.errors import MedssmError, UsageError
-from medssm.tasks.failures import failure_sentence
-from medssm.tasks.segmentation.memory import MemoryEstimate
-from medssm.tasks.segmentation.result import Segmentation
+from medssm.errors import UsageError
+from medssm.tasks.batch import FileResults, Teller, Watch, run_on_files
 from medssm.tasks.segmentation.runner import Predictor, PredictSettings
 from medssm.tasks.segmentation.statistics import write_statistics
+from medssm.tasks.under_way import UnderWay
 
 MORE_MEMORY = "give --memory with less than the machine has, or --device cpu"
 
@@ -43,25 +41,10 @@ class Job:
         return [self.labels, *(path for path in extras if path is not None)]
 
 
-class Report(Protocol):
-    """What is told while scans are predicted."""
+class OrgansOfScan(NamedTuple):
+    """What is kept of a segmentation when its voxels are let go: organ -> volume in ml."""
 
-    def skipped(self, job: Job) -> None: ...
-
-    def estimated(self, job: Job, estimate: MemoryEstimate) -> None: ...
-
-    def progress(self, job: Job) -> AbstractContextManager[Callable[[int, int], None]]: ...
-
-    def finished(self, job: Job, segmentation: Segmentation) -> None: ...
-
-
-@dataclass
-class Outcome:
-    """What became of the scans; `failed` holds a sentence for each that failed."""
-
-    done: list[Path] = field(default_factory=list)
-    skipped: list[Path] = field(default_factory=list)
-    failed: dict[Path, str] = field(default_factory=dict)
+    volumes_ml: Mapping[str, float]
 
 
 def plan_jobs(inputs: Sequence[Path], out: Path | None, extras: Extras) -> list[Job]:
@@ -89,35 +72,41 @@ def plan_jobs(inputs: Sequence[Path], out: Path | None, extras: Extras) -> list[
 
 
 def predict_scans(
-    predictor: Predictor, jobs: Sequence[Job], settings: PredictSettings, report: Report, *, overwrite: bool = False
-) -> Outcome:
+    predictor: Predictor,
+    jobs: Sequence[Job],
+    settings: PredictSettings,
+    watch: Watch[OrgansOfScan] | None = None,
+    *,
+    overwrite: bool = False,
+    under_way: UnderWay | None = None,
+) -> FileResults[OrgansOfScan]:
     """Predicts each scan whose outputs are not there yet; one that fails does not stop the others."""
-    outcome = Outcome()
-    for job in jobs:
-        wanted = [path for path in job.outputs if overwrite or not path.exists()]
-        if not wanted:
-            outcome.skipped.append(job.scan)
-            report.skipped(job)
-            continue
-        try:
-            report.finished(job, _predict(predictor, job, wanted, settings, report))
-            outcome.done.append(job.scan)
-        except (MedssmError, OSError, RuntimeError) as error:
-            outcome.failed[job.scan] = failure_sentence(job.scan, error, MORE_MEMORY)
-    return outcome
+    of_scan = {job.scan: job for job in jobs}
+
+    def wanted(job: Job) -> list[Path]:
+        return [path for path in job.outputs if overwrite or not path.exists()]
+
+    return run_on_files(
+        list(of_scan),
+        lambda scan, tell: _predict(predictor, of_scan[scan], wanted(of_scan[scan]), settings, tell),
+        watch,
+        skip=lambda scan: None if wanted(of_scan[scan]) else f"{of_scan[scan].labels} is there already",
+        under_way=under_way,
+        try_crashed=overwrite,
+        more_memory=MORE_MEMORY,
+    )
 
 
 def _predict(
-    predictor: Predictor, job: Job, wanted: list[Path], settings: PredictSettings, report: Report
-) -> Segmentation:
-    with report.progress(job) as progress:
-        segmentation = predictor.predict(
-            job.scan,
-            settings,
-            probabilities=job.probabilities if job.probabilities in wanted else None,
-            announce=lambda estimate: report.estimated(job, estimate),
-            progress=progress,
-        )
+    predictor: Predictor, job: Job, wanted: list[Path], settings: PredictSettings, tell: Teller
+) -> OrgansOfScan:
+    segmentation = predictor.predict(
+        job.scan,
+        settings,
+        probabilities=job.probabilities if job.probabilities in wanted else None,
+        announce=lambda estimate: tell.note(str(estimate)),
+        progress=tell.progress,
+    )
     if job.labels in wanted:
         segmentation.save(job.labels)
     if job.preview in wanted:
@@ -125,7 +114,9 @@ def _predict(
     for path in job.statistics or ():
         if path in wanted:
             write_statistics(path, segmentation.statistics(), str(job.scan))
-    return segmentation
+    for note in segmentation.volume.notes:
+        tell.note(note)
+    return OrgansOfScan(segmentation.volumes_ml)
 
 
 def _scans_in(path: Path) -> Iterator[Path]:

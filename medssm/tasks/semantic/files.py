@@ -1,21 +1,20 @@
 """The label maps of many photographs: a PNG and an overlay of each, and what share each class has as a table."""
 
-import csv
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from PIL import Image
 
 from medssm.files import atomic_path
-from medssm.tasks.files import FileResults, failures, run_on_files
+from medssm.tasks.batch import FileResults, Teller, Watch, run_on_files
 from medssm.tasks.semantic.runner import LabelMap, SemanticSegmenter
+from medssm.tasks.tables import TableForm, Tables
+from medssm.tasks.under_way import Entry, UnderWay
 from medssm.viewing.label_maps import ClassShare
 
 _QUALITY = 92
-COLUMNS = ("file", "label", "class", "share", "pixels")
 
 
 class Outputs(NamedTuple):
@@ -31,49 +30,26 @@ class LabelsOfFile:
 
     Attributes:
         size: (H, W) in pixels, upright.
+        labels: where it was written.
     """
 
     size: tuple[int, int]
+    labels: Path
     shares: list[ClassShare]
 
 
-@dataclass
-class LabelledFiles:
-    """The classes of each file; a sentence for each that failed.
+class ShareTable(TableForm[LabelsOfFile]):
+    """What share of each file each class has; labels are numbered as in the PNGs: 1 is the first class."""
 
-    Labels are numbered as in the PNGs: 1 is the first class.
+    columns = ("file", "label", "class", "share", "pixels")
 
-    Attributes:
-        model: the name of the backbone.
-    """
+    def entry(self, file: Path, found: LabelsOfFile) -> Entry:
+        height, width = found.size
+        place = {"file": str(file), "labels": str(found.labels), "height": height, "width": width}
+        return {**place, "classes": [_row(share) for share in found.shares]}
 
-    model: str
-    outputs: Mapping[Path, Outputs]
-    results: FileResults[LabelsOfFile]
-
-    def write_json(self, path: str | Path) -> None:
-        """The model, an entry for each file with its classes, and one for each that failed with the reason."""
-        files = [
-            {
-                "file": str(source),
-                "labels": str(self.outputs[source].labels),
-                "height": found.size[0],
-                "width": found.size[1],
-                "classes": [_row(share) for share in found.shares],
-            }
-            for source, found in self.results.found.items()
-        ]
-        content = {"model": self.model, "files": files, "failed": failures(self.results.failed)}
-        with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-
-    def write_csv(self, path: str | Path) -> None:
-        """A row for each file and class that is on it; files that failed are left out."""
-        with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            writer.writeheader()
-            for source, found in self.results.found.items():
-                writer.writerows({"file": str(source), **_row(share)} for share in found.shares)
+    def rows(self, entry: Entry) -> Iterator[tuple[Any, ...]]:
+        yield from ((entry["file"], *row.values()) for row in entry["classes"])
 
 
 def label_files(
@@ -81,24 +57,36 @@ def label_files(
     outputs: Mapping[Path, Outputs],
     window: int | None = None,
     keep_size: bool = False,
-    progress: Callable[[int, int], None] = lambda *_: None,
-) -> LabelledFiles:
-    """The label map of each file, written as it is found; one that fails does not stop the others.
+    watch: Watch[LabelsOfFile] | None = None,
+    *,
+    tables: Tables[LabelsOfFile] | None = None,
+    under_way: UnderWay | None = None,
+) -> FileResults[LabelsOfFile]:
+    """The label map of each file whose outputs are not there yet, written as it is found.
+
+    One that fails does not stop the others.
 
     Args:
         window, keep_size: as for `SemanticSegmenter.segment`.
-        progress: called with (files done, files).
+        tables: what is known already.
     """
+    overwrite = tables is not None and tables.overwrite
 
-    def run(file: Path) -> LabelsOfFile:
+    def skip(file: Path) -> str | None:
+        return tables.why_known(file, *outputs[file]) if tables else None
+
+    def run(file: Path, _: Teller) -> LabelsOfFile:
+        labels, overlay = outputs[file]
         found = segmenter.segment(file, window=window, keep_size=keep_size)
-        found.save(outputs[file].labels)
-        if picture := outputs[file].overlay:
-            _write_overlay(picture, found)
+        if overwrite or not labels.exists():
+            found.save(labels)
+        if overlay and (overwrite or not overlay.exists()):
+            _write_overlay(overlay, found)
         height, width = found.labels.shape
-        return LabelsOfFile((height, width), found.shares)
+        return LabelsOfFile((height, width), labels, found.shares)
 
-    return LabelledFiles(segmenter.model, outputs, run_on_files(list(outputs), run, progress))
+    entry = ShareTable().entry
+    return run_on_files(list(outputs), run, watch, skip=skip, under_way=under_way, try_crashed=overwrite, entry=entry)
 
 
 def _write_overlay(path: Path, found: LabelMap) -> None:

@@ -1,0 +1,211 @@
+"""Many files one after the other: one that fails does not stop the others, and what became of each is kept."""
+
+import logging
+import signal
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, Generic, Protocol, TypeVar
+
+from medssm.tasks.cost import Cost, measured
+from medssm.tasks.failures import failure_sentence
+from medssm.tasks.under_way import Entry, UnderWay
+
+log = logging.getLogger(__name__)
+Found = TypeVar("Found")
+MORE_MEMORY = "close other programs, or give --device cpu"
+CRASHED = "ended the process last time; skipped: name it alone, or give --overwrite, to try it again"
+_SIGPIPE = 13  # which Windows does not name
+
+
+@dataclass
+class FileResults(Generic[Found]):
+    """What became of many files, each under its path.
+
+    Attributes:
+        found: of those that went well.
+        failed: a sentence for each that did not.
+        skipped: why, for each that was left as it was.
+        notes: what a person should know of how each was gone through.
+        costs: time and memory of those that were gone through.
+        stopped: the file that was under way when a signal came.
+        signal: its number; 0 if none came.
+    """
+
+    found: dict[Path, Found] = field(default_factory=dict)
+    failed: dict[Path, str] = field(default_factory=dict)
+    skipped: dict[Path, str] = field(default_factory=dict)
+    notes: dict[Path, list[str]] = field(default_factory=dict)
+    costs: dict[Path, Cost] = field(default_factory=dict)
+    stopped: Path | None = None
+    signal: int = 0
+
+
+class Watch(Generic[Found]):
+    """What is told while files are gone through; by itself it keeps silent."""
+
+    def begun(self, file: Path, number: int, count: int) -> None:
+        """A file comes next, the `number`-th of `count`."""
+
+    def progress(self, done: int, total: int) -> None:
+        """So many parts of the file are done."""
+
+    def noted(self, file: Path, text: str) -> None:
+        """Something that a person should know of the file."""
+
+    def skipped(self, file: Path, why: str) -> None:
+        """The file is left as it was."""
+
+    def failed(self, file: Path, sentence: str, error: Exception | None) -> None:
+        """The file failed; there is no error where an earlier process ended at it."""
+
+    def finished(self, file: Path, found: Found, cost: Cost) -> None:
+        """The file went well."""
+
+
+class Teller(Protocol):
+    """What the going through one file may tell."""
+
+    def note(self, text: str) -> None: ...
+
+    def progress(self, done: int, total: int) -> None: ...
+
+
+def run_on_files(
+    files: Sequence[Path],
+    run: Callable[[Path, Teller], Found],
+    watch: Watch[Found] | None = None,
+    *,
+    skip: Callable[[Path], str | None] = lambda _: None,
+    under_way: UnderWay | None = None,
+    try_crashed: bool = False,
+    entry: Callable[[Path, Found], Entry] | None = None,
+    more_memory: str = MORE_MEMORY,
+) -> FileResults[Found]:
+    """What `run` gives for each file, until all are done or a signal (Ctrl-C, SIGTERM) stops it.
+
+    Args:
+        skip: why a file is to be left as it is; None for one that is to be gone through.
+        under_way: where it is written down which file is gone through. A file at which an earlier process ended counts
+            as failed, but for one that is alone or `try_crashed`.
+        entry: what is written down of what was found.
+        more_memory: what to do where memory ran out.
+    """
+    batch = _Batch(run, watch or Watch(), under_way or UnderWay(None, ""), entry, more_memory)
+    try:
+        with _terminable():
+            for number, file in enumerate(files, start=1):
+                batch.results.stopped = file
+                batch.watch.begun(file, number, len(files))
+                if why := skip(file):
+                    batch.skip(file, why)
+                elif batch.under_way.has_crashed(file) and len(files) > 1 and not try_crashed:
+                    batch.fail(file, f"{file}: {CRASHED}", None)
+                else:
+                    batch.go_through(file)
+            batch.results.stopped = None
+    except (KeyboardInterrupt, BrokenPipeError) as stop:
+        batch.results.signal = _signal_of(stop)
+        log.warning("stopped by signal %d", batch.results.signal)
+    return batch.results
+
+
+class _Batch(Generic[Found]):
+    """The steps of `run_on_files`; it is the teller of the file that is under way."""
+
+    def __init__(
+        self,
+        run: Callable[[Path, Teller], Found],
+        watch: Watch[Found],
+        under_way: UnderWay,
+        entry: Callable[[Path, Found], Entry] | None,
+        more_memory: str,
+    ) -> None:
+        self.run, self.watch, self.under_way, self.entry, self.more_memory = run, watch, under_way, entry, more_memory
+        self.results: FileResults[Found] = FileResults()
+        self.progress = watch.progress
+
+    def go_through(self, file: Path) -> None:
+        log.info("%s: begun", file)
+        self.under_way.begin(file)
+        failure: Exception | None = None
+        with measured() as self.results.costs[file], _warnings_to(self._keep_note):
+            try:
+                found = self.run(file, self)
+            except Exception as error:  # whatever happens to one file, the others go on
+                failure = error
+        if failure is not None:
+            self.under_way.end(file)
+            self.fail(file, failure_sentence(file, failure, self.more_memory), failure)
+            return
+        self.results.found[file] = found
+        self.under_way.end(file, self.entry(file, found) if self.entry else None)
+        log.info("%s: done in %.1f s", file, self.results.costs[file].seconds)
+        self.watch.finished(file, found, self.results.costs[file])
+
+    def fail(self, file: Path, sentence: str, error: Exception | None) -> None:
+        self.results.failed[file] = sentence
+        log.error("%s", sentence, exc_info=error)
+        self.watch.failed(file, sentence, error)
+
+    def skip(self, file: Path, why: str) -> None:
+        self.results.skipped[file] = why
+        log.info("%s: skipped, %s", file, why)
+        self.watch.skipped(file, why)
+
+    def note(self, text: str) -> None:
+        self._keep_note(text)
+        assert self.results.stopped is not None
+        self.watch.noted(self.results.stopped, text)
+
+    def _keep_note(self, text: str) -> None:
+        assert self.results.stopped is not None
+        self.results.notes.setdefault(self.results.stopped, []).append(text)
+        log.info("%s: %s", self.results.stopped, text)
+
+
+class _Terminated(KeyboardInterrupt):
+    """SIGTERM came."""
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM stops what is under way as Ctrl-C does; only the main thread of a process can be told."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _terminate(number: int, frame: FrameType | None) -> None:
+    raise _Terminated
+
+
+def _signal_of(stop: BaseException) -> int:
+    if isinstance(stop, BrokenPipeError):
+        return _SIGPIPE
+    return int(signal.SIGTERM if isinstance(stop, _Terminated) else signal.SIGINT)
+
+
+@contextmanager
+def _warnings_to(note: Callable[[str], None]) -> Iterator[None]:
+    """Warnings are shown as before, and noted."""
+    show = warnings.showwarning
+
+    def shown(message: Warning | str, *rest: Any, **others: Any) -> None:
+        note(str(message))
+        show(message, *rest, **others)
+
+    warnings.showwarning = shown
+    try:
+        yield
+    finally:
+        warnings.showwarning = show
