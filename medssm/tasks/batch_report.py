@@ -8,7 +8,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from medssm import __version__
+import medssm
 from medssm.checkpoints.loading import find_weights
 from medssm.errors import UsageError
 from medssm.files import atomic_path
@@ -61,7 +61,7 @@ class BatchReport:
         ended = datetime.now(timezone.utc)
         document = {
             "format": FORMAT,
-            "version": __version__,
+            "version": medssm.__version__,
             **self.made_by,
             "weights": str(self.weights),
             "begun": self.begun.isoformat(timespec="seconds"),
