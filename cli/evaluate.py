@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medssm.cli.options import LabelNames
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -27,19 +29,39 @@ def evaluate(
         Path | None, typer.Option(metavar="PATH", help="The scan or folder of scans that the report draws on.")
     ] = None,
     cases: Annotated[bool, typer.Option("--cases", help="Also print each case.")] = False,
+    mapping: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--map",
+            metavar="LABEL=LABEL",
+            help="A label of PRED and the one of REF that it is, as numbers or names: 5=1, liver=Leber; or a file of "
+            "such lines. Repeat it for more.",
+        ),
+    ] = None,
+    names: LabelNames = None,
 ) -> None:
     """Compare label maps with references: Dice, HD95 and surface Dice per organ.
 
-    A missed organ counts as Dice 0, surface Dice 0 and an HD95 of the scan's diagonal; it is never left out.
+    Which labels are one organ is decided by their names where both label maps carry names, else by their numbers; --map
+    says otherwise. A missed organ counts as Dice 0, surface Dice 0 and an HD95 of the scan's diagonal; it is never left
+    out.
     """
     from medssm import metrics
     from medssm.cli.terminal import case_progress, console
     from medssm.errors import UsageError
+    from medssm.metrics.organs import read_mapping, read_names
 
     if scans and not html:
         raise UsageError("--scans is what a report draws on; give --html report.html as well")
     with case_progress("Comparing") as progress:
-        outcome = metrics.evaluate(predictions, references, tolerance, progress=progress)
+        outcome = metrics.evaluate(
+            predictions,
+            references,
+            tolerance,
+            read_names(names) if names else None,
+            progress=progress,
+            mapping=read_mapping(mapping or ()),
+        )
     out = console()
     if cases:
         out.print(_case_table(outcome))
@@ -52,6 +74,8 @@ def evaluate(
         from medssm.viewing.report import write_report
 
         write_report(outcome, html, scans)
+    for note in outcome.notes:
+        out.print(note, highlight=False)
     for path in outcome.without_reference:
         out.print(f"no reference for {path}; left out", highlight=False)
     for path in outcome.without_prediction:
@@ -77,7 +101,7 @@ def summary_table(rows: "list[OrganSummary]", tolerance: float) -> "Table":
             _shown(row.dice, 3),
             _shown(row.hd95, 1),
             _shown(row.surface_dice, 3),
-            end_section=row is organs[-1],
+            end_section=row in organs[-1:],
         )
     return table
 

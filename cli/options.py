@@ -37,6 +37,16 @@ Report = Annotated[
 ]
 Log = Annotated[Path | None, typer.Option(callback=start_log, help="Append what happens to this file, with times.")]
 
+LabelNames = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--names",
+        metavar="NUMBER=NAME",
+        help="Names of labels, such as 6=liver, or a file of such lines, or btcv; in place of those in the files. "
+        "Repeat it for more.",
+    ),
+]
+
 _RECIPE = typer.Argument(help="A recipe's name, such as btcv, or the path of a YAML.")
 Recipe = Annotated[str, _RECIPE]
 RecipeOrNone = Annotated[str | None, _RECIPE]

@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from medssm.cli.options import LabelNames
+
 
 def register(app: typer.Typer) -> None:
     app.command()(view)
@@ -12,26 +14,31 @@ def register(app: typer.Typer) -> None:
 
 def view(
     scan: Annotated[Path, typer.Argument(metavar="SCAN", help="A NIfTI, NRRD or MHA file, or a DICOM folder.")],
-    labels: Annotated[Path | None, typer.Argument(metavar="[SEG]", help="The label map of the scan.")] = None,
+    labels: Annotated[
+        Path | None, typer.Argument(metavar="[SEG]", help="Its label map, or a folder with a mask for each organ.")
+    ] = None,
     compare: Annotated[Path | None, typer.Option(help="A second label map, to compare with SEG.")] = None,
     html: Annotated[
         Path | None, typer.Option(help="Write the page as this file, which opens anywhere offline, and end.")
     ] = None,
+    names: LabelNames = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write the file again if it is there.")] = False,
 ) -> None:
     """Look at a scan in slices and in 3-D, with its organs and their volumes; nothing leaves this machine."""
     from medssm.cli.terminal import console
+    from medssm.metrics.organs import read_names
     from medssm.viewing.page import build_page, serve_page, write_page
 
     screen = console()
+    named = read_names(names) if names else None
 
     def tell(url: str, is_open: bool) -> None:
         what = "opened in the browser" if is_open else "open this address in a browser of this machine"
         screen.print(f"{url}: {what}; Ctrl-C ends", highlight=False, soft_wrap=True)
 
     if html:
-        write_page(html, scan, labels, compare=compare, overwrite=overwrite)
+        write_page(html, scan, labels, compare=compare, names=named, overwrite=overwrite)
         screen.print(f"{scan} -> {html}: open it in a browser", highlight=False, soft_wrap=True)
     else:
-        serve_page(build_page(scan, labels, compare=compare), tell, open_browser=browser)
+        serve_page(build_page(scan, labels, compare=compare, names=named), tell, open_browser=browser)

@@ -53,7 +53,8 @@ def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
 
 def voxel_volume(affine: np.ndarray) -> float:
     """Volume of a voxel in mm^3; of a sheared grid, too, whose spacing multiplied would be too much."""
-    return abs(float(np.linalg.det(affine[:3, :3])))
+    first, second, third = affine[:3, :3].T
+    return abs(float(first @ np.cross(second, third)))  # exact where the axes are straight, as a determinant is not
 
 
 def is_sheared(affine: np.ndarray) -> bool:

@@ -1,21 +1,26 @@
-"""Label maps against reference label maps: which belong together, their scores, and the files that hold them."""
+"""Label maps against reference label maps: the scores of every case, and the files that hold them."""
 
 import csv
+import itertools
 import json
-import re
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from medssm.data.scans.geometry import grid_offset, is_same_grid
-from medssm.data.scans.organs import BTCV_ORGANS
-from medssm.data.scans.volume import Volume, find_volumes, read_volume, turned_like, volume_stem
-from medssm.errors import DataError, GeometryError
+from medssm.data.scans.label_values import label_counts
+from medssm.data.scans.organ_masks import LabelLayers, folded
+from medssm.errors import UsageError
 from medssm.files import atomic_path
-from medssm.metrics.organ_scores import OrganScore, score_case
+from medssm.metrics.organ_scores import CodedMap, OrganScore, coded_map, score_organs
+from medssm.metrics.organs import LabelTable, Organ, match_organs
+from medssm.metrics.pairing import Case, pair
 from medssm.metrics.summary import Mean, OrganSummary, summarise
+
+# A cell that begins with one of these is a formula to a spreadsheet.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -27,14 +32,19 @@ class Evaluation:
         tolerance: of the surface Dice, in mm.
         without_prediction: references that no prediction belongs to.
         without_reference: predictions that no reference belongs to.
-        files: prediction and reference of each case, by its name.
+        cases: the files of each case, by its name.
+        notes: what a user should know of the files and the scores, one sentence each.
+        names, mapping: as they were given to `evaluate`.
     """
 
     scores: list[OrganScore]
     tolerance: float
     without_prediction: list[Path]
     without_reference: list[Path]
-    files: dict[str, tuple[Path, Path]] = field(default_factory=dict)
+    cases: dict[str, Case] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    names: Mapping[int, str] | None = None
+    mapping: Sequence[tuple[str, str]] = ()
 
     @property
     def summary(self) -> list[OrganSummary]:
@@ -42,23 +52,45 @@ class Evaluation:
         return summarise(self.scores)
 
     def write_csv(self, path: str | Path) -> None:
-        """One row for each case and organ; an empty field where an organ is absent in both."""
+        """One row for each case and organ; an empty field where an organ is absent in both.
+
+        A text that a spreadsheet would take for a formula gets a ' before it.
+        """
         with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(OrganScore._fields)
-            writer.writerows(self.scores)
+            writer.writerows(map(_as_text, score) for score in self.scores)
 
     def write_json(self, path: str | Path) -> None:
-        """Summary, scores, tolerance in mm, and the files that had no partner."""
+        """Summary, scores, tolerance in mm, the files that had no partner, and notes."""
         content = {
             "tolerance_mm": self.tolerance,
             "summary": [_as_dict(row) for row in self.summary],
             "scores": [score._asdict() for score in self.scores],
             "without_prediction": [str(path) for path in self.without_prediction],
             "without_reference": [str(path) for path in self.without_reference],
+            "notes": self.notes,
         }
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+@dataclass(frozen=True, eq=False)
+class CaseMaps:
+    """Both label maps of a case on one grid, coded by the place of each organ in `organs`, from 1.
+
+    Attributes:
+        affine: (4, 4) voxel indices to mm.
+        tables: the labels of the prediction and of the reference.
+        notes: what a user should know of the files, one sentence each.
+    """
+
+    prediction: CodedMap
+    reference: CodedMap
+    affine: np.ndarray
+    organs: list[Organ]
+    tables: tuple[LabelTable, LabelTable]
+    notes: tuple[str, ...]
 
 
 def evaluate(
@@ -67,95 +99,132 @@ def evaluate(
     tolerance: float = 2.0,
     names: Mapping[int, str] | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
+    mapping: Sequence[tuple[str, str]] = (),
 ) -> Evaluation:
     """Scores a label map, or a folder of them, against the reference of the same case.
 
-    Two files are one case if both are single files, or if their names agree once format, a trailing `_seg` and a
-    leading `img` or `label` are left out (`img0035_seg.nii.gz` and `label0035.nii.gz`). A reference on the same grid
-    whose axes run another way is turned; nothing is resampled.
+    Two files are one case if both are single files, or by their paths below the two folders (`pairing.pair` says how);
+    a folder with a mask for each organ is one label map. A reference on the same grid whose axes run another way is
+    turned; nothing is resampled.
+
+    Which labels are one organ is decided by `mapping`, else by the names in the files where both have them, else by
+    the numbers. An organ that only the reference has is missed. One that only predictions have is spurious, unless the
+    references have names and none of them has this one: then they do not tell, and a note says that it is left out.
 
     Args:
         predictions, references: a label map or a folder of label maps each.
         tolerance: of the surface Dice, in mm.
-        names: label value -> name; by default the names in the prediction or the reference, else BTCV's organs if
-            the labels are among them, else "label 7" and so on.
+        names: label value -> name in both maps, in place of the names in the files; a label that neither names is
+            "label 7".
         progress: called with the number of cases done and their total.
+        mapping: (label of predictions, label of references) as numbers or names, as `organs.read_mapping` gives them.
 
     Raises:
         GeometryError: a prediction and its reference lie on different grids.
-        DataError: no prediction has a reference, or a label map holds no whole numbers.
+        DataError: no prediction has a reference, several have one, or a label map holds no whole numbers.
+        UsageError: the tolerance is no length, or no file has a label of `mapping`.
     """
-    pairs, alone, unasked = _pair(Path(predictions), Path(references))
-    scores: list[OrganScore] = []
-    for done, (case, prediction_path, reference_path) in enumerate(pairs):
-        progress(done, len(pairs))
-        prediction, reference = read_volume(prediction_path), read_volume(reference_path)
-        turned = turned_like(reference, prediction)
-        check_same_grid(prediction, turned)
-        maps = (label_array(prediction), label_array(turned))
-        organs = names or _names(prediction, reference, maps)
-        scores += score_case(*maps, turned.spacing, organs, tolerance, case)
-    progress(len(pairs), len(pairs))
-    files = {case: (prediction_path, reference_path) for case, prediction_path, reference_path in pairs}
-    return Evaluation(scores, tolerance, alone, unasked, files)
+    if not (math.isfinite(tolerance) and tolerance >= 0):
+        raise UsageError(f"tolerance {tolerance:g} mm: must be a length from 0 on, such as 2")
+    cases, alone, unasked = pair(Path(predictions), Path(references))
+    tally = _Tally(names, mapping)
+    for done, case in enumerate(cases):
+        progress(done, len(cases))
+        tally.add(case.name, read_case(case, names, mapping), tolerance)
+    progress(len(cases), len(cases))
+    tally.check_mapping()
+    scores, notes = tally.finished()
+    by_name = {case.name: case for case in cases}
+    return Evaluation(scores, tolerance, alone, unasked, by_name, notes, names, mapping)
 
 
-def _pair(predictions: Path, references: Path) -> tuple[list[tuple[str, Path, Path]], list[Path], list[Path]]:
-    """Cases with both files, references without a prediction, predictions without a reference."""
-    if predictions.is_file() and references.is_file():
-        return [(case_name(references), predictions, references)], [], []
-    found = {case_name(path): path for path in find_volumes(predictions)}
-    wanted = {case_name(path): path for path in find_volumes(references)}
-    pairs = [(case, found[case], wanted[case]) for case in wanted if case in found]
-    if not pairs:
-        raise DataError(
-            f"{predictions}: no label map has the name of a case in {references} "
-            f"(found {', '.join(list(found)[:3])}; expected {', '.join(list(wanted)[:3])})"
-        )
-    alone = [path for case, path in wanted.items() if case not in found]
-    return pairs, alone, [path for case, path in found.items() if case not in wanted]
+def read_case(case: Case, names: Mapping[int, str] | None = None, mapping: Sequence[tuple[str, str]] = ()) -> CaseMaps:
+    """Both label maps of a case, turned to lie alike; see `evaluate` for the arguments and what is raised."""
+    prediction, reference = case.prediction.read(), case.reference.read()
+    reference = reference.turned_like(prediction.grid)
+    tables = _table(prediction, names), _table(reference, names)
+    organs = match_organs(*tables, mapping)
+    notes, affine = (*prediction.notes, *reference.notes), prediction.affine
+    # One after the other, so that a map as it was read is gone before the next one is coded.
+    predicted = coded_map(prediction.layers, [organ.predicted for organ in organs])
+    del prediction
+    expected = coded_map(reference.layers, [organ.expected for organ in organs])
+    return CaseMaps(predicted, expected, affine, organs, tables, notes)
 
 
-def case_name(path: Path) -> str:
-    """What a file is called by, whether it is the scan, the prediction or the reference of a case.
-
-    >>> case_name(Path("img0035_seg.nii.gz")) == case_name(Path("label0035.nii.gz"))
-    True
-    """
-    return re.sub(r"^(img|label)(?=[_\d])_?", "", re.sub(r"_seg$", "", volume_stem(path)))
+def _table(labels: LabelLayers, names: Mapping[int, str] | None) -> LabelTable:
+    present = frozenset(label for layer in labels.layers for label in label_counts(layer))
+    return LabelTable(labels.names if names is None else names, present)
 
 
-def check_same_grid(prediction: Volume, reference: Volume) -> None:
-    """Raises GeometryError unless the two have one shape and put every voxel in the same place."""
-    pair = f"{prediction.path} and {reference.path}"
-    if prediction.shape != reference.shape:
-        raise GeometryError(f"{pair}: shapes {prediction.shape} and {reference.shape} differ; they are not one case")
-    if not is_same_grid(prediction.shape, prediction.affine, reference.affine):
-        apart = grid_offset(prediction.shape, prediction.affine, reference.affine)
-        raise GeometryError(f"{pair}: their affines place a voxel {apart:.3g} mm apart; they are not on one grid")
+class _Tally:
+    """Scores of cases as they come in, under one name for each organ."""
+
+    def __init__(self, names: Mapping[int, str] | None, mapping: Sequence[tuple[str, str]]) -> None:
+        self.names, self.mapping = names, mapping
+        self.scores: dict[str, dict[str, OrganScore]] = {}
+        self.notes: list[str] = []
+        self.titles: dict[str, tuple[int, str]] = {}
+        self.expected: set[str] = set()
+        self.has_unnamed_reference = names is not None
+        self.met: set[tuple[int, str]] = set()
+
+    def add(self, name: str, maps: CaseMaps, tolerance: float) -> None:
+        """Takes in the scores of one case."""
+        self.notes += maps.notes
+        self.has_unnamed_reference |= not maps.tables[1].names
+        self.expected |= {folded(organ.name) for organ in maps.organs if organ.expected}
+        for left, right in self.mapping:
+            self.met |= {(0, left)} if maps.tables[0].find(left) else set()
+            self.met |= {(1, right)} if maps.tables[1].find(right) else set()
+        of_case = self.scores[name] = {}
+        for score in score_organs(maps.prediction, maps.reference, maps.affine, maps.organs, tolerance, name):
+            key = folded(score.organ)
+            if key not in self.titles:
+                self.titles[key] = (self._free_label(score.label), score.organ)
+            label, title = self.titles[key]
+            of_case[key] = score._replace(label=label, organ=title)
+        statuses = {score.status for score in of_case.values()}
+        if "missed" in statuses and "spurious" in statuses and "scored" not in statuses:
+            self.notes.append(
+                f"{name}: no label of the prediction is one of the reference; if they number or name organs "
+                "differently, say which belong together (--map prediction=reference)"
+            )
+
+    def _free_label(self, wanted: int) -> int:
+        """The number, or the next one that no other organ has: files may number their organs differently."""
+        used = {label for label, _ in self.titles.values()}
+        return next(label for label in itertools.count(wanted) if label not in used)
+
+    def check_mapping(self) -> None:
+        """Raises UsageError if a label of the mapping is in no file."""
+        for pair_of_labels in self.mapping:
+            for side, text in enumerate(pair_of_labels):
+                if (side, text) not in self.met:
+                    kind = ("predictions", "references")[side]
+                    left, right = pair_of_labels
+                    raise UsageError(f"--map {left}={right}: the {kind} have no label {text}; correct it")
+
+    def finished(self) -> tuple[list[OrganScore], list[str]]:
+        """The scores of every case, a row for each organ of any case, and what was noted."""
+        unknown = [] if self.has_unnamed_reference else [key for key in self.titles if key not in self.expected]
+        left_out = [self.titles[key][1] for key in unknown if any(key in scores for scores in self.scores.values())]
+        order = sorted((key for key in self.titles if key not in unknown), key=lambda key: self.titles[key][0])
+        scores = [
+            of_case.get(key, OrganScore(case, *self.titles[key], "absent", None, None, None, 0.0, 0.0))
+            for case, of_case in self.scores.items()
+            for key in order
+        ]
+        notes = list(self.notes)
+        if not order:
+            notes.append("neither predictions nor references hold a label; there is nothing to score")
+        if left_out:
+            notes.append(f"not scored, since the references do not name them: {', '.join(left_out)}")
+        return scores, notes
 
 
-def label_array(volume: Volume) -> np.ndarray:
-    """The labels of a map as int32.
-
-    Raises: DataError if it holds fractions or negative numbers.
-    """
-    values = np.asarray(volume.array)
-    labels = values.astype(np.int32)
-    if values.dtype.kind not in "iub" and not np.array_equal(values, labels):
-        raise DataError(f"{volume.path}: holds values that are no whole numbers, so it is no label map")
-    if labels.min() < 0:
-        raise DataError(f"{volume.path}: holds negative values, so it is no label map")
-    return labels
-
-
-def _names(prediction: Volume, reference: Volume, maps: tuple[np.ndarray, np.ndarray]) -> Mapping[int, str]:
-    if embedded := prediction.label_names or reference.label_names:
-        return {label: name for label, name in embedded.items() if label != 0}
-    present = np.union1d(*maps)
-    if set(present.tolist()) <= {0, *BTCV_ORGANS}:
-        return BTCV_ORGANS
-    return {int(label): f"label {label}" for label in present if label != 0}
+def _as_text(value: object) -> object:
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _as_dict(row: OrganSummary) -> dict[str, object]:

@@ -43,10 +43,10 @@ class OrganSummary(NamedTuple):
 
 def summarise(scores: Sequence[OrganScore]) -> list[OrganSummary]:
     """A row for each organ, in the order of their labels, and a last one for all organs together."""
-    organs = dict.fromkeys((score.label, score.organ) for score in sorted(scores, key=lambda score: score.label))
+    organs = dict.fromkeys(score.organ for score in sorted(scores, key=lambda score: score.label))
     rows = []
-    for label, organ in organs:
-        of_organ = [score for score in scores if score.label == label]
+    for organ in organs:
+        of_organ = [score for score in scores if score.organ == organ]
         means = (_mean(getattr(score, metric) for score in of_organ) for metric in METRICS)
         rows.append(OrganSummary(organ, *_counts(of_organ), *means))
     cases = list(dict.fromkeys(score.case for score in scores))

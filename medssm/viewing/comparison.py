@@ -22,7 +22,7 @@ MEANINGS: tuple[tuple[Colour, str], ...] = (
 )
 
 
-def comparison_figure(
+def agreement_figure(
     volume: Volume,
     prediction: np.ndarray,
     reference: np.ndarray,

@@ -25,13 +25,13 @@ def distribution(title: str, scores: Sequence[OrganScore], metric: str, highest:
         metric: "dice", "hd95" or "surface_dice".
         highest: where the axis ends; by default beyond the highest score.
     """
-    organs = list(dict.fromkeys((s.label, s.organ) for s in sorted(scores, key=lambda s: s.label)))
+    organs = {s.organ: s.label for s in sorted(scores, key=lambda s: s.label, reverse=True)}
     end = highest or _round_up(max((getattr(s, metric) for s in scores if s.status == "scored"), default=1.0))
     height = LINE * (len(organs) + 2)
     parts = [_axis(end, height)]
-    for line, (label, organ) in enumerate(organs):
+    for line, (organ, label) in enumerate(sorted(organs.items(), key=lambda pair: pair[1])):
         y = LINE * (line + 1.5)
-        of_organ = [s for s in scores if s.label == label]
+        of_organ = [s for s in scores if s.organ == organ]
         parts += [_name(label, organ, y), _spread(of_organ, metric, end, y), _counts(of_organ, y)]
     size = f'viewBox="0 0 {WIDTH} {height}" width="{WIDTH}" height="{height}"'
     head = f'<figcaption>{escaped(title)}</figcaption>\n<svg {size} role="img" aria-label="{escaped(title)}">\n'

@@ -12,7 +12,7 @@ import numpy as np
 from medssm.data.scans.volume import Volume
 from medssm.errors import MedssmError
 from medssm.viewing.page.document import build_page
-from medssm.viewing.page.sources import LabelSource, ScanSource, labels_from, names_for, scan_from
+from medssm.viewing.page.sources import LabelSource, ScanSource, labels_from, named, scan_from
 from medssm.viewing.preview import display, three_plane_figure
 
 if TYPE_CHECKING:
@@ -57,9 +57,9 @@ def view(
 
     Args:
         image: a scan, or its file or DICOM folder.
-        labels: its label map, as file or array (X, Y, Z).
+        labels: its label map, as file, folder with a mask for each organ, or array (X, Y, Z).
         compare: a second label map, which the page compares with the first; the figure leaves it out.
-        names: label value -> organ; by default those in the file, else BTCV's.
+        names: label value -> organ; by default those in the file, else "label 7".
 
     Returns: the figure where there is no notebook; without a screen it is only returned.
     """
@@ -91,4 +91,4 @@ def _figure(volume: Volume, labels: LabelSource | None, names: Mapping[int, str]
     if labels is None:
         return three_plane_figure(volume, np.zeros(volume.shape, np.uint8), {})
     found = labels_from(labels, volume)
-    return three_plane_figure(volume, found.array, names_for(names, [found]))
+    return three_plane_figure(volume, found.array, named([found], names)[1])

@@ -8,6 +8,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from medssm.data.scans.geometry import spacing_of
+from medssm.data.scans.label_values import label_counts
 from medssm.data.scans.network_grid import to_ras
 from medssm.data.scans.organs import colour_of
 from medssm.data.scans.volume import Volume
@@ -99,15 +100,12 @@ def _open_window(figure: Figure) -> None:
 
 def _legend(volume: Volume, labels: np.ndarray, names: Mapping[int, str]) -> list[tuple[Colour, str]]:
     """Each organ's colour, name and volume; a label without a name has its number."""
-    highest = max(int(labels.max(initial=0)), *names, 0)
-    count = np.zeros(highest + 1, dtype=np.int64)
-    for k in range(labels.shape[2]):
-        count += np.bincount(labels[..., k].ravel(), minlength=highest + 1)
-    listed = sorted({label for label in names if label > 0} | set((1 + np.flatnonzero(count[1:])).tolist()))
+    count = label_counts(labels)
+    listed = sorted({*names, *count} - {0})
     if len(listed) > LONGEST_LEGEND:
-        listed = [label for label in listed if count[label]]
+        listed = [label for label in listed if label in count]
     entries = []
     for label in listed:
-        size = f"{count[label] * volume.voxel_volume / 1000:.1f} ml" if count[label] else MISSING_ORGAN
+        size = f"{count[label] * volume.voxel_volume / 1000:.1f} ml" if label in count else MISSING_ORGAN
         entries.append((colour_of(label), f"{names.get(label, f'label {label}')}  {size}"))
     return entries

@@ -10,14 +10,17 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from medssm.data.scans.volume import Volume, find_volumes, read_volume, turned_like
+from medssm.data.scans.label_values import renumbered
+from medssm.data.scans.organ_masks import check_same_grid, folded
+from medssm.data.scans.volume import Volume, find_volumes, read_volume, turned_like, volume_stem
 from medssm.environment import environment
 from medssm.errors import DataError
 from medssm.files import atomic_path
-from medssm.metrics.evaluation import Evaluation, case_name, check_same_grid, label_array
-from medssm.metrics.organ_scores import OrganScore
+from medssm.metrics.evaluation import Evaluation, read_case
+from medssm.metrics.organ_scores import CodedMap, OrganScore
+from medssm.metrics.pairing import scans_of_cases
 from medssm.metrics.summary import Mean, OrganSummary
-from medssm.viewing.comparison import comparison_figure
+from medssm.viewing.comparison import agreement_figure
 from medssm.viewing.distributions import distribution
 from medssm.viewing.panels import pixels
 from medssm.viewing.report_page import Cell, document, escaped, table
@@ -86,7 +89,7 @@ def _sections(evaluation: Evaluation, scans: dict[str, Path], folder: Path | Non
 
 
 def _left_out(evaluation: Evaluation) -> Iterable[str]:
-    """The files that had no partner."""
+    """The files that had no partner, and what else one should know."""
     kinds = (
         (evaluation.without_prediction, "No prediction for these references; they are left out of every mean"),
         (evaluation.without_reference, "No reference for these predictions; they are left out"),
@@ -95,6 +98,8 @@ def _left_out(evaluation: Evaluation) -> Iterable[str]:
         if paths:
             items = "".join(f"<li>{escaped(path)}</li>" for path in paths)
             yield f'<p class="bad">{sentence}:</p>\n<ul>{items}</ul>\n'
+    if evaluation.notes:
+        yield "<ul>" + "".join(f"<li>{escaped(note)}</li>" for note in evaluation.notes) + "</ul>\n"
 
 
 def _summary_table(evaluation: Evaluation) -> str:
@@ -143,18 +148,22 @@ def _worst_case(evaluation: Evaluation, case: str, mean: float, scan: Path | Non
     if scan is None:
         sentences.append("drawn without its scan")
     heading = f"<h3>{escaped(case)}, mean Dice {mean:.3f}</h3>\n<p>{escaped('; '.join(sentences))}</p>\n"
-    return heading + _picture(*evaluation.files[case], case, scores, scan) if case in evaluation.files else heading
+    return heading + _picture(evaluation, case, scores, scan) if case in evaluation.cases else heading
 
 
-def _picture(
-    prediction_path: Path, reference_path: Path, case: str, scores: list[OrganScore], scan: Path | None
-) -> str:
-    prediction = read_volume(prediction_path)
-    reference = turned_like(read_volume(reference_path), prediction)
-    volume = _background(prediction, scan)
-    names = {score.label: score.organ for score in scores}
+def _picture(evaluation: Evaluation, case: str, scores: list[OrganScore], scan: Path | None) -> str:
+    maps = read_case(evaluation.cases[case], evaluation.names, evaluation.mapping)
+    labels = {folded(score.organ): score.label for score in scores}
+    numbers = {
+        code: labels[folded(organ.name)]
+        for code, organ in enumerate(maps.organs, start=1)
+        if folded(organ.name) in labels
+    }
+    prediction, reference = (_one_map(side, numbers) for side in (maps.prediction, maps.reference))
+    grid = Volume(prediction, maps.affine, path=evaluation.cases[case].prediction.path)
     window = None if scan else (0.0, 1.0)
-    figure = comparison_figure(volume, label_array(prediction), label_array(reference), names, window)
+    names = {score.label: score.organ for score in scores}
+    figure = agreement_figure(_background(grid, scan), prediction, reference, names, window)
     stream = BytesIO()
     Image.fromarray(pixels(figure)).save(stream, "jpeg", quality=JPEG_QUALITY, subsampling=0)
     data = base64.b64encode(stream.getvalue()).decode("ascii")
@@ -164,6 +173,14 @@ def _picture(
         f'<figure><img src="data:image/jpeg;base64,{data}" width="{width}" height="{height}" '
         f'alt="{escaped(text)}"></figure>\n'
     )
+
+
+def _one_map(side: CodedMap, numbers: dict[int, int]) -> np.ndarray:
+    """The label map (X, Y, Z) under the numbers of the report; of organs that overlap the later one is seen."""
+    first, *others = (renumbered(layer, numbers) for layer in side.layers)
+    for layer in others:
+        np.copyto(first, layer, where=layer > 0)
+    return first
 
 
 def _background(labels: Volume, scan: Path | None) -> Volume:
@@ -178,13 +195,14 @@ def _background(labels: Volume, scan: Path | None) -> Volume:
 def _scans_by_case(evaluation: Evaluation, scans: Path | None) -> dict[str, Path]:
     if scans is None:
         return {}
-    found = {case_name(path): path for path in find_volumes(scans)}
-    if len(found) == len(evaluation.files) == 1:
-        return dict(zip(evaluation.files, found.values(), strict=True))
-    if not found.keys() & evaluation.files.keys():
+    listed = [*find_volumes(scans)]
+    if len(listed) == len(evaluation.cases) == 1:
+        return dict(zip(evaluation.cases, listed, strict=True))
+    found = scans_of_cases(scans, evaluation.cases)
+    if not found:
         raise DataError(
-            f"{scans}: no scan has the name of a case (found {', '.join(list(found)[:3])}; expected "
-            f"{', '.join(list(evaluation.files)[:3])})"
+            f"{scans}: no scan has the name of a case (found {', '.join(map(volume_stem, listed[:3]))}; expected "
+            f"{', '.join(list(evaluation.cases)[:3])})"
         )
     return found
 
@@ -210,8 +228,8 @@ def _settings(evaluation: Evaluation, scans: Path | None, record: dict[str, obje
     assert isinstance(packages, dict)
     assert isinstance(command, list)
     entries = {
-        "predictions": _folder(prediction for prediction, _ in evaluation.files.values()),
-        "references": _folder(reference for _, reference in evaluation.files.values()),
+        "predictions": _folder(case.prediction.path for case in evaluation.cases.values()),
+        "references": _folder(case.reference.path for case in evaluation.cases.values()),
         "scans": scans or "none given",
         "tolerance of the surface Dice": f"{evaluation.tolerance:g} mm",
         "command": shlex.join([os.path.basename(command[0]), *command[1:]]),

@@ -6,6 +6,7 @@ import nibabel as nib
 import numpy as np
 
 from medssm.data.scans.geometry import spacing_of
+from medssm.data.scans.label_values import label_counts, renumbered
 
 # Grey values of soft tissue in CT, in Hounsfield units; another scan is shown between two of its percentiles.
 SOFT_TISSUE = (-160.0, 240.0)
@@ -71,8 +72,10 @@ def organ_slices(labels: np.ndarray, axis: int, shown: int, limit: int) -> list[
     Args:
         labels: unsigned integers.
     """
-    slices = np.moveaxis(labels, axis, 0)
-    area = np.stack([np.bincount(cut.ravel(), minlength=int(labels.max()) + 1) for cut in slices])[:, 1:]
+    values = [label for label in label_counts(labels) if label]
+    codes = renumbered(labels, {label: code for code, label in enumerate(values, start=1)})
+    slices = np.moveaxis(codes, axis, 0)
+    area = np.stack([np.bincount(cut.ravel(), minlength=len(values) + 1) for cut in slices])[:, 1:]
     share = area / np.maximum(area.max(axis=0), 1)
     chosen: list[int] = []
     while len(chosen) < limit:

@@ -1,13 +1,14 @@
 """A scan with its organs as a NiiVue widget, for a notebook that goes on talking to what it shows."""
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from medssm.data.scans.label_values import label_counts, renumbered
 from medssm.data.scans.organs import colour_of
 from medssm.errors import MedssmError
 from medssm.viewing.page.embedding import embedded_labels, embedded_scan
-from medssm.viewing.page.sources import LabelSource, ScanSource, labels_from, names_for, ras, scan_from
+from medssm.viewing.page.sources import LabelSource, ScanSource, labels_from, named, ras, scan_from
 from medssm.viewing.panels import LABEL_OPACITY
 from medssm.viewing.slices import grey_window
 
@@ -39,18 +40,21 @@ def niivue_widget(
     volumes = [Volume(data=content, name="scan.nii.gz", cal_min=low, cal_max=high)]
     if labels is not None:
         found = labels_from(labels, scan)
-        content = base64.b64decode(embedded_labels(ras(found.array, scan.affine)))
+        organs = named([found], names)[1]
+        listed = sorted({*organs, *label_counts(found.array)} - {0})
+        # NiiVue's table of colours has an entry for every value up to the highest.
+        codes = renumbered(found.array, {label: code for code, label in enumerate(listed, start=1)})
+        content = base64.b64decode(embedded_labels(ras(codes, scan.affine)))
         volumes.append(Volume(data=content, name="labels.nii.gz", opacity=LABEL_OPACITY))
-        volumes[1].set_colormap_label(_colours(names_for(names, [found])))
+        volumes[1].set_colormap_label(_colours(listed, organs))
     widget = NiiVue(height=HEIGHT)
     widget.load_volumes(volumes)
     return widget
 
 
-def _colours(names: Mapping[int, str]) -> dict[str, list[int] | list[str]]:
-    """The project's colour table in the form that NiiVue takes; 0 is transparent."""
-    values = [0, *sorted(names)]
-    red, green, blue = zip((0, 0, 0), *(colour_of(value) for value in values[1:]), strict=True)
-    alpha = [0] + [255] * len(names)
-    labels = ["", *(names[value] for value in values[1:])]
-    return {"R": [*red], "G": [*green], "B": [*blue], "A": alpha, "I": values, "labels": labels}
+def _colours(labels: Sequence[int], names: Mapping[int, str]) -> dict[str, list[int] | list[str]]:
+    """The project's colours and names of labels, by their places from 1, in the form that NiiVue takes."""
+    red, green, blue = zip((0, 0, 0), *map(colour_of, labels), strict=True)
+    alpha = [0] + [255] * len(labels)  # 0 is transparent
+    titles = ["", *(names.get(label, f"label {label}") for label in labels)]
+    return {"R": [*red], "G": [*green], "B": [*blue], "A": alpha, "I": [*range(len(titles))], "labels": titles}

@@ -22,7 +22,7 @@ def test_table_and_json_tell_the_same(tmp_path: Path) -> None:
     save(tmp_path / "p.nii.gz")
     save(tmp_path / "r.nii.gz")
     arguments = ["evaluate", str(tmp_path / "p.nii.gz"), str(tmp_path / "r.nii.gz"), "--json", str(tmp_path / "s.json")]
-    result = CliRunner().invoke(build_app(), arguments)
+    result = CliRunner().invoke(build_app(), [*arguments, "--names", "btcv"])
     assert result.exit_code == 0
     assert "spleen" in result.output
     assert "1.000 [1.000, 1.000]" in result.output

@@ -8,6 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from medssm.data.scans.organs import BTCV_ORGANS
 from medssm.data.scans.volume import read_volume, write_label_map
 from medssm.errors import DataError, GeometryError
 from medssm.metrics import evaluate
@@ -28,7 +29,7 @@ def test_folders_are_paired_by_case(tmp_path: Path) -> None:
         save(tmp_path / "labels" / f"label00{number}.nii.gz")
     save(tmp_path / "out" / "img0035_seg.nii.gz", shift=3)
     save(tmp_path / "out" / "img0040_seg.nii.gz")
-    outcome = evaluate(tmp_path / "out", tmp_path / "labels")
+    outcome = evaluate(tmp_path / "out", tmp_path / "labels", names=BTCV_ORGANS)
     assert [path.name for path in outcome.without_prediction] == ["label0036.nii.gz"]
     assert [path.name for path in outcome.without_reference] == ["img0040_seg.nii.gz"]
     liver = next(row for row in outcome.summary if row.organ == "liver")
@@ -83,7 +84,7 @@ def test_an_image_is_no_label_map(tmp_path: Path) -> None:
 
 
 def test_files_hold_the_scores(tmp_path: Path) -> None:
-    outcome = evaluate(save(tmp_path / "p.nii.gz", shift=3), save(tmp_path / "r.nii.gz"))
+    outcome = evaluate(save(tmp_path / "p.nii.gz", shift=3), save(tmp_path / "r.nii.gz"), names=BTCV_ORGANS)
     outcome.write_csv(tmp_path / "scores.csv")
     outcome.write_json(tmp_path / "scores.json")
     rows = list(csv.DictReader((tmp_path / "scores.csv").open()))

@@ -13,6 +13,7 @@ from medssm.metrics import OrganScore, score_case
 
 NAMES = {1: "spleen", 2: "liver", 3: "aorta", 4: "stomach"}
 SPACING = (0.8, 1.1, 2.5)
+AFFINE = np.diag([*SPACING, 1.0])
 
 
 def blobs(seed: int, shape: tuple[int, int, int] = (30, 26, 18)) -> np.ndarray:
@@ -33,7 +34,7 @@ def by_name(scores: list[OrganScore]) -> dict[str, OrganScore]:
 @pytest.mark.parametrize("seed", range(4))
 def test_dice_agrees_with_monai(seed: int) -> None:
     prediction, reference = blobs(seed), blobs(seed + 10)
-    scores = by_name(score_case(prediction, reference, SPACING, NAMES))
+    scores = by_name(score_case(prediction, reference, AFFINE, NAMES))
     for label, organ in ((1, "spleen"), (2, "liver")):
         masks = (torch.from_numpy(x == label)[None, None].float() for x in (prediction, reference))
         assert scores[organ].dice == pytest.approx(compute_dice(*masks).item(), abs=1e-6)
@@ -43,7 +44,7 @@ def test_dice_agrees_with_monai(seed: int) -> None:
 @pytest.mark.parametrize("tolerance", [1.0, 3.0])
 def test_surface_measures_agree_with_an_independent_library(seed: int, tolerance: float) -> None:
     prediction, reference = blobs(seed), blobs(seed + 10)
-    scores = by_name(score_case(prediction, reference, SPACING, NAMES, tolerance))
+    scores = by_name(score_case(prediction, reference, AFFINE, NAMES, tolerance))
     for label, organ in ((1, "spleen"), (2, "liver")):
         distances = surface_distance.compute_surface_distances(reference == label, prediction == label, SPACING)
         expected = surface_distance.compute_surface_dice_at_tolerance(distances, tolerance)
@@ -54,7 +55,7 @@ def test_surface_measures_agree_with_an_independent_library(seed: int, tolerance
 def test_volumes_are_in_millilitres() -> None:
     labels = np.zeros((10, 10, 10), np.uint8)
     labels[:5] = 1
-    (score,) = score_case(labels, labels, (2.0, 2.0, 2.0), {1: "spleen"})
+    (score,) = score_case(labels, labels, np.diag([2.0, 2.0, 2.0, 1.0]), {1: "spleen"})
     assert (score.volume_ml, score.reference_ml, score.dice, score.hd95) == (4.0, 4.0, 1.0, 0.0)
 
 
@@ -62,7 +63,7 @@ def test_a_missed_organ_costs_and_a_spurious_one_too() -> None:
     reference, prediction = blobs(0), blobs(0)
     prediction[prediction == 2] = 0
     prediction[0, 0, 0] = 3
-    scores = by_name(score_case(prediction, reference, SPACING, NAMES))
+    scores = by_name(score_case(prediction, reference, AFFINE, NAMES))
     diagonal = math.dist((0, 0, 0), np.multiply(reference.shape, SPACING))
     for organ, status in (("liver", "missed"), ("aorta", "spurious")):
         assert scores[organ].status == status
@@ -74,10 +75,10 @@ def test_a_missed_organ_costs_and_a_spurious_one_too() -> None:
 
 def test_masks_at_the_border_of_the_scan_are_compared() -> None:
     labels = np.ones((6, 6, 6), np.uint8)
-    (score,) = score_case(labels, labels, (1.0, 1.0, 1.0), {1: "spleen"})
+    (score,) = score_case(labels, labels, np.eye(4), {1: "spleen"})
     assert (score.dice, score.hd95, score.surface_dice) == (1.0, 0.0, 1.0)
 
 
 def test_different_shapes_are_refused() -> None:
     with pytest.raises(GeometryError, match="differ in shape"):
-        score_case(np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2, 3), np.uint8), (1, 1, 1), NAMES)
+        score_case(np.zeros((2, 2, 2), np.uint8), np.zeros((2, 2, 3), np.uint8), np.eye(4), NAMES)

@@ -5,7 +5,7 @@ import pytest
 
 from medssm.data.scans.organs import AGREEMENT, DIFFERENT, ONLY_LEFT, ONLY_RIGHT, colour_of
 from medssm.data.scans.volume import Volume
-from medssm.viewing.comparison import comparison_figure
+from medssm.viewing.comparison import agreement_figure
 from medssm.viewing.panels import LABEL_OPACITY
 
 
@@ -26,7 +26,7 @@ def painted(picture: np.ndarray, colour: tuple[int, int, int]) -> float:
 
 
 def test_rows_are_reference_prediction_and_agreement_through_the_largest_error() -> None:
-    figure = comparison_figure(*blocks(), {1: "spleen", 6: "liver"}, window=(0, 1))
+    figure = agreement_figure(*blocks(), {1: "spleen", 6: "liver"}, window=(0, 1))
     titles = [axes.texts[4].get_text() for axes in figure.axes]
     kinds = ("reference", "prediction", "agreement")
     assert [title.split(",")[0] for title in titles] == [kind for kind in kinds for _ in range(3)]
@@ -52,14 +52,14 @@ def test_rows_are_reference_prediction_and_agreement_through_the_largest_error()
     ],
 )
 def test_areas_of_the_drawn_colours_are_those_of_the_labels(panel: int, colour, area: int) -> None:
-    figure = comparison_figure(*blocks(), {}, window=(0, 1))
+    figure = agreement_figure(*blocks(), {}, window=(0, 1))
     picture = np.asarray(figure.axes[panel].images[0].get_array()).astype(float)
     assert painted(picture, colour) == pytest.approx(area / 900, abs=0.004)
 
 
 def test_a_perfect_prediction_shows_the_largest_slice_and_no_error() -> None:
     volume, prediction, _ = blocks()
-    figure = comparison_figure(volume, prediction, prediction, {})
+    figure = agreement_figure(volume, prediction, prediction, {})
     assert figure.axes[0].texts[4].get_text() == "reference, axial 6"
     picture = np.asarray(figure.axes[6].images[0].get_array()).astype(float)
     assert painted(picture, AGREEMENT) > 0.1
@@ -68,4 +68,4 @@ def test_a_perfect_prediction_shows_the_largest_slice_and_no_error() -> None:
 
 def test_empty_maps_are_drawn() -> None:
     volume, prediction, _ = blocks()
-    assert len(comparison_figure(volume, 0 * prediction, 0 * prediction, {}).axes) == 9
+    assert len(agreement_figure(volume, 0 * prediction, 0 * prediction, {}).axes) == 9

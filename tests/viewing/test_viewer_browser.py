@@ -237,8 +237,8 @@ def test_two_label_maps_are_compared_in_three_colours(visit, tmp_path: Path) -> 
     assert [np.round(np.mean(place)) for place in places] == sorted(np.round(np.mean(place)) for place in places)
     areas = np.array([len(place) for place in places])
     np.testing.assert_allclose(areas / areas.sum(), [10 / 25, 5 / 25, 10 / 25], atol=0.05)
-    spleen = browser.find("#organs tr").text.split()
-    assert spleen == ["spleen", "48.0", "48.0", f"{2 * 5 / (15 + 15):.3f}"]
+    row = browser.find("#organs tr").text.split()
+    assert row == ["label", "1", "48.0", "48.0", f"{2 * 5 / (15 + 15):.3f}"]
     assert "only left: first.nii.gz" in browser.text("statuses")
 
 

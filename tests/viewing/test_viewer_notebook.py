@@ -46,7 +46,7 @@ def test_a_kernel_shows_the_page_and_keeps_a_picture_for_plain_exports() -> None
     cells = [nbformat.v4.new_code_cell(CELL.format(call=call)) for call in calls]
     notebook = nbformat.v4.new_notebook(cells=cells)
     nbclient.NotebookClient(notebook, kernel_name="python3", timeout=120).execute()
-    for cell, name in zip(notebook.cells, ("liver", "liver \\\\u003c6>"), strict=True):
+    for cell, name in zip(notebook.cells, ("label 6", "liver \\\\u003c6>"), strict=True):
         [output] = cell.outputs
         frame = output.data["text/html"]
         assert frame.startswith("<iframe ")
@@ -75,7 +75,7 @@ def test_a_notebook_without_niivue_shows_the_figure_and_says_what_is_missing(mon
         monkeypatch.setattr(niivue, source, ("no_such_package", "niivue.js"))
     with pytest.warns(UserWarning, match="pip install ipyniivue"):
         figure = medssm.view(*small())
-    assert "liver" in " ".join(texts(figure))
+    assert "label 6" in " ".join(texts(figure))
 
 
 def test_the_frame_is_ascii_and_gives_the_page_back() -> None:

@@ -17,7 +17,7 @@ from medssm.errors import DataError, GeometryError, MedssmError, UsageError
 from medssm.viewing.page import build_page, niivue, write_page
 from medssm.viewing.page.embedding import embedded_scan
 from medssm.viewing.page.overlay import overlay_of
-from medssm.viewing.page.reduction import Grid, reduced_image, reduced_labels, reduction_factors
+from medssm.viewing.page.reduction import PlacedArray, reduced_image, reduced_labels, reduction_factors
 
 OBLIQUE = np.array([[0.1, -1.9, 0, 40], [0.8, 0.2, 0.1, -7], [0.05, 0, 3.0, 12], [0, 0, 0, 1]])
 
@@ -54,8 +54,8 @@ def ball() -> tuple[np.ndarray, np.ndarray]:
 @pytest.mark.parametrize("most_voxels", [200_000, 40_000, 9_000])
 def test_a_reduced_scan_lies_where_the_scan_lay(most_voxels: int) -> None:
     distance, place = ball()
-    image = Grid((1000 * np.exp(-((distance / 9) ** 2))).round().astype(np.int16), OBLIQUE)
-    labels = Grid((distance < 15).astype(np.uint8), OBLIQUE)
+    image = PlacedArray((1000 * np.exp(-((distance / 9) ** 2))).round().astype(np.int16), OBLIQUE)
+    labels = PlacedArray((distance < 15).astype(np.uint8), OBLIQUE)
     factors = reduction_factors(image.array.shape, OBLIQUE, most_voxels)
     for small in (reduced_image(image, factors), reduced_labels(labels, factors)):
         assert small.array.size <= most_voxels
@@ -65,11 +65,11 @@ def test_a_reduced_scan_lies_where_the_scan_lay(most_voxels: int) -> None:
 
 def test_reduced_voxels_are_means_of_blocks_and_reduced_labels_are_voxels() -> None:
     array = np.random.default_rng(0).integers(-1000, 1000, (7, 4, 5)).astype(np.int16)
-    small = reduced_image(Grid(array, np.eye(4)), (3, 2, 1))
+    small = reduced_image(PlacedArray(array, np.eye(4)), (3, 2, 1))
     assert small.array[1, 1, 4] == round(array[3:6, 2:4, 4].mean())
     assert small.array[2, 0, 0] == round(array[6, 0:2, 0].mean())
     np.testing.assert_allclose(small.affine @ [1, 1, 4, 1], [4, 2.5, 4, 1])
-    labels = reduced_labels(Grid(array, np.eye(4)), (3, 2, 1))
+    labels = reduced_labels(PlacedArray(array, np.eye(4)), (3, 2, 1))
     for index in np.ndindex(2, 2, 5):
         x, y, z, _ = labels.affine @ [*index, 1]
         assert labels.array[index] == array[int(x), int(y), int(z)]
@@ -87,7 +87,7 @@ def test_a_page_of_a_large_noisy_scan_stays_small_and_says_so() -> None:
     labels[40:61, 30:71, 20:41] = 6
     bound = len(niivue.niivue_script()) + 800_000
     scan = Volume(noise, np.diag([-0.8, -0.8, 2.0, 1.0]))
-    page = build_page(scan, labels, most_bytes=bound)
+    page = build_page(scan, labels, names={6: "liver"}, most_bytes=bound)
     assert 0.4 * bound < len(page) <= bound + 20_000
     assert "Reduced for display" in data(page)["notes"][0]
     [liver] = [organ for organ in data(page)["organs"] if organ["name"] == "liver"]
@@ -118,7 +118,7 @@ def test_scan_and_labels_are_in_the_page_as_they_are(codes: str) -> None:
 )
 def test_other_values_than_whole_numbers_are_nearly_kept(values: list[float]) -> None:
     array = np.array(values).reshape(3, 1, 1)
-    stored = nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(embedded_scan(Grid(array, np.eye(4))))))
+    stored = nib.Nifti1Image.from_bytes(gzip.decompress(base64.b64decode(embedded_scan(PlacedArray(array, np.eye(4))))))
     finite = array[np.isfinite(array)]
     expected = np.where(np.isfinite(array), array, finite.min() if finite.size else 0)
     np.testing.assert_allclose(stored.get_fdata(), expected, atol=np.ptp(expected) / 65535 * 1.01)

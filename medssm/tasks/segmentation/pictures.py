@@ -7,7 +7,7 @@ from torch import Tensor
 
 from medssm.data.scans.cache import CachedCase
 from medssm.data.scans.volume import Volume
-from medssm.viewing.comparison import comparison_figure
+from medssm.viewing.comparison import agreement_figure
 from medssm.viewing.panels import pixels
 from medssm.viewing.preview import three_plane_figure
 
@@ -25,5 +25,5 @@ def validation_pictures(case: CachedCase, prediction: Tensor, names: Mapping[int
     window = (0.0, 1.0)  # what preprocessing maps the recipe's window to
     return {
         "prediction": pixels(three_plane_figure(scan, predicted, names, window)),
-        "reference, prediction, agreement": pixels(comparison_figure(scan, predicted, expected, names, window)),
+        "reference, prediction, agreement": pixels(agreement_figure(scan, predicted, expected, names, window)),
     }

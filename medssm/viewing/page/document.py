@@ -19,8 +19,15 @@ from medssm.viewing.page.embedding import embedded_labels, embedded_scan
 from medssm.viewing.page.niivue import niivue_script
 from medssm.viewing.page.overlay import Overlay, entry_table, organ_table, overlay_of
 from medssm.viewing.page.places import organ_places, start_place
-from medssm.viewing.page.reduction import Factors, Grid, cropped, reduced_image, reduced_labels, reduction_factors
-from medssm.viewing.page.sources import LabelMap, LabelSource, ScanSource, labels_from, names_for, ras, scan_from
+from medssm.viewing.page.reduction import (
+    Factors,
+    PlacedArray,
+    cropped,
+    reduced_image,
+    reduced_labels,
+    reduction_factors,
+)
+from medssm.viewing.page.sources import LabelSource, ScanLabels, ScanSource, labels_from, named, ras, scan_from
 from medssm.viewing.policy import content_policy
 from medssm.viewing.slices import SOFT_TISSUE, grey_window
 
@@ -35,8 +42,8 @@ CT_WINDOWS = {"abdomen": SOFT_TISSUE, "lung": (-1350.0, 150.0), "bone": (-500.0,
 class _Shown(NamedTuple):
     """The scan and what lies over it, as large as the page has them."""
 
-    scan: Grid
-    labels: Grid
+    scan: PlacedArray
+    labels: PlacedArray
     factors: Factors
 
 
@@ -75,9 +82,11 @@ def build_page(
 
     Args:
         image: a scan, or its file or DICOM folder.
-        labels: its label map, as file or array (X, Y, Z); None for the scan alone. The page holds the part with labels.
+        labels: its label map, as file, folder with a mask for each organ, or array (X, Y, Z); None for the scan alone.
+            The page holds the part with labels.
         compare: a second label map; colours then show where the two agree and which one is alone.
-        names: label value -> organ; by default those in the files, else BTCV's.
+        names: label value -> organ; by default those in the files, else "label 7". Where two label maps carry names,
+            the names decide which organs are compared.
         most_bytes: the page is no larger, if that is possible.
 
     Raises:
@@ -90,7 +99,7 @@ def build_page(
     niivue = niivue_script()
     scan = scan_from(image)
     maps = [labels_from(source, scan) for source in (labels, compare) if source is not None]
-    names = names_for(names, maps)
+    maps, names = named(maps, names)
     overlay = overlay_of(maps[0].array, maps[-1].array, names) if maps else None
     shown, embedded = _embedded(scan, overlay, most_bytes - len(niivue))
     page = _page_data(scan, maps, overlay, names, shown)
@@ -113,7 +122,7 @@ def _embedded(scan: Volume, overlay: Overlay | None, most_bytes: int) -> tuple[_
 
 
 def _page_data(
-    scan: Volume, maps: list[LabelMap], overlay: Overlay | None, names: Mapping[int, str], shown: _Shown
+    scan: Volume, maps: list[ScanLabels], overlay: Overlay | None, names: Mapping[int, str], shown: _Shown
 ) -> dict[str, Any]:
     """What the page's script is told, as JSON has it."""
     is_comparison = len(maps) == 2
@@ -121,9 +130,9 @@ def _page_data(
     voxel_ml = scan.voxel_volume / 1000
     low, high = grey_window(scan.array)
     windows = CT_WINDOWS if (low, high) == SOFT_TISSUE else {"scan": (low, high)}
-    middle = Grid(np.zeros(shown.scan.array.shape, bool), shown.scan.affine)
+    middle = PlacedArray(np.zeros(shown.scan.array.shape, bool), shown.scan.affine)
     return {
-        "notes": [*scan.notes, *_reduction_note(shown)],
+        "notes": [*scan.notes, *(note for labels in maps for note in labels.notes), *_reduction_note(shown)],
         "windows": [{"name": name, "low": low, "high": high} for name, (low, high) in windows.items()],
         "start": start_place(shown.labels if overlay else middle),
         "organs": organ_table(overlay, names, voxel_ml, places, is_comparison) if overlay else [],
@@ -140,7 +149,7 @@ def _reduction_note(shown: _Shown) -> list[str]:
     return [f"Reduced for display: {blocks} voxels of the scan are one here; the figures are of the full label map."]
 
 
-def _comparison(maps: list[LabelMap]) -> dict[str, Any]:
+def _comparison(maps: list[ScanLabels]) -> dict[str, Any]:
     colours = {
         "agreement": AGREEMENT,
         "onlyLeft": ONLY_LEFT,
@@ -153,7 +162,7 @@ def _comparison(maps: list[LabelMap]) -> dict[str, Any]:
     return {"colours": colours, "legend": legend}
 
 
-def _title(scan: Volume, maps: list[LabelMap]) -> str:
+def _title(scan: Volume, maps: list[ScanLabels]) -> str:
     return " | ".join([scan.path.resolve().name, *(labels.title for labels in maps)])
 
 

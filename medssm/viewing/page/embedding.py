@@ -6,19 +6,19 @@ import gzip
 import nibabel as nib
 import numpy as np
 
-from medssm.viewing.page.reduction import Grid
+from medssm.viewing.page.reduction import PlacedArray
 
 # Level 6 is a tenth smaller and three times slower.
 _COMPRESSION = 4
 
 
-def embedded_scan(image: Grid) -> str:
+def embedded_scan(image: PlacedArray) -> str:
     """The scan in 16 bits: whole numbers as they are where they fit, others on a scale that spans their range."""
     stored, slope, intercept = _in_16_bits(image.array)
-    return _packed(Grid(stored, image.affine), slope, intercept)
+    return _packed(PlacedArray(stored, image.affine), slope, intercept)
 
 
-def embedded_labels(labels: Grid) -> str:
+def embedded_labels(labels: PlacedArray) -> str:
     """The label map with its whole numbers as they are."""
     return _packed(labels, 1.0, 0.0)
 
@@ -35,7 +35,7 @@ def _in_16_bits(array: np.ndarray) -> tuple[np.ndarray, float, float]:
     return (np.rint((filled - low) / slope) - 32768).astype(np.int16), slope, low + 32768 * slope
 
 
-def _packed(grid: Grid, slope: float, intercept: float) -> str:
+def _packed(grid: PlacedArray, slope: float, intercept: float) -> str:
     header = nib.Nifti1Header()
     header.set_data_dtype(grid.array.dtype)
     header.set_data_shape(grid.array.shape)

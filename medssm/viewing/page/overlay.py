@@ -5,9 +5,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from medssm.data.scans.label_values import label_counts
 from medssm.data.scans.organs import colour_of
 from medssm.errors import DataError
 
+# Tables of all pairs of labels stay small, and a page lists no more organs.
+_MOST_LABELS = 4096
 _MOST_ENTRIES = 65535
 NOT_FOUND = "not found"
 
@@ -37,13 +40,15 @@ def overlay_of(left: np.ndarray, right: np.ndarray, names: Mapping[int, str]) ->
     """Two label maps on one grid, or one given twice, as one.
 
     Args:
-        left, right: (X, Y, Z) whole numbers from 0.
+        left, right: (X, Y, Z) unsigned integers.
         names: label value -> organ; values without a name are listed as well.
 
-    Raises: DataError if more than 65 535 different pairs of labels meet.
+    Raises: DataError for more than 4096 labels, or if more than 65 535 different pairs of labels meet.
     """
-    labels = sorted({*names, *_values(left), *_values(right)} - {0})
-    values = np.array([0, *labels])
+    labels = sorted({*names, *label_counts(left), *label_counts(right)} - {0})
+    if len(labels) > _MOST_LABELS:
+        raise DataError(f"label map: {len(labels)} labels are too many to show; is it a scan instead?")
+    values = np.array([0, *labels], np.result_type(left, right, np.min_scalar_type(max(labels, default=0))))
     count = len(values)
     meetings = np.zeros(count * count, dtype=np.int64)
     for k in range(left.shape[2]):
@@ -63,11 +68,6 @@ def overlay_of(left: np.ndarray, right: np.ndarray, names: Mapping[int, str]) ->
     }
     pairs = [(int(values[code // count]), int(values[code % count])) for code in met]
     return Overlay(array, pairs, labels, voxels)
-
-
-def _values(labels: np.ndarray) -> set[int]:
-    """The values that occur; plane by plane, since sorting a whole scan takes seconds."""
-    return {value for k in range(labels.shape[2]) for value in np.unique(labels[..., k]).tolist()}
 
 
 def _codes(left: np.ndarray, right: np.ndarray, values: np.ndarray, k: int) -> np.ndarray:

@@ -4,16 +4,16 @@ import numpy as np
 from scipy import ndimage
 
 from medssm.viewing.page.overlay import Overlay
-from medssm.viewing.page.reduction import Grid
+from medssm.viewing.page.reduction import PlacedArray
 from medssm.viewing.slices import fullest_index
 
 
-def start_place(labels: Grid) -> list[float]:
+def start_place(labels: PlacedArray) -> list[float]:
     """Where the planes with the largest areas of label meet, RAS+ mm; the middle of a scan without labels."""
     return _in_mm(labels.affine, [fullest_index(labels.array, axis) for axis in range(3)])
 
 
-def organ_places(overlay: Overlay, shown: Grid) -> dict[int, list[float]]:
+def organ_places(overlay: Overlay, shown: PlacedArray) -> dict[int, list[float]]:
     """Label value -> a point inside the organ in its largest axial slice, near the slice's middle, RAS+ mm.
 
     Args:

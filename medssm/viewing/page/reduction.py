@@ -12,7 +12,7 @@ Factors = tuple[int, int, int]
 _SAME_SIZE = 1.05
 
 
-class Grid(NamedTuple):
+class PlacedArray(NamedTuple):
     """Voxels and where they lie.
 
     Attributes:
@@ -41,7 +41,7 @@ def reduction_factors(shape: tuple[int, ...], affine: np.ndarray, most_voxels: i
     return x, y, z
 
 
-def reduced_image(image: Grid, factors: Factors) -> Grid:
+def reduced_image(image: PlacedArray, factors: Factors) -> PlacedArray:
     """The means of blocks of voxels, each at its block's centre, rounded where the scan has whole numbers.
 
     A block that the array cuts off is filled with the edge's voxels; one with a voxel that is no number has no mean.
@@ -58,10 +58,10 @@ def reduced_image(image: Grid, factors: Factors) -> Grid:
         slab = np.pad(image.array[:, :, planes].astype(np.float32), [*padding[:2], (0, 0)], mode="edge")
         means[:, :, k] = slab.reshape(x, factors[0], y, factors[1], factors[2]).mean(axis=(1, 3, 4))
     rounded = means if image.array.dtype.kind == "f" else np.rint(means).astype(np.int32)
-    return Grid(rounded, image.affine @ _step(factors, [(factor - 1) / 2 for factor in factors]))
+    return PlacedArray(rounded, image.affine @ _step(factors, [(factor - 1) / 2 for factor in factors]))
 
 
-def reduced_labels(labels: Grid, factors: Factors) -> Grid:
+def reduced_labels(labels: PlacedArray, factors: Factors) -> PlacedArray:
     """One voxel out of every block, that at its middle (the upper of two middles), where it lies.
 
     A block that the array cuts off before its middle gives its last voxel, drawn where the middle would be.
@@ -71,10 +71,10 @@ def reduced_labels(labels: Grid, factors: Factors) -> Grid:
         (np.arange(-(-size // factor)) * factor + factor // 2).clip(max=size - 1)
         for size, factor in zip(labels.array.shape, factors, strict=True)
     ]
-    return Grid(labels.array[np.ix_(*picks)], labels.affine @ _step(factors, offsets))
+    return PlacedArray(labels.array[np.ix_(*picks)], labels.affine @ _step(factors, offsets))
 
 
-def cropped(labels: Grid) -> Grid:
+def cropped(labels: PlacedArray) -> PlacedArray:
     """The part that holds labels, with a voxel of background around it; everything where there is no label."""
     box = []
     for axis, size in enumerate(labels.array.shape):
@@ -83,7 +83,7 @@ def cropped(labels: Grid) -> Grid:
         if len(hit) == 0:
             return labels
         box.append(slice(max(int(hit[0]) - 1, 0), min(int(hit[-1]) + 2, size)))
-    return Grid(labels.array[tuple(box)], labels.affine @ _step((1, 1, 1), [part.start for part in box]))
+    return PlacedArray(labels.array[tuple(box)], labels.affine @ _step((1, 1, 1), [part.start for part in box]))
 
 
 def _step(factors: Factors, offsets: list[float] | list[int]) -> np.ndarray:
