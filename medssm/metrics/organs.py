@@ -68,9 +68,11 @@ def match_organs(prediction: LabelTable, reference: LabelTable, mapping: Sequenc
         chosen |= dict.fromkeys(prediction.find(left), target)
         titles[target] = f"label {right}" if right.isdecimal() else right
     taken = set(chosen.values())
-    for label in predicted:
-        if label not in chosen and predicted[label] in taken:
-            predicted[label] = ("prediction", str(label))  # its namesake in the reference is another label's by now
+    for label in prediction.labels:
+        if label not in chosen and predicted[label] in taken:  # its namesake in the reference is another label's by now
+            del predicted[label]
+            if label in prediction.present:
+                predicted[label] = ("prediction", str(label))
     predicted |= chosen
     free = iter(sorted(set(range(1, len(expected) + len(predicted) + 1)).difference(expected, predicted)))
     organs: list[Organ] = []

@@ -13,9 +13,10 @@ from medssm.errors import DataError
 # Words around a case's name that say that a file is a label map, or which image it is.
 _LABEL = r"(?:seg|segmentations?|labels?|masks?|structures|gt|groundtruth|pred|predictions?)"
 _IMAGE = r"(?:img|image|imaging|volume|scan|ct|cta|mr|mri|pet|t1|t1n|t1c|t1ce|t1w|t1gd|t2|t2w|t2f|flair|adc|dwi)"
-_GAP = r"[-_. ]"
-_LABEL_WORDS = re.compile(rf"(?:^|{_GAP}){_LABEL}$|^{_LABEL}(?:{_GAP}|(?=\d))", re.IGNORECASE)
-_IMAGE_WORDS = re.compile(rf"(?:^|{_GAP}){_IMAGE}$|{_GAP}0000$|^{_IMAGE}(?:{_GAP}|(?=\d))", re.IGNORECASE)
+_GAPS = "-_. "
+_GAP = f"[{_GAPS}]"
+_LABEL_WORDS = re.compile(rf"(?:^|{_GAP}){_LABEL}$|^{_LABEL}(?={_GAP}|\d)", re.IGNORECASE)
+_IMAGE_WORDS = re.compile(rf"(?:^|{_GAP}){_IMAGE}$|{_GAP}0000$|^{_IMAGE}(?={_GAP}|\d)", re.IGNORECASE)
 
 
 class LabelFiles(NamedTuple):
@@ -261,13 +262,21 @@ def _bare(stem: str) -> str:
     >>> _bare("img0035_seg"), _bare("label0035"), _bare("segmentation-1"), _bare("segmentation")
     ('img0035', '0035', '1', '')
     """
-    return _LABEL_WORDS.sub("", stem)
+    return _without(_LABEL_WORDS, stem)
 
 
 def _barest(stem: str) -> str:
     """The same, also without words that say which image it belongs to.
 
-    >>> _barest("img0035_seg"), _barest("case_001_0000_seg"), _barest("BraTS-001-t1n_seg")
+    >>> _barest("img0035_seg"), _barest("case_001_ct_0000_seg"), _barest("BraTS-001-t1n_seg")
     ('0035', 'case_001', 'BraTS-001')
     """
-    return _IMAGE_WORDS.sub("", _bare(stem))
+    bare = _bare(stem)
+    while (shorter := _without(_IMAGE_WORDS, bare)) != bare:
+        bare = shorter
+    return bare
+
+
+def _without(words: re.Pattern[str], stem: str) -> str:
+    shorter = words.sub("", stem)
+    return shorter if shorter == stem else shorter.lstrip(_GAPS)

@@ -59,3 +59,31 @@ def test_scans_without_a_report_are_a_mistake(tmp_path: Path) -> None:
     result = CliRunner().invoke(build_app(), ["evaluate", *files, "--scans", str(tmp_path)])
     assert isinstance(result.exception, UsageError)
     assert "give --html" in str(result.exception)
+
+
+def write(path: Path, *labels: int) -> str:
+    array = np.zeros((8, 8, 8), np.uint8)
+    for n, label in enumerate(labels):
+        array[2 * n : 2 * n + 2] = label
+    nib.save(nib.Nifti1Image(array, np.eye(4)), path)
+    return str(path)
+
+
+def test_labels_are_mapped_and_named_by_words_and_files(tmp_path: Path) -> None:
+    (tmp_path / "map.txt").write_text("6 = 2\n", encoding="utf-8")
+    files = [write(tmp_path / "p.nii.gz", 5, 6), write(tmp_path / "r.nii.gz", 1, 2)]
+    arguments = ["--map", "5=1", "--map", str(tmp_path / "map.txt"), "--names", "1=tumour"]
+    result = CliRunner().invoke(build_app(), ["evaluate", *files, *arguments, "--json", str(tmp_path / "s.json")])
+    assert result.exit_code == 0, result.output
+    written = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))
+    assert {row["organ"]: row["dice"] for row in written["scores"]} == {"tumour": 1.0, "label 2": 1.0}
+
+
+def test_what_one_should_know_of_the_files_is_printed_and_in_the_json(tmp_path: Path) -> None:
+    files = [write(tmp_path / "p.nii.gz", 5), write(tmp_path / "r.nii.gz", 1)]
+    result = CliRunner().invoke(build_app(), ["evaluate", *files, "--json", str(tmp_path / "s.json")])
+    assert result.exit_code == 0
+    [note] = json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["notes"]
+    assert "no label of the prediction is one of the reference" in note
+    assert "--map prediction=reference" in note
+    assert note.split()[-1] in result.output

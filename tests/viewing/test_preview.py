@@ -250,3 +250,12 @@ def test_show_opens_a_window_with_the_picture_where_there_is_a_display(monkeypat
     picture = matplotlib.image.imread(tmp_path / "preview.png")
     [image] = shown
     np.testing.assert_allclose(image.get_array() / 255, picture, atol=1e-6)
+
+
+def test_labels_beyond_any_table_are_drawn_and_listed() -> None:
+    labels = np.zeros((30, 30, 30), np.uint32)
+    labels[5:15, 5:15, 5:8], labels[5:15, 5:15, 20:22] = 997, 614454277
+    figure = three_plane_figure(Volume(labels * 0.0, np.eye(4)), labels, {997: "isocortex"})
+    legend = [text.get_text() for text in figure.texts]
+    assert legend[:2] == ["isocortex  0.3 ml", "label 614454277  0.2 ml"]
+    assert "axial 21/30" in [axes.texts[4].get_text() for axes in figure.axes]

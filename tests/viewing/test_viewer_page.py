@@ -253,3 +253,47 @@ def test_without_niivue_one_sentence_says_what_to_install(monkeypatch: pytest.Mo
 def test_a_bundle_of_unknown_form_is_told(tmp_path: Path) -> None:
     with pytest.raises(MedssmError, match="form that is not known"):
         niivue._without_widget("export{a as default};", tmp_path / "widget.js")
+
+
+def test_labels_without_names_are_numbered_and_may_be_of_any_size() -> None:
+    labels = np.zeros((6, 6, 6), np.uint32)
+    labels[1:3], labels[4:] = 1, 614454277
+    scan = Volume(np.zeros(labels.shape, np.int16), np.eye(4))
+    organs = data(build_page(scan, labels))["organs"]
+    assert [(organ["name"], organ["numbers"]) for organ in organs] == [
+        ("label 1", ["0.1"]),
+        ("label 614454277", ["0.1"]),
+    ]
+
+
+def test_organs_are_compared_by_name_where_both_maps_have_names(tmp_path: Path) -> None:
+    left, right = np.zeros((2, 10, 10, 10), np.uint8)
+    left[:4], left[5:7] = 5, 6
+    right[2:8] = 6
+    scan = Volume(np.zeros(left.shape, np.int16), np.eye(4))
+    write_label_map(tmp_path / "left.nii.gz", left, scan, {5: "liver", 6: "spleen"})
+    write_label_map(tmp_path / "right.nii.gz", right, scan, {6: "Liver", 5: "aorta"})
+    page = build_page(scan, tmp_path / "left.nii.gz", compare=tmp_path / "right.nii.gz")
+    rows = {organ["name"]: organ["numbers"] for organ in data(page)["organs"]}
+    assert rows == {
+        "liver": ["0.4", "0.6", "0.400"],
+        "spleen": ["0.2", "not found", "0.000"],
+        "aorta": ["not found", "not found", "-"],
+    }
+
+
+def test_a_folder_of_masks_is_a_label_map(tmp_path: Path) -> None:
+    scan = Volume(np.zeros((10, 10, 10), np.int16), np.eye(4))
+    for organ, planes in (("liver", 3), ("spleen", 1)):
+        mask = np.zeros(scan.shape, np.uint8)
+        mask[:planes] = organ == "liver"
+        mask[9] = organ == "spleen"
+        write_label_map(tmp_path / "segmentations" / f"{organ}.nii.gz", mask, scan, {})
+    rows = {organ["name"]: organ["numbers"] for organ in data(build_page(scan, tmp_path / "segmentations"))["organs"]}
+    assert rows == {"liver": ["0.3"], "spleen": ["0.1"]}
+
+
+def test_more_labels_than_a_page_can_list_are_refused() -> None:
+    labels = np.arange(20**3, dtype=np.uint16).reshape(20, 20, 20)
+    with pytest.raises(DataError, match="7999 labels are too many to show"):
+        build_page(Volume(np.zeros(labels.shape, np.int16), np.eye(4)), labels)

@@ -7,7 +7,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from medssm.data.scans.organs import BTCV_ORGANS, COLOURS
+from medssm.data.scans.organs import BTCV_ORGANS, COLOURS, colour_of
 from medssm.data.scans.volume import Volume
 from medssm.errors import MedssmError
 from medssm.viewing.widget import niivue_widget
@@ -50,3 +50,13 @@ def test_without_the_package_the_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipyniivue", None)
     with pytest.raises(MedssmError, match="pip install 'medssm\\[notebook\\]'"):
         niivue_widget(Volume(np.zeros((2, 2, 2), np.int16), AFFINE))
+
+
+def test_labels_of_any_size_and_without_names_have_a_colour():
+    pytest.importorskip("ipyniivue", reason="the widget needs ipyniivue: pip install ipyniivue")
+    labels = np.zeros((6, 5, 4), np.uint32)
+    labels[1], labels[2] = 7, 614454277
+    widget = niivue_widget(Volume(np.zeros(labels.shape, np.int16), AFFINE), labels)
+    table = np.array(widget.volumes[1].colormap_label.lut).reshape(-1, 4)
+    assert [tuple(row[:3]) for row in table[1:3]] == [colour_of(7), colour_of(614454277)]
+    assert (table[1:3, 3] > 0).all()
