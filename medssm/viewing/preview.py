@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from io import BytesIO
+from textwrap import wrap
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -20,6 +21,9 @@ MISSING_ORGAN = "not found"
 
 # Slices that are added for organs which the first axial one does not show.
 FURTHER_SLICES = 3
+
+# Letters in a line of notes below the slices.
+LETTERS = 110
 
 # A legend of more organs than this lists those that were found, and counts the others.
 LONGEST_LEGEND = 26
@@ -48,7 +52,8 @@ def three_plane_figure(
     planned = [list(zip(PLANES, indices, strict=True)), [(PLANES[0], index) for index in further]]
     spacing = spacing_of(affine)
     rows = [[panel(*cut, image, turned, spacing, given, colour_of) for cut in row] for row in planned if row]
-    return sheet(rows, _legend(volume, labels, names), view_notes(affine, given))
+    own = [line for note in volume.notes for line in wrap(note, LETTERS)]
+    return sheet(rows, _legend(volume, labels, names), [*view_notes(affine, given), *own])
 
 
 def view_notes(affine: np.ndarray, window: tuple[float, float]) -> list[str]:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medssm.data.layouts.findings import Remark
+from medssm.data.scans.plausibility import ValueSummary, not_hounsfield, summarise_values
 from medssm.data.scans.volume import Volume, read_volume
 from medssm.errors import DataError, GeometryError
 
@@ -38,36 +39,38 @@ def _spacing(path: Path, volume: Volume) -> Iterator[Remark]:
         yield Remark(path, "spacing", f"spacing ({shown}) mm is not within {usual}; correct the header and its unit")
 
 
-@dataclass
+@dataclass(frozen=True)
 class VoxelStatistics:
-    """What one pass over the voxels tells."""
+    """What the voxels of an image tell.
 
-    lowest: float = np.inf
-    highest: float = -np.inf
-    not_finite: int = 0
-    digest: str = ""
+    Attributes:
+        digest: a hash of the values, whatever type stores them.
+    """
+
+    values: ValueSummary
+    digest: str
 
 
 def voxel_statistics(array: np.ndarray) -> VoxelStatistics:
-    """Range, count of NaN and infinity, and a hash of the values whatever type stores them, slice by slice."""
-    found = VoxelStatistics()
+    """The values of an image (X, Y, Z) and their hash, slice by slice."""
     digest = hashlib.blake2b(repr(array.shape).encode(), digest_size=16)
     for k in range(array.shape[2]):
-        values = np.asarray(array[..., k], np.float32)
-        digest.update(values.tobytes(order="F"))
-        finite = values[np.isfinite(values)]
-        found.not_finite += values.size - finite.size
-        found.lowest = min(found.lowest, float(finite.min(initial=np.inf)))
-        found.highest = max(found.highest, float(finite.max(initial=-np.inf)))
-    found.digest = digest.hexdigest()
-    return found
+        digest.update(np.asarray(array[..., k], np.float32).tobytes(order="F"))
+    return VoxelStatistics(summarise_values(array), digest.hexdigest())
 
 
 def check_image(path: Path, statistics: VoxelStatistics) -> Iterator[Remark]:
-    """NaN, infinity, or nothing in the picture."""
-    if statistics.not_finite:
-        count = statistics.not_finite
-        yield Remark(path, "not-finite", f"{count} voxels are NaN or infinite; replace them, or export the scan again")
-    if statistics.lowest >= statistics.highest:
-        value = f"every voxel is {statistics.lowest:g}" if statistics.lowest < np.inf else "no voxel is a number"
+    """NaN, infinity, nothing in the picture, or values that are no Hounsfield units."""
+    values = statistics.values
+    if values.not_finite:
+        yield Remark(
+            path,
+            "not-finite",
+            f"{values.not_finite} voxels are NaN or infinite; replace them, or export the scan again",
+        )
+    if values.lowest >= values.highest:
+        value = f"every voxel is {values.lowest:g}" if values.lowest < np.inf else "no voxel is a number"
         yield Remark(path, "constant", f"{value}; export the scan again")
+    elif strange := not_hounsfield(values):
+        advice = "give the training an intensity window of its own (--set data.preprocessing.intensity=[low,high])"
+        yield Remark(path, "intensity", f"{strange}; {advice}", is_note=True)

@@ -113,7 +113,7 @@ def _predict(
         segmentation.save_preview(job.preview)
     for path in job.statistics or ():
         if path in wanted:
-            write_statistics(path, segmentation.statistics(), str(job.scan))
+            write_statistics(path, segmentation.statistics(), str(job.scan), segmentation.volume.notes)
     for note in segmentation.volume.notes:
         tell.note(note)
     return OrgansOfScan(segmentation.volumes_ml)

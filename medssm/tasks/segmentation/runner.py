@@ -1,7 +1,7 @@
 """Volume in, segmentation out."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -13,9 +13,10 @@ from medssm.checkpoints import WeightsMetadata
 from medssm.data.scans.laterality import find_sides
 from medssm.data.scans.network_slabs import NetworkSlabs
 from medssm.data.scans.organs import BTCV_ORGANS
+from medssm.data.scans.plausibility import refuse_empty, summarise_values, value_notes
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume, read_volume, write_probabilities
-from medssm.errors import UsageError
+from medssm.errors import DataError, UsageError
 from medssm.tasks.device import usable_device
 from medssm.tasks.segmentation.flips import FlipMean
 from medssm.tasks.segmentation.memory import MemoryEstimate, activation_bytes, fit_memory
@@ -105,7 +106,7 @@ class Predictor:
         Raises: DataError or GeometryError for a scan that cannot be used; UsageError for what memory cannot hold.
         """
         settings = settings or PredictSettings(**changes)  # type: ignore[arg-type]
-        volume = scan if isinstance(scan, Volume) else read_volume(scan)
+        volume = self._examined(scan if isinstance(scan, Volume) else read_volume(scan))
         slabs = NetworkSlabs.of(volume, self.preprocessing)
         windows = Windows(slabs.shape, self.window, settings.overlap)
         passes, estimate = self._fit(windows, slabs, settings)
@@ -123,6 +124,15 @@ class Predictor:
             )
             self._run(passes, slabs, restoration, settings, _counter(progress, estimate.windows))
         return Segmentation(labels, volume, self.names, self._confidence(restoration))
+
+    def _examined(self, volume: Volume) -> Volume:
+        """The scan with notes on what is strange about its values.
+
+        Raises: DataError if there is nothing in it.
+        """
+        values, window = summarise_values(volume.array), self.preprocessing.intensity
+        refuse_empty(volume, window, values)
+        return replace(volume, notes=(*volume.notes, *value_notes(window, values)))
 
     @torch.inference_mode()
     def _run(
@@ -149,6 +159,11 @@ class Predictor:
 
     def _scores(self, windows: Tensor) -> Tensor:
         scores: Tensor = self.network(windows).float()
+        if not scores.sum().isfinite():
+            raise DataError(
+                "the network's scores are not finite, so no label can be told; take other weights, or the precision "
+                "32-true"
+            )
         if scores.shape[1] != self.classes:
             raise UsageError(f"the network gives {scores.shape[1]} classes where its weights promise {self.classes}")
         return scores

@@ -78,12 +78,12 @@ def volumes_ml(volume: Volume, labels: np.ndarray, names: Mapping[int, str]) -> 
     return {name: float(count[label]) * volume.voxel_volume / 1000 for label, name in sorted(names.items())}
 
 
-def write_statistics(path: str | Path, rows: Sequence[OrganStatistics], scan: str) -> None:
-    """Writes the table as CSV, or with the suffix .json as JSON with the scan's name."""
+def write_statistics(path: str | Path, rows: Sequence[OrganStatistics], scan: str, notes: Sequence[str] = ()) -> None:
+    """Writes the table as CSV, or with the suffix .json as JSON with the scan's name and what is to be known of it."""
     path = Path(path)
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         if path.suffix == ".json":
-            json.dump({"scan": scan, "organs": [asdict(row) for row in rows]}, file, indent=2)
+            json.dump({"scan": scan, "notes": [*notes], "organs": [asdict(row) for row in rows]}, file, indent=2)
         else:
             writer = csv.DictWriter(file, [field.name for field in fields(OrganStatistics)])
             writer.writeheader()

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medssm.data.scans.volume import Volume, read_volume
+from medssm.errors import DataError
 from medssm.tasks.segmentation.runner import Predictor
 
 Make = Callable[..., Predictor]
@@ -154,3 +155,20 @@ def test_outputs_open_elsewhere_with_the_geometry_of_the_input(
         for field in ("qform_code", "sform_code", "pixdim", "srow_x", "srow_y", "srow_z", "quatern_b"):
             np.testing.assert_array_equal(first.header[field], second.header[field])
     np.testing.assert_array_equal(read_volume(out).affine, scan.affine)
+
+
+def test_strange_values_are_noted_and_empty_scans_refused(make_predictor) -> None:
+    predictor = make_predictor(intensity=(-175.0, 250.0))
+    array = np.random.default_rng(0).integers(0, 255, (20, 18, 16)).astype(np.float32)
+    array[0, 0, 0] = np.nan
+    notes = predictor.predict(Volume(array, np.diag([1.5, 1.5, 2, 1]))).volume.notes
+    assert [note[:24] for note in notes] == ["1 voxels are NaN or infi", "beware: values from 0 to"]
+    with pytest.raises(DataError, match="every voxel is 7"):
+        predictor.predict(Volume(np.full((9, 9, 9), 7, np.int16), np.eye(4)))
+
+
+def test_scores_that_are_not_finite_end_the_prediction(make_predictor, plant) -> None:
+    predictor = make_predictor()
+    predictor.network.values[2] = torch.nan
+    with pytest.raises(DataError, match="scores are not finite"):
+        predictor.predict(plant((20, 18, 16)))

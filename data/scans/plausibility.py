@@ -1,0 +1,91 @@
+"""Whether the values of a scan are what a network was trained on: found out before an answer is believed."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from medssm.data.scans.volume import Volume
+from medssm.errors import DataError
+
+# Hounsfield units of what is in every CT of a body: air below the first, fat between the other two.
+AIR_BELOW, FAT = -200.0, (-150.0, -20.0)
+# The share of a scan's voxels that is enough to say that there is some.
+_SOME = 0.001
+# Where soft tissue lies when 1024 was added so that no value is negative.
+_SHIFTED = (900.0, 1200.0)
+_LOOKED_AT = 1_000_000  # voxels, evenly spread, of which shares are taken
+
+
+class ValueSummary(NamedTuple):
+    """The values of a scan.
+
+    Attributes:
+        lowest, highest: of the finite ones; infinities the wrong way round if there are none.
+        not_finite: how many are NaN or infinite.
+        sample: (n,) float32, finite values that are evenly spread over the scan.
+    """
+
+    lowest: float
+    highest: float
+    not_finite: int
+    sample: np.ndarray
+
+    def share(self, low: float, high: float) -> float:
+        """The share of the voxels with a value from low to high."""
+        return float(np.mean((self.sample >= low) & (self.sample <= high))) if len(self.sample) else 0.0
+
+
+def summarise_values(array: np.ndarray) -> ValueSummary:
+    """One pass over a scan (X, Y, Z), plane by plane as it may be mapped from a file."""
+    lowest, highest, not_finite = np.inf, -np.inf, 0
+    for z in range(array.shape[2]):
+        plane = np.asarray(array[..., z])
+        finite = plane[np.isfinite(plane)] if plane.dtype.kind == "f" else plane
+        not_finite += plane.size - finite.size
+        if finite.size:
+            lowest, highest = min(lowest, float(finite.min())), max(highest, float(finite.max()))
+    step = max(1, round((array.size / _LOOKED_AT) ** (1 / 3)))
+    sample = np.asarray(array[::step, ::step, ::step], np.float32).ravel()
+    return ValueSummary(lowest, highest, not_finite, sample[np.isfinite(sample)])
+
+
+def refuse_empty(volume: Volume, window: tuple[float, float], values: ValueSummary) -> None:
+    """Raises DataError if a scan shows nothing within the range of values (low, high) that a network looks at."""
+    low, high = window
+    if values.lowest > values.highest:
+        raise DataError(f"{volume.path}: none of its voxels holds a number; export the scan again")
+    if values.lowest == values.highest and volume.array.size > 1:
+        raise DataError(f"{volume.path}: holds no picture, every voxel is {values.lowest:g}; export the scan again")
+    if values.highest <= low or values.lowest >= high:
+        raise DataError(
+            f"{volume.path}: its values, {values.lowest:g} to {values.highest:g}, all lie outside of {low:g} to "
+            f"{high:g}, which the network looks at; give the scan in the unit of its training (HU for CT)"
+        )
+
+
+def value_notes(window: tuple[float, float], values: ValueSummary) -> Iterator[str]:
+    """What is strange about a scan's values for a network that looks at those in a window (low, high).
+
+    A window with negative values is one of Hounsfield units; every CT of a body has air or fat in it.
+    """
+    low, high = window
+    if values.not_finite:
+        yield f"{values.not_finite} voxels are NaN or infinite; they count as air"
+    if low < 0 and (strange := not_hounsfield(values)):
+        yield f"beware: {strange}; the network expects Hounsfield units, and what it finds may be wrong"
+    elif values.share(high, np.inf) > 0.5:
+        part = values.share(high, np.inf)
+        yield f"beware: {part:.0%} of the voxels are brighter than {high:g}, the most that the network tells apart"
+
+
+def not_hounsfield(values: ValueSummary) -> str:
+    """Why a scan's values are no Hounsfield units of a body, in words; nothing if they may well be."""
+    if values.share(-np.inf, AIR_BELOW) >= _SOME or values.share(*FAT) >= _SOME:
+        return ""
+    found = f"values from {values.lowest:g} to {values.highest:g} without air or fat"
+    if values.lowest >= 0 and values.highest <= 255:
+        return f"{found} look like a picture of 256 greys"
+    if values.share(*_SHIFTED) >= 0.05:
+        return f"{found} look like Hounsfield units to which 1024 was added"
+    return f"{found} look like MR or another modality than CT"

@@ -1,0 +1,73 @@
+"""Scans whose values are not what a network looks at are told apart from those that are."""
+
+import numpy as np
+import pytest
+
+from medssm.data.scans.plausibility import not_hounsfield, refuse_empty, summarise_values, value_notes
+from medssm.data.scans.volume import Volume
+from medssm.errors import DataError
+
+WINDOW = (-175.0, 250.0)
+
+
+def body(air: bool = True) -> np.ndarray:
+    """A block of soft tissue, fat around it, and air around that, in HU with noise; (24, 24, 16) int16."""
+    array = np.full((24, 24, 16), -1000 if air else -90, np.float64)
+    array[3:21, 3:21] = -90
+    array[6:18, 6:18] = 45
+    return (array + np.random.default_rng(0).normal(0, 8, array.shape)).astype(np.int16)
+
+
+def notes(array: np.ndarray, window: tuple[float, float] = WINDOW) -> list[str]:
+    return list(value_notes(window, summarise_values(array)))
+
+
+@pytest.mark.parametrize("array", [body(), body(air=False), body().astype(np.float32), body()[6:18, 6:18] - 150])
+def test_a_ct_needs_no_word(array: np.ndarray) -> None:
+    assert notes(array) == []
+    assert not_hounsfield(summarise_values(array)) == ""
+
+
+@pytest.mark.parametrize(
+    ("array", "sentence"),
+    [
+        (np.clip(body(), -175, 250).astype(np.float64).__add__(175) * 0.6, "look like a picture of 256 greys"),
+        (body() + 1024, "look like Hounsfield units to which 1024 was added"),
+        (np.abs(body().astype(np.float64)) * 3 + 100, "look like MR or another modality than CT"),
+        (np.abs(np.random.default_rng(0).normal(500, 100, (9, 9, 9))), "look like MR or another modality"),
+    ],
+)
+def test_values_that_are_no_hounsfield_units_are_named(array: np.ndarray, sentence: str) -> None:
+    [note] = notes(array)
+    assert note.startswith("beware: values from ")
+    assert sentence in note
+    assert "beware" not in "".join(notes(array, (0.0, 1000.0)))  # of a network that was not trained on such units
+
+
+def test_voxels_that_are_no_numbers_are_counted() -> None:
+    array = body().astype(np.float32)
+    array[:2, 0, 0], array[2, 0, 0] = np.nan, np.inf
+    assert notes(array) == ["3 voxels are NaN or infinite; they count as air"]
+    values = summarise_values(array)
+    assert (values.lowest, values.highest) == (array[np.isfinite(array)].min(), array[np.isfinite(array)].max())
+
+
+def test_a_scan_that_is_mostly_brighter_than_the_window_is_told() -> None:
+    array = np.where(np.arange(24)[:, None, None] < 4, -1000, 900) + np.zeros((24, 24, 16), np.int16)
+    [note] = notes(array)
+    assert "83% of the voxels are brighter than 250" in note
+
+
+@pytest.mark.parametrize(
+    ("array", "sentence"),
+    [
+        (np.full((4, 4, 4), np.nan, np.float32), "none of its voxels holds a number"),
+        (np.full((4, 4, 4), -1000, np.int16), "holds no picture, every voxel is -1000"),
+        (np.linspace(-1024, -900, 64).reshape(4, 4, 4), "-1024 to -900, all lie outside of -175 to 250"),
+        (body().astype(np.int32) + 32768, "all lie outside of -175 to 250"),
+    ],
+)
+def test_a_scan_without_content_is_refused(array: np.ndarray, sentence: str) -> None:
+    volume = Volume(array, np.eye(4))
+    with pytest.raises(DataError, match=sentence):
+        refuse_empty(volume, WINDOW, summarise_values(array))
