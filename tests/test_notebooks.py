@@ -1,11 +1,13 @@
 """Every notebook runs from a clean kernel and shows what it says; those in the project have light outputs."""
 
+import ast
 import base64
 import os
 import re
 import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.image
@@ -25,6 +27,7 @@ FIGURES = {
     "05_images_and_video": 4,
 }
 PICTURES = ("image/png", "image/jpeg")
+QUICK = "01_segment_a_scan"  # a quick run executes this one, and looks of the others whether what they import exists
 
 
 def outputs(notebook: NotebookNode) -> list[NotebookNode]:
@@ -44,18 +47,18 @@ def pictures(notebook: NotebookNode) -> list[tuple[str, bytes]]:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory):
-    """A function that gives a notebook as it comes out of the project's own script, run once in a module."""
-    folder = tmp_path_factory.mktemp("notebooks")
+def run(made_once: Callable[..., Path]):
+    """A function that gives a notebook as it comes out of the project's own script, run once by all processes."""
     clean = {name: value for name, value in os.environ.items() if name != "TRITON_INTERPRET"}
 
+    def execute(name: str, folder: Path) -> None:
+        command = [sys.executable, FOLDER / "execute.py", name, "--out", folder]
+        result = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
+        assert result.returncode == 0, result.stderr[-3000:]
+
     def run(name: str) -> NotebookNode:
-        path = folder / f"{name}.ipynb"
-        if not path.exists():
-            command = [sys.executable, FOLDER / "execute.py", name, "--out", folder]
-            result = subprocess.run(command, env=clean, capture_output=True, text=True, check=False)
-            assert result.returncode == 0, result.stderr[-3000:]
-        return nbformat.read(path, as_version=4)
+        folder = made_once(f"notebook-{name}", lambda folder: execute(name, folder))
+        return nbformat.read(folder / f"{name}.ipynb", as_version=4)
 
     return run
 
@@ -88,6 +91,16 @@ def test_a_stored_notebook_is_short_light_and_says_nothing_of_where_it_was_made(
 
 
 @pytest.mark.parametrize("name", FIGURES)
+def test_what_a_notebook_imports_exists(name: str) -> None:
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    code = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "code")
+    plain = re.sub(r"^[%!].*$", "", code, flags=re.MULTILINE)
+    imports = [node for node in ast.walk(ast.parse(plain)) if isinstance(node, ast.Import | ast.ImportFrom)]
+    assert imports
+    exec(compile(ast.Module(imports, []), name, "exec"), {})
+
+
+@pytest.mark.parametrize("name", [pytest.param(name, marks=[pytest.mark.slow] * (name != QUICK)) for name in FIGURES])
 def test_a_notebook_runs_from_a_clean_kernel_and_draws_its_figures(run, name: str, tmp_path: Path) -> None:
     notebook = run(name)
     assert not [output for output in outputs(notebook) if output.output_type == "error"]
@@ -110,6 +123,7 @@ def test_a_scan_comes_back_as_organs_in_its_own_geometry(run) -> None:
     assert float(liver[1]) > 0.3  # of a network that gives nothing it is 0
 
 
+@pytest.mark.slow
 def test_a_folder_becomes_a_trained_network(run) -> None:
     text = text_of(run("02_train_on_your_own_data"))
     assert re.search(r"label0002\.nii\.gz: .*30 mm", text)
@@ -122,6 +136,7 @@ def test_a_folder_becomes_a_trained_network(run) -> None:
         assert float(dice[1]) > 0.05  # of chance among 14 classes it is less
 
 
+@pytest.mark.slow
 def test_the_networks_fields_are_measured(run) -> None:
     text = text_of(run("03_nd_scans_explained"))
     sizes = {name: int(size) for name, size in re.findall(r"^(\S+) +(\d+) of 224 pixels$", text, re.MULTILINE)}
@@ -129,6 +144,7 @@ def test_the_networks_fields_are_measured(run) -> None:
     assert sizes["mamband2d-s-16"] < min(sizes["groupmamba-t"], sizes["spatialmamba-t"])
 
 
+@pytest.mark.slow
 def test_the_models_stand_in_a_table(run) -> None:
     rows = [line.split(" | ") for line in text_of(run("04_compare_models")).splitlines() if line.startswith("| `")]
     assert {row[0].strip("|` ") for row in rows} == {
@@ -142,6 +158,7 @@ def test_the_models_stand_in_a_table(run) -> None:
     assert all(float(row[5].split()[0]) > 0 for row in rows)
 
 
+@pytest.mark.slow
 def test_objects_pixels_and_motions_are_told(run) -> None:
     text = text_of(run("05_images_and_video"))
     counts = re.search(r"^(\d+) of (\d+) objects are where and what they should be$", text, re.MULTILINE)

@@ -10,8 +10,8 @@ from medssm.models import create_model, list_models, model_info
 
 NETWORKS = [*list_models("classification"), *list_models("video")]
 # One of each architecture, its smallest, for what does not depend on the variant.
-SMALL = ["mamband2d-s", "mamband-video-ucf101", "mamband-video-k400", "mamba2d-n", "mamba2d-t-v1"]
-SMALL += ["spatialmamba-xs", "groupmamba-t", "mambavision-t"]
+SMALL = ["mamband2d-s", "mamband-video-ucf101", "mamba2d-n", "spatialmamba-xs", "groupmamba-t", "mambavision-t"]
+SMALL += [pytest.param(name, marks=pytest.mark.slow) for name in ("mamband-video-k400", "mamba2d-t-v1")]
 CLASSES = 5
 
 

@@ -116,7 +116,13 @@ def test_detectors_and_segmenters_cost_what_is_published(name, head):
         assert matches == ((name, head) not in DENSE_UNMATCHED)
 
 
-@pytest.mark.parametrize("name", list_models())
+# One of each architecture, with its heads; a quick run counts no others anew.
+SMALLEST = {"mamband-xs", "mamband-video-xs", "mamba2d-n", "spatialmamba-t", "groupmamba-t", "mambavision-t"}
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in SMALLEST)) for name in list_models()]
+)
 def test_kept_counts_are_those_of_the_networks(name):
     """Where this fails, `python -m medssm.models.flops` counts anew."""
     info = model_info(name)

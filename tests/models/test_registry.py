@@ -11,6 +11,9 @@ from medssm.models.mamba_vision import WindowedStage
 from medssm.models.mamband import MambaND
 
 SMALL = (32, 32, 32)
+# The wider ones of the published architecture, whose smallest a quick run has.
+WIDE = ("mamband-s-plus", "mamband-b-32", "mamband-b-64")
+SEGMENTERS = [pytest.param(name, marks=[pytest.mark.slow] * (name in WIDE)) for name in list_models("segmentation")]
 
 
 @pytest.fixture(autouse=True)
@@ -24,7 +27,7 @@ def step_gradients(model, image, labels):
     return loss.item(), {name: parameter.grad for name, parameter in model.named_parameters()}
 
 
-@pytest.mark.parametrize("name", list_models("segmentation"))
+@pytest.mark.parametrize("name", SEGMENTERS)
 def test_a_training_step_reaches_every_block_that_runs_and_lowers_the_loss(name):
     model = create_model(name, dropout_rate=0.0)
     image, labels = torch.randn(1, 1, *SMALL), torch.randint(14, (1, *SMALL))
@@ -70,7 +73,7 @@ def test_gradient_checkpointing_keeps_fewer_activations():
     assert kept[True] < kept[False] / 2
 
 
-@pytest.mark.parametrize("name", list_models("segmentation"))
+@pytest.mark.parametrize("name", SEGMENTERS)
 def test_any_size_of_whole_patches_channels_and_classes(name):
     patch = model_info(name).patch_size[0]
     model = create_model(name, in_channels=2, num_classes=3).eval()
@@ -99,7 +102,7 @@ def test_a_size_that_does_not_divide_into_patches_is_told_what_to_pad_to():
         create_model("mamband-s")(torch.zeros(1, 1, 90, 96, 17))
 
 
-@pytest.mark.parametrize("name", list_models("segmentation"))
+@pytest.mark.parametrize("name", SEGMENTERS)
 def test_features_are_a_pyramid_of_the_announced_channels_and_strides(name):
     model = create_model(name, features_only=True).eval()
     with torch.no_grad():

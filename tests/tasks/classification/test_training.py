@@ -79,7 +79,7 @@ def test_the_best_weights_say_what_classifying_needs(classified: Path, shapes: P
         assert all(torch.equal(saved[name], value) for name, value in state(classified)[kept].items())
 
 
-@pytest.mark.parametrize("passes", [3, 17])
+@pytest.mark.parametrize("passes", [pytest.param(3, marks=pytest.mark.slow), 17])
 def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     passes: int, run: Run, classified: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -124,7 +124,7 @@ def test_the_best_weights_say_what_detecting_needs(trained: Path) -> None:
     assert len(network.detect(images, [(64, 64)])) == 1
 
 
-@pytest.mark.parametrize("passes", [3, 8])
+@pytest.mark.parametrize("passes", [pytest.param(3, marks=pytest.mark.slow), 8])
 def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     passes: int, small: dict[str, Any], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +235,7 @@ def yaml_of(value: Any) -> str:
     return "null" if value is None else str(value)
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradient_of_one_with_twice_the_batch(objects: Path, tmp_path: Path) -> None:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     one = gradients(tmp_path / "one", objects, [], 4)

@@ -103,7 +103,7 @@ def test_the_best_weights_say_what_segmenting_needs(trained: Path) -> None:
     assert f"mIoU {state(trained)['progress']['best_score']:.4f}" in metadata.source
 
 
-@pytest.mark.parametrize("passes", [3, 10])
+@pytest.mark.parametrize("passes", [pytest.param(3, marks=pytest.mark.slow), 10])
 def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     passes: int, run: Run, trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -142,6 +142,7 @@ def first_gradients(folder: Path, starter: list[str], data: Path, *settings: str
     return [torch.load(path, weights_only=True) for path in sorted(folder.glob("gradients?.pt"))]
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_gradients_of_one_with_twice_the_batch(scenes: Path, tmp_path: Path) -> None:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     first, second = first_gradients(tmp_path / "two", torchrun, scenes)

@@ -69,7 +69,7 @@ def test_tensorboard_shows_frames_with_answers(recognised: Path) -> None:
     assert len(board.Images("answers")) == 2
 
 
-@pytest.mark.parametrize("passes", [3, 12])
+@pytest.mark.parametrize("passes", [pytest.param(3, marks=pytest.mark.slow), 12])
 def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     passes: int, recognised: Path, small_clips: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
