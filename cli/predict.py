@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medssm.cli.options import Device, Log, Model, Overwrite, Report, Run, Weights
+from medssm.data.scans.formats import known_formats
 
 if TYPE_CHECKING:
     from medssm.tasks.segmentation.files import OrgansOfScan
@@ -18,7 +19,7 @@ def register(app: typer.Typer) -> None:
 def predict(
     inputs: Annotated[
         list[Path],
-        typer.Argument(metavar="INPUT...", help="NIfTI, NRRD or MHA files, DICOM folders, or folders of them."),
+        typer.Argument(metavar="INPUT...", help=f"Scans: {known_formats()}, or folders of them."),
     ],
     weights: Weights = None,
     run: Run = None,

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from medssm.cli.options import LabelNames
+from medssm.data.scans.formats import known_formats
 
 
 def register(app: typer.Typer) -> None:
@@ -13,7 +14,7 @@ def register(app: typer.Typer) -> None:
 
 
 def view(
-    scan: Annotated[Path, typer.Argument(metavar="SCAN", help="A NIfTI, NRRD or MHA file, or a DICOM folder.")],
+    scan: Annotated[Path, typer.Argument(metavar="SCAN", help=f"A scan: {known_formats()}.")],
     labels: Annotated[
         Path | None, typer.Argument(metavar="[SEG]", help="Its label map, or a folder with a mask for each organ.")
     ] = None,

@@ -8,25 +8,16 @@ carries the scan's own header, so that whatever a program does with the scan it 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import nibabel as nib
 import numpy as np
-from nibabel.nifti1 import Nifti1Header
 from nibabel.orientations import inv_ornt_aff, ornt_transform
 
-from medssm.data.scans.formats import dicom, nifti
-from medssm.data.scans.formats import itk as itk_files
-from medssm.data.scans.formats.itk import ItkHeader
-from medssm.data.scans.formats.label_names import names_in_nifti, names_in_slicer_fields
+from medssm.data.scans.formats import FORMATS, Header, Write, format_of, format_written, known_endings, known_formats
+from medssm.data.scans.formats.dicom.files import holds_series, is_dicom
 from medssm.data.scans.geometry import is_same_grid, spacing_of, voxel_volume
 from medssm.errors import DataError, GeometryError, UsageError
-
-NIFTI_SUFFIXES = (".nii.gz", ".nii")
-ITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd")
-VOLUME_SUFFIXES = NIFTI_SUFFIXES + ITK_SUFFIXES
-
-# A label map is one file, also where the scan is a header and its data.
-_WRITTEN_AS = {".nii": ".nii.gz", ".nhdr": ".nrrd", ".mhd": ".mha"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +34,7 @@ class Volume:
 
     array: np.ndarray
     affine: np.ndarray
-    header: Nifti1Header | ItkHeader | None = None
+    header: Header | None = None
     path: Path = Path("volume.nii.gz")
     notes: tuple[str, ...] = ()
 
@@ -66,9 +57,7 @@ class Volume:
     @property
     def label_names(self) -> dict[int, str]:
         """Label value -> name as the file itself holds them; empty where it holds none."""
-        if isinstance(self.header, ItkHeader):
-            return names_in_slicer_fields(self.header.fields)
-        return names_in_nifti(self.header.extensions) if self.header is not None else {}
+        return self.header.label_names if self.header is not None else {}
 
 
 def read_volume(path: str | Path) -> Volume:
@@ -82,23 +71,17 @@ def read_volume(path: str | Path) -> Volume:
     path = Path(path)
     if not path.exists():
         raise FileNotFoundError(2, "no such file or folder", str(path))
-    suffix = volume_suffix(path)
-    if path.is_file() and suffix in NIFTI_SUFFIXES:
-        array, affine, header = nifti.read(path)
-        return Volume(array, affine, header, path)
-    if path.is_file() and suffix in ITK_SUFFIXES:
-        array, affine, itk_header = itk_files.read(path)
-        return Volume(array, affine, itk_header, path)
-    if path.is_dir() or dicom.is_dicom(path):
-        array, affine, notes = dicom.read(path)
-        return Volume(array, affine, nifti.header_of(affine, array.shape), path, notes)
-    raise DataError(f"{path}: no scan that can be read; give NIfTI (.nii.gz), NRRD, MHA or a DICOM folder")
+    found = format_of(path)
+    if found is None:
+        raise DataError(f"{path}: no scan that can be read; give {known_formats()}")
+    array, affine, header, notes = found.codec().read(path)
+    return Volume(array, affine, header, path, notes)
 
 
 def volume_suffix(path: Path) -> str:
     """The part of the name that tells the format, in small letters, such as ".nii.gz"; "" if it is none of ours."""
     name = path.name.lower()
-    return next((suffix for suffix in VOLUME_SUFFIXES if name.endswith(suffix)), "")
+    return next((suffix for row in FORMATS for suffix in row.suffixes if name.endswith(suffix)), "")
 
 
 def volume_stem(path: Path) -> str:
@@ -118,7 +101,8 @@ def output_path(scan: str | Path, folder: str | Path | None = None, ending: str 
     scan = Path(scan)
     suffix = volume_suffix(scan) if not scan.is_dir() else ""
     beside = scan.parent if suffix else (scan if scan.is_dir() else scan.parent).resolve().parent
-    return Path(folder or beside) / f"{volume_stem(scan)}{ending}{_WRITTEN_AS.get(suffix, suffix) or '.nii.gz'}"
+    own = next((row for row in FORMATS if suffix in row.suffixes), FORMATS[0])
+    return Path(folder or beside) / f"{volume_stem(scan)}{ending}{own.written[0]}"
 
 
 def find_volumes(path: str | Path) -> list[Path]:
@@ -127,13 +111,13 @@ def find_volumes(path: str | Path) -> list[Path]:
     Raises: DataError if a folder holds no scan; FileNotFoundError if there is nothing at `path`.
     """
     path = Path(path)
-    if not path.is_dir() or dicom.holds_series(path):
+    if not path.is_dir() or holds_series(path):
         return [path]
     inside = sorted(child for child in path.iterdir() if not child.name.startswith("."))
     found = [child for child in inside if child.is_file() and volume_suffix(child)]
     found += [scan for child in inside if child.is_dir() for scan in _volumes_or_none(child)]
     if not found:
-        raise DataError(f"{path}: no scan in this folder; give NIfTI (.nii.gz), NRRD, MHA or a DICOM folder")
+        raise DataError(f"{path}: no scan in this folder; give {known_formats()}")
     return found
 
 
@@ -142,11 +126,13 @@ def without_repeats(scans: Iterable[Path]) -> list[Path]:
 
     Raises: DataError if a slice cannot be read.
     """
+    from medssm.data.scans.formats.dicom.headers import read_headers
+
     first: dict[tuple[object, ...], Path] = {}
     for scan in scans:
         key: tuple[object, ...] = (scan.resolve(),)
-        if not volume_suffix(scan) and dicom.is_dicom(scan):
-            headers, _ = dicom.read_headers([scan])
+        if not volume_suffix(scan) and is_dicom(scan):
+            headers, _ = read_headers([scan])
             key = (scan.resolve().parent, *(header.series for header in headers))
         first.setdefault(key, scan)
     return list(first.values())
@@ -176,14 +162,7 @@ def write_label_map(path: str | Path, labels: np.ndarray, like: Volume, names: M
             f"{path}: labels of shape {labels.shape} do not lie on the grid {like.shape} of {like.path}"
         )
     stored = labels.astype(_smallest_type(labels, names), copy=False)
-    suffix = volume_suffix(path)
-    if suffix in NIFTI_SUFFIXES:
-        nifti.write(path, stored, _nifti_header(like), names, "label")
-    elif suffix in (".nrrd", ".mha"):
-        header = like.header if isinstance(like.header, ItkHeader) else itk_files.header_of(like.affine)
-        itk_files.write(path, stored, header, names)
-    else:
-        raise UsageError(f"{path}: label maps are written as .nii.gz, .nii, .nrrd or .mha; choose one of these endings")
+    _writer(path, "label names", "label maps")(path, stored, like, names)
 
 
 def write_probabilities(path: str | Path, probabilities: np.ndarray, like: Volume, names: Mapping[int, str]) -> None:
@@ -195,13 +174,12 @@ def write_probabilities(path: str | Path, probabilities: np.ndarray, like: Volum
     Raises: GeometryError if the grids differ; UsageError if `path` is no NIfTI name.
     """
     path = Path(path)
-    if volume_suffix(path) not in NIFTI_SUFFIXES:
-        raise UsageError(f"{path}: probabilities are written as NIfTI; choose the ending .nii.gz")
+    write = _writer(path, "probabilities", "probabilities")
     if probabilities.shape[1:] != like.shape:
         raise GeometryError(
             f"{path}: probabilities of shape {probabilities.shape} do not lie on the grid {like.shape} of {like.path}"
         )
-    nifti.write(path, np.moveaxis(probabilities, 0, -1), _nifti_header(like), names, "vector")
+    write(path, np.moveaxis(probabilities, 0, -1), like, names)
 
 
 def turned_like(volume: Volume, like: Volume) -> Volume:
@@ -216,8 +194,13 @@ def turned_like(volume: Volume, like: Volume) -> Volume:
     return Volume(nib.apply_orientation(volume.array, turns), affine, None, volume.path, volume.notes)
 
 
-def _nifti_header(like: Volume) -> Nifti1Header:
-    return like.header if isinstance(like.header, Nifti1Header) else nifti.header_of(like.affine, like.shape)
+def _writer(path: Path, carrying: Literal["label names", "probabilities"], what: str) -> Write:
+    """What writes a file of this name. Raises: UsageError if its ending is of no format that can hold what it must."""
+    chosen = format_written(path)
+    write = chosen.codec().write if chosen and carrying in chosen.carries else None
+    if write is None:
+        raise UsageError(f"{path}: {what} are written as {known_endings(carrying)}; choose one of these endings")
+    return write
 
 
 def _smallest_type(labels: np.ndarray, names: Mapping[int, str]) -> np.dtype:

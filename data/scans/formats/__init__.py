@@ -1,1 +1,142 @@
-"""File formats of scans and label maps, a file each."""
+"""Formats of scans and label maps, a file and a row each: by what a path is told, how it is read and written.
+
+A new format is a file with a `Codec` and a row in FORMATS. What reads and writes is imported when it is needed.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
+
+from medssm.data.scans.formats.dicom.files import is_dicom
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Header(Protocol):
+    """What an output needs to have the same geometry bit for bit; only its own format looks inside."""
+
+    @property
+    def label_names(self) -> dict[int, str]:
+        """Label value -> name as the file holds them; empty where it holds none."""
+
+
+class Grid(Protocol):
+    """Where voxels lie, and what the file said of it: `affine` (4, 4) from voxels to RAS+ mm, `shape` (X, Y, Z)."""
+
+    @property
+    def affine(self) -> "np.ndarray": ...
+
+    @property
+    def shape(self) -> tuple[int, int, int]: ...
+
+    @property
+    def header(self) -> Header | None: ...
+
+
+class Stored(NamedTuple):
+    """What a file holds.
+
+    Attributes:
+        array: (X, Y, Z), the stored type where possible and perhaps mapped from the file.
+        affine: (4, 4) float64, voxel indices to RAS+ mm.
+        notes: what a user should know of the reading, one sentence each.
+    """
+
+    array: "np.ndarray"
+    affine: "np.ndarray"
+    header: Header
+    notes: tuple[str, ...] = ()
+
+
+Read = Callable[[Path], Stored]
+# Writes (X, Y, Z), or (X, Y, Z, C) of one value per class, on a grid: the geometry of a header of the same format to
+# the bit, of another one as near as the format can say it; with names, label value -> name.
+Write = Callable[[Path, "np.ndarray", Grid, Mapping[int, str]], None]
+
+
+class Codec(NamedTuple):
+    """How a format is read, which may raise DataError or GeometryError, and written, if it is."""
+
+    read: Read
+    write: Write | None = None
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format.
+
+    Attributes:
+        title: as people call it, with the usual ending.
+        suffixes: how its files' names end, in small letters; none where a folder is a scan.
+        written: those of them that label maps are written as, the usual one first.
+        carries: what it holds besides labels and their geometry.
+        codec: imports what reads and writes it.
+    """
+
+    title: str
+    suffixes: tuple[str, ...]
+    written: tuple[str, ...]
+    carries: frozenset[Literal["label names", "probabilities"]]
+    codec: Callable[[], Codec]
+
+    def tells(self, path: Path) -> bool:
+        """Whether a path that exists is of this format: by its name, or, without suffixes, by what it holds."""
+        if self.suffixes:
+            return path.is_file() and path.name.lower().endswith(self.suffixes)
+        return path.is_dir() or is_dicom(path)
+
+
+def _nifti() -> Codec:
+    from medssm.data.scans.formats.nifti import read_nifti, write_nifti
+
+    return Codec(read_nifti, write_nifti)
+
+
+def _itk() -> Codec:
+    from medssm.data.scans.formats.itk import read_itk, write_itk
+
+    return Codec(read_itk, write_itk)
+
+
+def _dicom() -> Codec:
+    from medssm.data.scans.formats.dicom.reading import read_dicom
+
+    return Codec(read_dicom)
+
+
+# The first one is written where a scan's own format is not. A label map is one file, also where the scan is a header
+# and its data (.nhdr, .mhd).
+FORMATS: tuple[Format, ...] = (
+    Format(
+        "NIfTI (.nii.gz)", (".nii.gz", ".nii"), (".nii.gz", ".nii"), frozenset(("label names", "probabilities")), _nifti
+    ),
+    Format("NRRD", (".nrrd", ".nhdr"), (".nrrd",), frozenset(("label names",)), _itk),
+    Format("MHA", (".mha", ".mhd"), (".mha",), frozenset(("label names",)), _itk),
+    Format("a DICOM folder", (), (), frozenset(), _dicom),
+)
+
+
+def format_of(path: Path) -> Format | None:
+    """The format of a path that exists; None if it is none of ours."""
+    return next((row for row in FORMATS if row.tells(path)), None)
+
+
+def format_written(path: Path) -> Format | None:
+    """The format that the ending of a name to be written chooses; None if it is none that we write."""
+    return next((row for row in FORMATS if path.name.lower().endswith(row.written)), None)
+
+
+def known_formats() -> str:
+    """All formats that are read, in words."""
+    return _listed([row.title for row in FORMATS])
+
+
+def known_endings(carrying: Literal["label names", "probabilities"]) -> str:
+    """The endings of the formats that can hold something, in words."""
+    return _listed([ending for row in FORMATS if carrying in row.carries for ending in row.written])
+
+
+def _listed(words: list[str]) -> str:
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))

@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from medssm.data.scans.formats.label_names import slicer_fields
+from medssm.data.scans.formats import Grid, Stored
+from medssm.data.scans.formats.label_names import names_in_slicer_fields, slicer_fields
 from medssm.data.scans.geometry import RAS_LPS, check_affine, from_itk, reverse_order, spacing_of
 from medssm.errors import DataError
 from medssm.files import atomic_path
@@ -36,8 +37,13 @@ class ItkHeader:
     fields: Mapping[str, str] = field(default_factory=dict)
     nrrd: Mapping[bytes, bytes] = field(default_factory=dict)
 
+    @property
+    def label_names(self) -> dict[int, str]:
+        """Label value -> name as 3D Slicer writes them into the file."""
+        return names_in_slicer_fields(self.fields)
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray, ItkHeader]:
+
+def read_itk(path: Path) -> Stored:
     """Voxels (X, Y, Z), RAS+ affine in mm and header of an NRRD or MetaImage file.
 
     Raises: DataError if the file is damaged, cut off or not one 3-D scan; GeometryError for an impossible affine.
@@ -57,7 +63,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, ItkHeader]:
     header = ItkHeader(image.GetSpacing(), image.GetDirection(), image.GetOrigin(), fields, _nrrd_geometry(path))
     affine = from_itk(header.spacing, header.direction, header.origin)
     check_affine(affine, path)
-    return reverse_order(sitk.GetArrayFromImage(image)), affine, header
+    return Stored(reverse_order(sitk.GetArrayFromImage(image)), affine, header)
 
 
 def _check_readable(path: Path, reader: sitk.ImageFileReader) -> None:
@@ -71,14 +77,15 @@ def _check_readable(path: Path, reader: sitk.ImageFileReader) -> None:
         raise DataError(f"{path}: the header promises {shown} voxels, more than the file can hold; copy it again")
 
 
-def header_of(affine: np.ndarray) -> ItkHeader:
+def itk_header(affine: np.ndarray) -> ItkHeader:
     """The header of a grid that came from another format."""
     lps, spacing = RAS_LPS @ affine, spacing_of(affine)
     return ItkHeader(spacing, tuple((lps[:3, :3] / spacing).ravel().tolist()), tuple(lps[:3, 3].tolist()))
 
 
-def write(path: Path, array: np.ndarray, header: ItkHeader, names: Mapping[int, str]) -> None:
-    """Writes an (X, Y, Z) array, compressed, with the header's geometry and 3D Slicer's segment names."""
+def write_itk(path: Path, array: np.ndarray, like: Grid, names: Mapping[int, str]) -> None:
+    """Writes an (X, Y, Z) array, compressed, with the geometry of `like` and 3D Slicer's segment names."""
+    header = like.header if isinstance(like.header, ItkHeader) else itk_header(like.affine)
     image = sitk.GetImageFromArray(np.ascontiguousarray(reverse_order(array)))
     image.SetSpacing(header.spacing)
     image.SetDirection(header.direction)

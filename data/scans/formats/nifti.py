@@ -3,6 +3,7 @@
 import gzip
 import zlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -14,7 +15,8 @@ from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from medssm.data.scans.formats.label_names import nifti_extension
+from medssm.data.scans.formats import Grid, Stored
+from medssm.data.scans.formats.label_names import names_in_nifti, nifti_extension
 from medssm.data.scans.geometry import check_affine, is_sheared
 from medssm.errors import DataError, GeometryError
 from medssm.files import atomic_path
@@ -31,7 +33,19 @@ _MILLIMETRES = {1: 1000.0, 3: 0.001}
 _SLAB_BYTES = 64 << 20
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray, Nifti1Header]:
+@dataclass(frozen=True)
+class NiftiHeader:
+    """A header as it lies in its file."""
+
+    stored: Nifti1Header
+
+    @property
+    def label_names(self) -> dict[int, str]:
+        """Label value -> name by a label table among its extensions."""
+        return names_in_nifti(self.stored.extensions)
+
+
+def read_nifti(path: Path) -> Stored:
     """Voxels (X, Y, Z), RAS+ affine in mm and header of a NIfTI file.
 
     Integers without a scale stay as stored, and an uncompressed file is mapped rather than read; scaled voxels
@@ -63,7 +77,7 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, Nifti1Header]:
     check_affine(affine, path)
     # nibabel mends a strange pixdim on loading; ITK reads it as it stands, so the output must have it as it stands.
     image.header["pixdim"] = stored_pixdim
-    return array, affine, image.header
+    return Stored(array, affine, NiftiHeader(image.header))
 
 
 def _is_compressed(path: Path) -> bool:
@@ -155,7 +169,7 @@ def _scaled(array: np.ndarray, slope: float, inter: float) -> np.ndarray:
     return scaled
 
 
-def header_of(affine: np.ndarray, shape: tuple[int, ...]) -> Nifti1Header:
+def nifti_header(affine: np.ndarray, shape: tuple[int, ...]) -> NiftiHeader:
     """A header for a grid that came from another format: sform and, where it can say the same, qform."""
     header = Nifti1Header()
     header.set_data_shape(shape)
@@ -166,22 +180,22 @@ def header_of(affine: np.ndarray, shape: tuple[int, ...]) -> Nifti1Header:
     else:
         header.set_qform(affine, code=1)
     header.set_sform(affine, code=1)
-    return header
+    return NiftiHeader(header)
 
 
-def write(path: Path, array: np.ndarray, header: Nifti1Header, names: Mapping[int, str], intent: str) -> None:
-    """Writes `array` with the geometry of `header`: shape, qform, sform, codes, pixdim and units bit for bit.
+def write_nifti(path: Path, array: np.ndarray, like: Grid, names: Mapping[int, str]) -> None:
+    """Writes `array` with the geometry of the header of `like`: shape, forms, codes, pixdim and units bit for bit.
 
     Extensions and free text of the input stay behind, as they may name the patient.
 
     Args:
-        array: (X, Y, Z), or (X, Y, Z, C) for one value per class.
-        intent: NIfTI's intent, "label" or "vector".
+        array: (X, Y, Z) of labels, or (X, Y, Z, C) of one value per class.
     """
+    header = (like.header if isinstance(like.header, NiftiHeader) else nifti_header(like.affine, like.shape)).stored
     out = header.copy()
     out.set_data_dtype(array.dtype if array.dtype.kind in "iu" else np.float32)
     out.set_slope_inter(1, 0)
-    out.set_intent(intent)
+    out.set_intent("label" if array.ndim == 3 else "vector")
     out["cal_min"] = out["cal_max"] = out["vox_offset"] = 0
     for field in {"descrip", "aux_file", "db_name"}.intersection(out.keys()):
         out[field] = b""

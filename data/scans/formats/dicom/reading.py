@@ -6,15 +6,18 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
+from medssm.data.scans.formats import Stored
+from medssm.data.scans.formats.dicom.files import dicom_files
 from medssm.data.scans.formats.dicom.grid import affine_of, ordered, same_place
-from medssm.data.scans.formats.dicom.headers import SliceHeader, dicom_files, read_headers
+from medssm.data.scans.formats.dicom.headers import SliceHeader, read_headers
 from medssm.data.scans.formats.dicom.series import choose_series, series_of
+from medssm.data.scans.formats.nifti import nifti_header
 from medssm.data.scans.geometry import reverse_order
 from medssm.errors import DataError, GeometryError
 
 
-def read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
-    """Voxels (X, Y, Z) in rescaled units (HU for CT), RAS+ affine in mm, and notes.
+def read_dicom(path: Path) -> Stored:
+    """Voxels (X, Y, Z) in rescaled units (HU for CT), RAS+ affine in mm, and notes; as header one of NIfTI.
 
     Args:
         path: a folder, in which one series must be the scan; or a file, whose series is read from its folder.
@@ -33,7 +36,8 @@ def read(path: Path) -> tuple[np.ndarray, np.ndarray, tuple[str, ...]]:
         notes += (f"{folder}: ignored {len(others)} DICOM files that hold no image, such as {others[0].name}",)
     unique, repeated = _without_repeats(ordered(slices, folder), folder)
     affine, told = affine_of(unique, folder)
-    return _voxels(unique), affine, notes + repeated + told
+    array = _voxels(unique)
+    return Stored(array, affine, nifti_header(affine, array.shape), notes + repeated + told)
 
 
 def _without_repeats(slices: Sequence[SliceHeader], folder: Path) -> tuple[list[SliceHeader], tuple[str, ...]]:
