@@ -18,6 +18,7 @@ from medssm.errors import CheckpointError, DataError, UsageError
 from medssm.models import create_model as fresh_model
 from medssm.models.info import ClipInput, ImageInput
 from medssm.tasks.classification.runner import ImageViews
+from medssm.tasks.batch import Watch
 from medssm.tasks.classified_files import classify_files
 from medssm.tasks.classifier import Classifier
 from medssm.tasks.files import find_files
@@ -221,9 +222,14 @@ def test_a_file_that_fails_does_not_stop_the_others(tmp_path: Path) -> None:
     files = [photograph(tmp_path / f"{name}.png", seed=seed) for seed, name in enumerate("abc")]
     files[1].write_bytes(files[1].read_bytes()[:200])
     counted = []
-    found = classify_files(classifier, files, top=1, progress=lambda done, total: counted.append((done, total)))
-    assert list(found.classes) == [files[0], files[2]]
-    assert [len(candidates) for candidates in found.classes.values()] == [1, 1]
+
+    class Counting(Watch):
+        def begun(self, file: Path, number: int, count: int) -> None:
+            counted.append((file, number, count))
+
+    found = classify_files(classifier, files, top=1, watch=Counting())
+    assert list(found.found) == [files[0], files[2]]
+    assert [len(candidates) for candidates in found.found.values()] == [1, 1]
     assert list(found.failed) == [files[1]]
     assert "b.png: cannot be read as an image" in found.failed[files[1]]
-    assert counted == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    assert counted == [(files[0], 1, 3), (files[1], 2, 3), (files[2], 3, 3)]
