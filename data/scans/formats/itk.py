@@ -9,6 +9,7 @@ import numpy as np
 import SimpleITK as sitk
 
 from medssm.data.scans.formats import Grid, Stored
+from medssm.data.scans.formats.itk_headers import check_header
 from medssm.data.scans.formats.label_names import names_in_slicer_fields, slicer_fields
 from medssm.data.scans.geometry import RAS_LPS, check_affine, from_itk, reverse_order, spacing_of
 from medssm.errors import DataError
@@ -50,6 +51,7 @@ def read_itk(path: Path) -> Stored:
     """
     if not path.exists():
         raise FileNotFoundError(2, "no such file", str(path))
+    check_header(path)
     reader = sitk.ImageFileReader()
     reader.SetFileName(str(path))
     try:
@@ -59,7 +61,9 @@ def read_itk(path: Path) -> Stored:
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise DataError(f"{path}: cut off or damaged ({reason}); copy or download it again") from error
-    fields = {key: image.GetMetaData(key) for key in image.GetMetaDataKeys()}
+    # A key that is no UTF-8 cannot be asked for; text that is none is kept as far as it can be read.
+    keys = [key for key in image.GetMetaDataKeys() if key.isprintable()]
+    fields = {key: image.GetMetaData(key).encode("utf-8", "replace").decode() for key in keys}
     header = ItkHeader(image.GetSpacing(), image.GetDirection(), image.GetOrigin(), fields, _nrrd_geometry(path))
     affine = from_itk(header.spacing, header.direction, header.origin)
     check_affine(affine, path)

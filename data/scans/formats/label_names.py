@@ -13,6 +13,7 @@ from nibabel.nifti1 import Nifti1Extension
 from medssm.data.scans.organs import colour_of
 
 _PLAIN_EXTENSION = 0
+_DIGITS = 10  # of a label value
 
 
 def nifti_extension(names: Mapping[int, str]) -> Nifti1Extension:
@@ -30,12 +31,16 @@ def nifti_extension(names: Mapping[int, str]) -> Nifti1Extension:
 
 
 def names_in_nifti(extensions: Iterable[Nifti1Extension]) -> dict[int, str]:
-    """The label names in a NIfTI header's extensions; empty where there are none."""
+    """The label names in a NIfTI header's extensions; empty where there are none, or they cannot be understood."""
     for extension in extensions:
         content = extension.content
-        if b"<LabelTable" in content:
-            rows = ElementTree.fromstring(content.rstrip(b"\0 \n").decode()).iter("Label")
-            return {int(row.attrib["Key"]): (row.text or "").strip() for row in rows}
+        if isinstance(content, bytes) and b"<LabelTable" in content:
+            try:
+                rows = list(ElementTree.fromstring(content.rstrip(b"\0 \n").decode()).iter("Label"))
+            except (ElementTree.ParseError, UnicodeDecodeError):
+                return {}
+            found = {row.attrib.get("Key", ""): (row.text or "").strip() for row in rows}
+            return {int(key): name for key, name in found.items() if _is_label(key)}
     return {}
 
 
@@ -58,5 +63,10 @@ def names_in_slicer_fields(fields: Mapping[str, str]) -> dict[int, str]:
     return {
         int(value): fields.get(key.removesuffix("LabelValue") + "Name", "")
         for key, value in fields.items()
-        if key.startswith("Segment") and key.endswith("_LabelValue")
+        if key.startswith("Segment") and key.endswith("_LabelValue") and _is_label(value)
     }
+
+
+def _is_label(text: str) -> bool:
+    """Whether a text of a file is a label value."""
+    return text.isascii() and text.isdecimal() and len(text) <= _DIGITS
