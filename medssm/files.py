@@ -126,3 +126,12 @@ def cached_folder(kind: str, name: str, write: Callable[[Path], None]) -> Path:
         remove_abandoned(folder.parent)
         write(folder)
     return folder
+
+
+def spreadsheet_cell(value: object) -> object:
+    """The value of a CSV cell; a text that a spreadsheet would take for a formula gets a ' before it.
+
+    >>> spreadsheet_cell("=HYPERLINK(1)"), spreadsheet_cell("liver"), spreadsheet_cell(-1.5)
+    ("'=HYPERLINK(1)", 'liver', -1.5)
+    """
+    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value

@@ -13,14 +13,11 @@ import numpy as np
 from medssm.data.scans.label_values import label_counts
 from medssm.data.scans.organ_masks import LabelLayers, folded
 from medssm.errors import UsageError
-from medssm.files import atomic_path
+from medssm.files import atomic_path, spreadsheet_cell
 from medssm.metrics.organ_scores import CodedMap, OrganScore, coded_map, score_organs
 from medssm.metrics.organs import LabelTable, Organ, match_organs
 from medssm.metrics.pairing import Case, pair
 from medssm.metrics.summary import Mean, OrganSummary, summarise
-
-# A cell that begins with one of these is a formula to a spreadsheet.
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 
 @dataclass(frozen=True)
@@ -59,7 +56,7 @@ class Evaluation:
         with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.writer(file)
             writer.writerow(OrganScore._fields)
-            writer.writerows(map(_as_text, score) for score in self.scores)
+            writer.writerows(map(spreadsheet_cell, score) for score in self.scores)
 
     def write_json(self, path: str | Path) -> None:
         """Summary, scores, tolerance in mm, the files that had no partner, and notes."""
@@ -221,10 +218,6 @@ class _Tally:
         if left_out:
             notes.append(f"not scored, since the references do not name them: {', '.join(left_out)}")
         return scores, notes
-
-
-def _as_text(value: object) -> object:
-    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA) else value
 
 
 def _as_dict(row: OrganSummary) -> dict[str, object]:

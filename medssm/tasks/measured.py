@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from medssm.files import atomic_path
+from medssm.files import atomic_path, spreadsheet_cell
 from medssm.models.info import PublishedResult
 
 
@@ -54,7 +54,7 @@ class Measured(ABC):
         with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, list(rows[0]))
             writer.writeheader()
-            writer.writerows(rows)
+            writer.writerows({key: spreadsheet_cell(value) for key, value in row.items()} for row in rows)
 
 
 def source_of(result: PublishedResult | None) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 from medssm.errors import UsageError
-from medssm.files import atomic_path
+from medssm.files import atomic_path, spreadsheet_cell
 from medssm.tasks.batch import FileResults, Found
 from medssm.tasks.under_way import Entry
 
@@ -102,7 +102,7 @@ class Tables(Generic[Found]):
                 writer = csv.writer(file)
                 writer.writerow(self.form.columns)
                 for entry in entries:
-                    writer.writerows(self.form.rows(entry))
+                    writer.writerows(map(spreadsheet_cell, row) for row in self.form.rows(entry))
 
     def _read_json(self) -> dict[str, Entry]:
         """Raises: UsageError if what is there was made by something else."""

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from medssm.data.scans.volume import Volume
-from medssm.files import atomic_path
+from medssm.files import atomic_path, spreadsheet_cell
 
 # Voxels that touch by a face, an edge or a corner are one piece.
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
@@ -87,7 +87,7 @@ def write_statistics(path: str | Path, rows: Sequence[OrganStatistics], scan: st
         else:
             writer = csv.DictWriter(file, [field.name for field in fields(OrganStatistics)])
             writer.writeheader()
-            writer.writerows(asdict(row) for row in rows)
+            writer.writerows({key: spreadsheet_cell(value) for key, value in asdict(row).items()} for row in rows)
 
 
 def _planes(array: np.ndarray) -> list[np.ndarray]:

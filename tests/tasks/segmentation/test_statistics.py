@@ -67,6 +67,12 @@ def test_csv_and_json_hold_the_same(tmp_path) -> None:
     assert content["organs"][0]["intensity_mean"] == 20.0
 
 
+def test_a_name_is_no_formula_to_a_spreadsheet(tmp_path) -> None:
+    write_statistics(tmp_path / "out.csv", organ_statistics(*example(), {1: "=1+1"}), "scan.nii.gz")
+    [row] = csv.DictReader((tmp_path / "out.csv").read_text(encoding="utf-8").splitlines())
+    assert row["name"] == "'=1+1"
+
+
 def test_confidence_is_the_mean_probability_of_the_label(make_predictor, plant) -> None:
     volume = plant((20, 21, 22))
     found = make_predictor().predict(volume, confidence=True)
