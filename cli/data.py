@@ -1,6 +1,7 @@
 """`medssm data`: what is wrong with a dataset, and synthetic ones."""
 
 import json as json_format
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -8,11 +9,18 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medssm.data.layouts import known_titles
+from medssm.data.synthetic import SYNTHETIC, SyntheticSet
 
 if TYPE_CHECKING:
     from rich.table import Table
 
     from medssm.data.layouts.findings import DataReport
+
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must be empty or absent.")]
+Training = Annotated[int, typer.Option(min=1, help="How many train; of a set of classes, in each class.")]
+Validation = Annotated[int, typer.Option(min=1, help="How many validate, likewise.")]
+Seed = Annotated[int, typer.Option(min=0, help="The same seed gives the same files.")]
 
 
 class MotionLayout(str, Enum):
@@ -26,11 +34,9 @@ class MotionLayout(str, Enum):
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Check a dataset, or write a synthetic one.", no_args_is_help=True)
     group.command()(check)
-    group.command()(phantom)
-    group.command()(shapes)
-    group.command()(motions)
-    group.command()(objects)
-    group.command()(scenes)
+    own = {"phantom": phantom, "motions": motions}
+    for name, row in SYNTHETIC.items():
+        group.command(name, help=f"Write a synthetic dataset: {row.shows}.")(own.get(name) or _writing(row))
     app.add_typer(group, name="data")
 
 
@@ -63,68 +69,45 @@ def check(
 
 
 def phantom(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must be empty or absent.")],
-    cases: Annotated[int, typer.Option(min=1, help="Number of cases.")] = 16,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same cases.")] = 0,
+    folder: Folder,
+    cases: Annotated[int, typer.Option(min=1, help="Number of cases.")] = SYNTHETIC["phantom"].defaults["cases"],
+    seed: Seed = 0,
 ) -> None:
-    """Write a synthetic abdomen CT dataset with 13 organs in BTCV's layout."""
-    from medssm.data.synthetic.phantom import write_phantom
-
-    write_phantom(folder, cases=cases, seed=seed)
+    """Write the phantom."""
+    SYNTHETIC["phantom"].writer()(folder, cases=cases, seed=seed)
     typer.echo(f"{cases} cases written to {folder}")
 
 
-def shapes(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must be empty or absent.")],
-    training: Annotated[int, typer.Option(min=1, help="Training images per class.")] = 100,
-    validation: Annotated[int, typer.Option(min=1, help="Validation images per class.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
-) -> None:
-    """Write a synthetic dataset to classify: small images of ten patterns, in ImageNet's layout."""
-    from medssm.data.synthetic.shapes import write_shapes
-
-    write_shapes(folder, training, validation, seed)
-    typer.echo(f"{training} training and {validation} validation images of each class written to {folder}")
-
-
-def objects(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must be empty or absent.")],
-    training: Annotated[int, typer.Option(min=1, help="Training images.")] = 400,
-    validation: Annotated[int, typer.Option(min=1, help="Validation images.")] = 80,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same images.")] = 0,
-) -> None:
-    """Write a synthetic dataset to detect: drawn objects with boxes, masks and crowds, in COCO's layout."""
-    from medssm.data.synthetic.objects import write_objects
-
-    write_objects(folder, training, validation, seed)
-    typer.echo(f"{training} training and {validation} validation images written to {folder}")
-
-
-def scenes(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must be empty or absent.")],
-    training: Annotated[int, typer.Option(min=1, help="Training scenes.")] = 400,
-    validation: Annotated[int, typer.Option(min=1, help="Validation scenes.")] = 80,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same scenes.")] = 0,
-) -> None:
-    """Write a synthetic dataset of label maps: small landscapes of eight classes, in ADE20K's layout."""
-    from medssm.data.synthetic.scenes import write_scenes
-
-    write_scenes(folder, training, validation, seed)
-    typer.echo(f"{training} training and {validation} validation scenes written to {folder}")
-
-
 def motions(
-    folder: Annotated[Path, typer.Argument(metavar="DIR", help="Where to write it; must be empty or absent.")],
+    folder: Folder,
     layout: Annotated[MotionLayout, typer.Option(help="Whose folders, names and lists to take.")] = MotionLayout.ucf101,
-    training: Annotated[int, typer.Option(min=1, help="Training clips per class.")] = 120,
-    validation: Annotated[int, typer.Option(min=1, help="Validation clips per class.")] = 20,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same clips.")] = 0,
+    training: Training = SYNTHETIC["motions"].defaults["training"],
+    validation: Validation = SYNTHETIC["motions"].defaults["validation"],
+    seed: Seed = 0,
 ) -> None:
-    """Write a synthetic dataset of videos: eight motions that no single frame tells apart."""
-    from medssm.data.synthetic.motions import write_motions
+    """Write the clips."""
+    row = SYNTHETIC["motions"]
+    row.writer()(folder, layout=layout.value, training=training, validation=validation, seed=seed)
+    typer.echo(_written(row, training, validation, folder))
 
-    write_motions(folder, layout.value, training, validation, seed)
-    typer.echo(f"{training} training and {validation} validation clips of each class written to {folder}")
+
+def _writing(row: SyntheticSet) -> Callable[..., None]:
+    """The command of a set with nothing to choose but how much of it."""
+
+    def write(
+        folder: Folder,
+        training: Training = row.defaults["training"],
+        validation: Validation = row.defaults["validation"],
+        seed: Seed = 0,
+    ) -> None:
+        row.writer()(folder, training=training, validation=validation, seed=seed)
+        typer.echo(_written(row, training, validation, folder))
+
+    return write
+
+
+def _written(row: SyntheticSet, training: int, validation: int, folder: Path) -> str:
+    return f"{training} training and {validation} validation {row.counted} written to {folder}"
 
 
 def _table(report: "DataReport") -> "Table":

@@ -1,9 +1,7 @@
 """The synthetic clips as video files in the layout of a real data set, where asked or once in the user's cache."""
 
 import csv
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,15 +11,13 @@ import numpy as np
 
 from medssm.data.layouts.actions import ActionSetName
 from medssm.data.layouts.actions.kinetics400 import COLUMNS
-from medssm.data.progress import tracked
+from medssm.data.synthetic import SYNTHETIC
+from medssm.data.synthetic.dataset import Fill, check_counts, described, in_threads, write_cached, write_new
 from medssm.data.synthetic.motions.drawing import MOTIONS, draw_motion
-from medssm.errors import UsageError
-from medssm.files import atomic_folder, cached_folder, refuse_full_folder
 
 # Raise this whenever the same seed would give other clips, so that no older ones are taken from the cache.
 VERSION = 1
-# Of the data set behind `--data synthetic`: clips per class.
-DEFAULT_TRAINING, DEFAULT_VALIDATION = 120, 20
+DEFAULT_TRAINING, DEFAULT_VALIDATION = SYNTHETIC["motions"].defaults.values()
 # UCF-101 films its clips in 25 groups, of which the first seven test.
 _TEST_GROUPS, _GROUPS = 7, 25
 _GROUP_OF_PICTURES, _FRAMES_PER_SECOND = "12", 16
@@ -55,22 +51,7 @@ def write_motions(
 
     Raises: UsageError if the folder holds something, or there would be no clip.
     """
-    folder = Path(folder)
-    if training < 1 or validation < 1:
-        raise UsageError(
-            f"a class needs at least one clip to train and one to validate, found {training} and {validation}"
-        )
-    refuse_full_folder(folder)
-    clips = [
-        _Clip(part, name, number)
-        for part, count in enumerate((training, validation))
-        for name in MOTIONS
-        for number in range(count)
-    ]
-    path_of, write_lists = _LAYOUTS[layout]
-    with atomic_folder(folder) as temporary:
-        _write_videos(temporary, clips, path_of, seed)
-        write_lists(temporary, clips)
+    write_new(folder, _filling(layout, training, validation, seed))
 
 
 def cached_motions(
@@ -83,8 +64,27 @@ def cached_motions(
 
     Processes that start at once each write their own; the first one done is kept by all.
     """
-    name = f"v{VERSION}-{layout}-{training}-training-{validation}-validation-seed-{seed}"
-    return cached_folder("motions", name, lambda folder: write_motions(folder, layout, training, validation, seed))
+    arguments = f"{layout}-{described(training, validation, seed)}"
+    return write_cached("motions", VERSION, arguments, _filling(layout, training, validation, seed))
+
+
+def _filling(layout: ActionSetName, training: int, validation: int, seed: int) -> Fill:
+    check_counts(training, validation, "clip")
+    clips = [
+        _Clip(part, name, number)
+        for part, count in enumerate((training, validation))
+        for name in MOTIONS
+        for number in range(count)
+    ]
+    return partial(_write_dataset, layout=layout, clips=clips, seed=seed)
+
+
+def _write_dataset(folder: Path, layout: ActionSetName, clips: list[_Clip], seed: int) -> None:
+    path_of, write_lists = _LAYOUTS[layout]
+    for parent in {(folder / path_of(clip)).parent for clip in clips}:
+        parent.mkdir(parents=True)
+    in_threads(partial(_write_clip, folder, path_of, seed), clips, "Writing the clips")
+    write_lists(folder, clips)
 
 
 def write_video(path: Path, frames: np.ndarray) -> None:
@@ -99,15 +99,6 @@ def write_video(path: Path, frames: np.ndarray) -> None:
         for frame in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, "rgb24")))
         container.mux(stream.encode())
-
-
-def _write_videos(folder: Path, clips: list[_Clip], path_of: Callable[[_Clip], str], seed: int) -> None:
-    for parent in {(folder / path_of(clip)).parent for clip in clips}:
-        parent.mkdir(parents=True)
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        written = pool.map(partial(_write_clip, folder, path_of, seed), clips)
-        for _ in tracked(written, len(clips), "Writing the clips"):
-            pass
 
 
 def _write_clip(folder: Path, path_of: Callable[[_Clip], str], seed: int, clip: _Clip) -> None:

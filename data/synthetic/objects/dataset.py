@@ -1,6 +1,7 @@
 """The synthetic pictures in COCO's layout, written where asked or once to the user's cache."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +9,13 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco_masks
 
-from medssm.data.progress import tracked
+from medssm.data.synthetic import SYNTHETIC
+from medssm.data.synthetic.dataset import Fill, check_counts, described, in_threads, write_cached, write_new
 from medssm.data.synthetic.objects.drawing import KINDS, DrawnObject, draw_picture
-from medssm.errors import UsageError
-from medssm.files import atomic_folder, cached_folder, refuse_full_folder
 
 # Raise this whenever the same seed would give other images, so that no older ones are taken from the cache.
 VERSION = 1
-DEFAULT_TRAINING, DEFAULT_VALIDATION = 400, 80
+DEFAULT_TRAINING, DEFAULT_VALIDATION = SYNTHETIC["objects"].defaults.values()
 _PARTS = ("train2017", "val2017")
 _QUALITY = 92
 
@@ -36,14 +36,7 @@ def write_objects(
 
     Raises: UsageError if the folder holds something, or there would be no image.
     """
-    folder = Path(folder)
-    if training < 1 or validation < 1:
-        raise UsageError(f"needs at least one image to train and one to validate, found {training} and {validation}")
-    refuse_full_folder(folder)
-    with atomic_folder(folder) as temporary:
-        (temporary / "annotations").mkdir()
-        for part, count in enumerate((training, validation)):
-            _write_part(temporary, part, count, seed)
+    write_new(folder, _filling(training, validation, seed))
 
 
 def cached_objects(training: int = DEFAULT_TRAINING, validation: int = DEFAULT_VALIDATION, seed: int = 0) -> Path:
@@ -51,30 +44,46 @@ def cached_objects(training: int = DEFAULT_TRAINING, validation: int = DEFAULT_V
 
     Processes that start at once each write their own; the first one done is kept by all.
     """
-    name = f"v{VERSION}-{training}-training-{validation}-validation-seed-{seed}"
-    return cached_folder("objects", name, lambda folder: write_objects(folder, training, validation, seed))
+    arguments = described(training, validation, seed)
+    return write_cached("objects", VERSION, arguments, _filling(training, validation, seed))
+
+
+def _filling(training: int, validation: int, seed: int) -> Fill:
+    check_counts(training, validation, "image")
+    return partial(_write_dataset, counts=(training, validation), seed=seed)
+
+
+def _write_dataset(folder: Path, counts: tuple[int, int], seed: int) -> None:
+    (folder / "annotations").mkdir()
+    for part, count in enumerate(counts):
+        _write_part(folder, part, count, seed)
 
 
 def _write_part(folder: Path, part: int, count: int, seed: int) -> None:
     (folder / _PARTS[part]).mkdir()
-    images: list[dict[str, Any]] = []
-    annotations: list[dict[str, Any]] = []
-    for number in tracked(range(1, count + 1), count, "Writing the images"):
-        picture = draw_picture(np.random.default_rng((seed, part, number)))
-        name = f"{number:012d}.jpg"
-        Image.fromarray(picture.image).save(folder / _PARTS[part] / name, quality=_QUALITY)
-        height, width = picture.image.shape[:2]
-        images.append({"id": number, "file_name": name, "height": height, "width": width})
-        for drawn in picture.objects:
-            annotations.append({"id": len(annotations) + 1, "image_id": number, **annotation(drawn)})
+    written = in_threads(
+        partial(_write_image, folder / _PARTS[part], (seed, part)), range(1, count + 1), "Writing the images"
+    )
+    drawn = [(image["id"], entry) for image, entries in written for entry in entries]
+    annotations = [{"id": place, "image_id": image, **entry} for place, (image, entry) in enumerate(drawn, 1)]
     content = {
         "info": {"description": "drawn objects, a synthetic dataset", "version": str(VERSION)},
-        "images": images,
+        "images": [image for image, _ in written],
         "annotations": annotations,
         "categories": [{"id": place + 1, "name": kind} for place, kind in enumerate(KINDS)],
     }
     path = folder / "annotations" / f"instances_{_PARTS[part]}.json"
     path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def _write_image(folder: Path, seeds: tuple[int, int], number: int) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Writes an image and gives its entry and those of its objects."""
+    picture = draw_picture(np.random.default_rng((*seeds, number)))
+    name = f"{number:012d}.jpg"
+    Image.fromarray(picture.image).save(folder / name, quality=_QUALITY)
+    height, width = picture.image.shape[:2]
+    entry = {"id": number, "file_name": name, "height": height, "width": width}
+    return entry, [annotation(drawn) for drawn in picture.objects]
 
 
 def annotation(drawn: DrawnObject) -> dict[str, Any]:

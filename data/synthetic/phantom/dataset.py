@@ -1,18 +1,16 @@
 """The phantom as a dataset folder in BTCV's layout, written where asked or once to the user's cache."""
 
 import json
-import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import nibabel as nib
 
-from medssm.data.progress import tracked
 from medssm.data.scans.organs import BTCV_ORGANS
+from medssm.data.synthetic import SYNTHETIC
+from medssm.data.synthetic.dataset import Fill, in_threads, write_cached, write_new
 from medssm.data.synthetic.phantom.case import phantom_scan
 from medssm.errors import UsageError
-from medssm.files import atomic_folder, cached_folder, refuse_full_folder
 
 # Raise this whenever the same seed would give other scans, so that no older ones are taken from the cache.
 VERSION = 1
@@ -23,7 +21,12 @@ DEFAULT_CASES = 22
 _VALIDATION_SHARE = 6 / 22
 
 
-def write_phantom(folder: str | Path, cases: int = 16, seed: int = 0, spacing: tuple[float, float] = SPACING) -> None:
+def write_phantom(
+    folder: str | Path,
+    cases: int = SYNTHETIC["phantom"].defaults["cases"],
+    seed: int = 0,
+    spacing: tuple[float, float] = SPACING,
+) -> None:
     """Writes a synthetic dataset: imagesTr, labelsTr and dataset_0.json; about 3 in 11 cases are for validation.
 
     The folder appears when all of it is written. Case k is the same whatever the number of cases.
@@ -36,14 +39,7 @@ def write_phantom(folder: str | Path, cases: int = 16, seed: int = 0, spacing: t
 
     Raises: UsageError if the folder holds something, or an argument is impossible.
     """
-    folder = Path(folder)
-    if cases < 1 or not 0 < spacing[0] <= spacing[1]:
-        raise UsageError(
-            f"a phantom needs at least one case and voxel sizes above 0 mm, smallest first; found {cases} cases of "
-            f"{spacing[0]:g} to {spacing[1]:g} mm"
-        )
-    refuse_full_folder(folder)
-    _write_whole(folder, cases, seed, spacing)
+    write_new(folder, _filling(cases, seed, spacing))
 
 
 def cached_phantom(cases: int = DEFAULT_CASES, seed: int = 0, spacing: tuple[float, float] = SPACING) -> Path:
@@ -51,21 +47,24 @@ def cached_phantom(cases: int = DEFAULT_CASES, seed: int = 0, spacing: tuple[flo
 
     Processes that start at once each write their own; the first one done is kept by all.
     """
-    name = f"v{VERSION}-{cases}-cases-seed-{seed}-{spacing[0]:g}-{spacing[1]:g}-mm"
-    return cached_folder("phantom", name, lambda folder: _write_whole(folder, cases, seed, spacing))
+    arguments = f"{cases}-cases-seed-{seed}-{spacing[0]:g}-{spacing[1]:g}-mm"
+    return write_cached("phantom", VERSION, arguments, _filling(cases, seed, spacing))
 
 
-def _write_whole(folder: Path, cases: int, seed: int, spacing: tuple[float, float]) -> None:
-    with atomic_folder(folder) as temporary:
-        _write_dataset(temporary, cases, seed, spacing)
+def _filling(cases: int, seed: int, spacing: tuple[float, float]) -> Fill:
+    if cases < 1 or not 0 < spacing[0] <= spacing[1]:
+        raise UsageError(
+            f"a phantom needs at least one case and voxel sizes above 0 mm, smallest first; found {cases} cases of "
+            f"{spacing[0]:g} to {spacing[1]:g} mm"
+        )
+    return partial(_write_dataset, cases=cases, seed=seed, spacing=spacing)
 
 
 def _write_dataset(folder: Path, cases: int, seed: int, spacing: tuple[float, float]) -> None:
     for name in ("imagesTr", "labelsTr"):
         (folder / name).mkdir()
     write = partial(_write_case, folder, seed=seed, spacing=spacing)
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        entries = list(tracked(pool.map(write, range(cases)), cases, "Writing the phantom"))
+    entries = in_threads(write, range(cases), "Writing the phantom")
     validating = max(1, round(cases * _VALIDATION_SHARE)) if cases > 1 else 0
     content = {
         "name": "phantom",

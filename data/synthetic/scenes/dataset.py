@@ -1,7 +1,5 @@
 """The synthetic scenes as a folder laid out like ADE20K, written where asked or once to the user's cache."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -9,15 +7,13 @@ import numpy as np
 from PIL import Image
 
 from medssm.data.layouts.ade20k.layout import ANNOTATIONS, IMAGES, NAME_FILES, TRAINING, VALIDATION
-from medssm.data.progress import tracked
+from medssm.data.synthetic import SYNTHETIC
+from medssm.data.synthetic.dataset import Fill, check_counts, described, in_threads, write_cached, write_new
 from medssm.data.synthetic.scenes.drawing import CLASSES, draw_scene
-from medssm.errors import UsageError
-from medssm.files import atomic_folder, cached_folder, refuse_full_folder
 
 # Raise this whenever the same seed would give other scenes, so that no older ones are taken from the cache.
 VERSION = 1
-# Of the dataset behind `--data synthetic`.
-DEFAULT_TRAINING, DEFAULT_VALIDATION = 400, 80
+DEFAULT_TRAINING, DEFAULT_VALIDATION = SYNTHETIC["scenes"].defaults.values()
 _PARTS = (TRAINING, VALIDATION)
 _QUALITY = 90
 
@@ -36,19 +32,7 @@ def write_scenes(
 
     Raises: UsageError if the folder holds something, or there would be no scene.
     """
-    folder = Path(folder)
-    if training < 1 or validation < 1:
-        raise UsageError(f"one scene at least must train and one validate, found {training} and {validation}")
-    refuse_full_folder(folder)
-    with atomic_folder(folder) as temporary:
-        for part in _PARTS:
-            for side in (IMAGES, ANNOTATIONS):
-                (temporary / side / part).mkdir(parents=True)
-        (temporary / NAME_FILES[0]).write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
-        jobs = [(part, number) for part, count in enumerate((training, validation)) for number in range(count)]
-        with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-            for _ in tracked(pool.map(partial(_write_scene, temporary, seed), jobs), len(jobs), "Writing the scenes"):
-                pass
+    write_new(folder, _filling(training, validation, seed))
 
 
 def cached_scenes(training: int = DEFAULT_TRAINING, validation: int = DEFAULT_VALIDATION, seed: int = 0) -> Path:
@@ -56,8 +40,22 @@ def cached_scenes(training: int = DEFAULT_TRAINING, validation: int = DEFAULT_VA
 
     Processes that start at once each write their own; the first one done is kept by all.
     """
-    name = f"v{VERSION}-{training}-training-{validation}-validation-seed-{seed}"
-    return cached_folder("scenes", name, lambda folder: write_scenes(folder, training, validation, seed))
+    arguments = described(training, validation, seed)
+    return write_cached("scenes", VERSION, arguments, _filling(training, validation, seed))
+
+
+def _filling(training: int, validation: int, seed: int) -> Fill:
+    check_counts(training, validation, "scene")
+    return partial(_write_dataset, counts=(training, validation), seed=seed)
+
+
+def _write_dataset(folder: Path, counts: tuple[int, int], seed: int) -> None:
+    for part in _PARTS:
+        for side in (IMAGES, ANNOTATIONS):
+            (folder / side / part).mkdir(parents=True)
+    (folder / NAME_FILES[0]).write_text("\n".join(CLASSES) + "\n", encoding="utf-8")
+    jobs = [(part, number) for part, count in enumerate(counts) for number in range(count)]
+    in_threads(partial(_write_scene, folder, seed), jobs, "Writing the scenes")
 
 
 def _write_scene(folder: Path, seed: int, job: tuple[int, int]) -> None:

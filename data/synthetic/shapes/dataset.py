@@ -1,21 +1,17 @@
 """The synthetic images as folders of classes, written where asked or once to the user's cache."""
 
-import os
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from medssm.data.progress import tracked
+from medssm.data.synthetic import SYNTHETIC
+from medssm.data.synthetic.dataset import Fill, check_counts, described, in_threads, write_cached, write_new
 from medssm.data.synthetic.shapes.patterns import PATTERNS, draw_pattern
-from medssm.errors import UsageError
-from medssm.files import atomic_folder, cached_folder, refuse_full_folder
 
 # Raise this whenever the same seed would give other images, so that no older ones are taken from the cache.
 VERSION = 1
-# Of the dataset behind `--data synthetic`: images per class.
-DEFAULT_TRAINING, DEFAULT_VALIDATION = 100, 20
+DEFAULT_TRAINING, DEFAULT_VALIDATION = SYNTHETIC["shapes"].defaults.values()
 _PARTS = ("train", "val")
 _QUALITY = 90
 
@@ -34,14 +30,7 @@ def write_shapes(
 
     Raises: UsageError if the folder holds something, or there would be no image.
     """
-    folder = Path(folder)
-    if training < 1 or validation < 1:
-        raise UsageError(
-            f"a class needs at least one image to train and one to validate, found {training} and {validation}"
-        )
-    refuse_full_folder(folder)
-    with atomic_folder(folder) as temporary:
-        _write_dataset(temporary, (training, validation), seed)
+    write_new(folder, _filling(training, validation, seed))
 
 
 def cached_shapes(training: int = DEFAULT_TRAINING, validation: int = DEFAULT_VALIDATION, seed: int = 0) -> Path:
@@ -49,8 +38,13 @@ def cached_shapes(training: int = DEFAULT_TRAINING, validation: int = DEFAULT_VA
 
     Processes that start at once each write their own; the first one done is kept by all.
     """
-    name = f"v{VERSION}-{training}-training-{validation}-validation-seed-{seed}"
-    return cached_folder("shapes", name, lambda folder: write_shapes(folder, training, validation, seed))
+    arguments = described(training, validation, seed)
+    return write_cached("shapes", VERSION, arguments, _filling(training, validation, seed))
+
+
+def _filling(training: int, validation: int, seed: int) -> Fill:
+    check_counts(training, validation, "image")
+    return partial(_write_dataset, counts=(training, validation), seed=seed)
 
 
 def _write_dataset(folder: Path, counts: tuple[int, int], seed: int) -> None:
@@ -60,9 +54,7 @@ def _write_dataset(folder: Path, counts: tuple[int, int], seed: int) -> None:
     for part in _PARTS:
         for name in PATTERNS:
             (folder / part / name).mkdir(parents=True)
-    with ThreadPoolExecutor(max_workers=min(4, os.cpu_count() or 1)) as pool:
-        for _ in tracked(pool.map(partial(_write_image, folder, seed), jobs), len(jobs), "Writing the images"):
-            pass
+    in_threads(partial(_write_image, folder, seed), jobs, "Writing the images")
 
 
 def _write_image(folder: Path, seed: int, job: tuple[int, int, int]) -> None:

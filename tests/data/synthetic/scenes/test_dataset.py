@@ -36,7 +36,7 @@ def test_a_scene_is_the_same_whatever_the_number_of_scenes(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("counts", [(0, 1), (1, 0)])
 def test_a_dataset_without_scenes_is_refused(tmp_path: Path, counts: tuple[int, int]) -> None:
-    with pytest.raises(UsageError, match="one scene at least must train and one validate"):
+    with pytest.raises(UsageError, match="at least one scene to train and one to validate"):
         write_scenes(tmp_path / "scenes", *counts)
 
 
