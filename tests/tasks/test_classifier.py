@@ -17,8 +17,8 @@ from medssm.data.layouts.actions.names import HMDB51_ACTIONS, UCF101_ACTIONS
 from medssm.errors import CheckpointError, DataError, UsageError
 from medssm.models import create_model as fresh_model
 from medssm.models.info import ClipInput, ImageInput
-from medssm.tasks.classification.runner import ImageViews
 from medssm.tasks.batch import Watch
+from medssm.tasks.classification.runner import ImageViews
 from medssm.tasks.classified_files import classify_files
 from medssm.tasks.classifier import Classifier
 from medssm.tasks.files import find_files

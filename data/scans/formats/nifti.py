@@ -1,6 +1,7 @@
 """NIfTI files: voxels without a float64 copy, and a header that goes to the output bit for bit."""
 
 import gzip
+import math
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +23,7 @@ from medssm.errors import DataError, GeometryError
 from medssm.files import atomic_path
 
 # What a damaged file makes nibabel and gzip raise.
-_DAMAGE = (ImageFileError, HeaderDataError, WrapStructError, EOFError, OSError, zlib.error, ValueError)
+_DAMAGE = (ImageFileError, HeaderDataError, WrapStructError, EOFError, OSError, zlib.error, ValueError, OverflowError)
 
 # Deflate cannot shrink data further than this; a header that promises more than that lies.
 _DEFLATE_LIMIT = 1032
@@ -31,6 +32,9 @@ _DEFLATE_LIMIT = 1032
 _MILLIMETRES = {1: 1000.0, 3: 0.001}
 
 _SLAB_BYTES = 64 << 20
+
+# Of voxels, of extensions before them, and of whatever follows them in a compressed file.
+_MOST_VOXELS, _LONGEST_EXTENSION, _MOST_BEHIND = 1 << 48, 64 << 20, 64 << 20
 
 
 @dataclass(frozen=True)
@@ -71,7 +75,7 @@ def read_nifti(path: Path) -> Stored:
     except FileNotFoundError:
         raise
     except _DAMAGE as error:
-        reason = str(error) or type(error).__name__
+        reason = " ".join(str(error).split())[:150] or type(error).__name__
         raise DataError(f"{path}: cut off, damaged or no NIfTI file ({reason}); copy or download it again") from error
     affine[:3] *= _MILLIMETRES.get(int(image.header["xyzt_units"]) & 7, 1.0)
     check_affine(affine, path)
@@ -89,6 +93,7 @@ def _stored_pixdim(path: Path) -> np.ndarray:
         header = _image_class(stream).header_class.from_fileobj(stream, check=False)
     if header["magic"].item()[:2] != b"n+":
         raise ImageFileError("no NIfTI header in one file with its voxels")
+    _check_sizes(header)
     used = header["pixdim"][1 : 1 + min(3, max(1, int(header["dim"][0])))]
     if not np.isfinite(used).all() or not used.all():
         shown = ", ".join(f"{size:g}" for size in used)
@@ -97,6 +102,16 @@ def _stored_pixdim(path: Path) -> np.ndarray:
             "(medssm data check shows it)"
         )
     return header["pixdim"]
+
+
+def _check_sizes(header: Nifti1Header) -> None:
+    """Raises ValueError for sizes whose product would wrap around, or extensions that no scan has."""
+    count, *sides = (int(side) for side in header["dim"])
+    offset = float(header["vox_offset"])
+    if not 1 <= count <= 7 or min(sides[:count]) < 0 or math.prod(sides[:count]) > _MOST_VOXELS:
+        raise ValueError(f"dimensions {', '.join(map(str, (count, *sides)))}")
+    if not 0 <= offset <= _LONGEST_EXTENSION:
+        raise ValueError(f"its voxels begin at byte {offset:g}")
 
 
 def _image_class(stream: IO[bytes] | gzip.GzipFile) -> type[Nifti1Image]:
@@ -129,8 +144,11 @@ def _unpacked(proxy: ArrayProxy, stream: gzip.GzipFile) -> np.ndarray:
             raise EOFError(f"{len(place)} bytes of voxels are missing")
         place = place[count:]
     # Only at its end does gzip compare the checksum: without this a damaged scan would be read as a good one.
-    while stream.read(_SLAB_BYTES):
-        pass
+    behind = 0
+    while block := stream.read(1 << 20):
+        behind += len(block)
+        if behind > _MOST_BEHIND:
+            raise ValueError("many more bytes follow its voxels")
     return array
 
 

@@ -1,6 +1,9 @@
 """Headers of NRRD and MetaImage files that lie, point elsewhere or are damaged end in one sentence."""
 
+import gzip
 import re
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -106,6 +109,78 @@ def test_mutated_headers_are_read_or_refused_in_a_sentence(data: st.DataObject, 
     try:
         check_header(mutant)
         assert isinstance(read_volume(mutant).label_names, dict)
+    except MedssmError as error:
+        sentence = str(error).replace(str(mutant.parent), "")
+    assert "\n" not in sentence
+    assert len(sentence) < 300
+
+
+@pytest.fixture(params=[".nii", ".nii.gz"])
+def nifti(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path = tmp_path / f"scan{request.param}"
+    write_label_map(path, LABELS.astype(np.uint8), Volume(LABELS, np.diag([1.5, 1.4, 2.5, 1])), {1: "spleen"})
+    return path
+
+
+def rewritten(path: Path, change: Callable[[bytearray], None]) -> Path:
+    """A NIfTI file with other bytes."""
+    opened = gzip.open if path.suffix == ".gz" else open
+    with opened(path, "rb") as file:
+        content = bytearray(file.read())
+    change(content)
+    with opened(path, "wb") as file:
+        file.write(content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("place", "layout", "values"),
+    [
+        (40, "<8h", (3, 32767, 32767, 32767, 32767, 32767, 32767, 32767)),
+        (40, "<8h", (7, 32767, 32767, 32767, 32767, 32767, 32767, 32767)),
+        (40, "<8h", (3, 8, -7, 6, 1, 1, 1, 1)),
+        (40, "<8h", (9, 8, 7, 6, 1, 1, 1, 1)),
+        (108, "<f", (1e9,)),
+        (108, "<f", (float("inf"),)),
+        (108, "<f", (float("nan"),)),
+        (108, "<f", (-400.0,)),
+        (70, "<h", (2304,)),
+    ],
+)
+def test_a_nifti_header_that_claims_impossible_sizes_is_refused(
+    place: int, layout: str, values: tuple[float, ...], nifti: Path
+) -> None:
+    path = rewritten(nifti, lambda content: struct.pack_into(layout, content, place, *values))
+    with pytest.raises(MedssmError) as error:
+        read_volume(path)
+    sentence = str(error.value).replace(str(path), "")
+    assert "\n" not in sentence
+    assert len(sentence) < 300
+
+
+def test_gigabytes_behind_the_voxels_of_a_small_file_are_not_unpacked(tmp_path: Path) -> None:
+    path = tmp_path / "scan.nii.gz"
+    write_label_map(path, LABELS.astype(np.uint8), Volume(LABELS, np.eye(4)), {})
+    rewritten(path, lambda content: content.extend(bytes(80 << 20)))
+    assert path.stat().st_size < 1 << 20
+    with pytest.raises(DataError, match="many more bytes follow its voxels"):
+        read_volume(path)
+
+
+@given(data=st.data())
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_mutated_nifti_files_are_read_or_refused_in_a_sentence(data: st.DataObject, nifti: Path) -> None:
+    mutant = nifti.with_name(f"mutant{''.join(nifti.suffixes)}")
+    mutant.write_bytes(nifti.read_bytes())
+
+    def change(content: bytearray) -> None:
+        for _ in range(data.draw(st.integers(1, 4))):
+            place = data.draw(st.integers(0, len(content) - 1))
+            content[place : place + data.draw(st.integers(0, 3))] = data.draw(st.binary(max_size=6))
+
+    sentence = ""
+    try:
+        assert isinstance(read_volume(rewritten(mutant, change)).label_names, dict)
     except MedssmError as error:
         sentence = str(error).replace(str(mutant.parent), "")
     assert "\n" not in sentence
