@@ -134,11 +134,16 @@ class Tables(Generic[Found]):
         with open(self.csv, newline="", encoding="utf-8", errors="surrogateescape") as file:
             rows = list(csv.reader(file))
         files = {cell for row in rows[1:] for cell in row[:1]}
-        if rows and not (tuple(rows[0]) == self.form.columns and files <= set(self.known)):
+        if rows and not (tuple(rows[0]) == self.form.columns and files <= set(map(_as_written, self.known))):
             raise UsageError(
                 f"{self.csv}: there already, with rows that no --json of this command has; give --overwrite to write "
                 "it anew, or another file"
             )
+
+
+def _as_written(file: str) -> str:
+    """A file's name as it stands in the CSV."""
+    return str(spreadsheet_cell(file)).encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _text(path: Path) -> Any:
