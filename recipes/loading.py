@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any, TypeGuard, get_args
 
 import yaml
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import BaseModel, ValidationError
 
 from medssm.errors import UsageError
 from medssm.models import model_info
 from medssm.recipes.yaml_text import parse, render
-from medssm.tasks.schema import Recipe
-from medssm.tasks.table import TASKS
+from medssm.tasks import TASKS
+from medssm.tasks.room import Room
+from medssm.tasks.settings import Recipe
 from medssm.training import TrainingSettings
 
 
@@ -33,20 +34,24 @@ def load_recipe(recipe: str | Path, model: str | None = None, overrides: Mapping
     Raises: UsageError on an unknown recipe, model or key, or an impossible value.
     """
     name, content = str(recipe), _read(recipe)
+    if (kind := str(content.get("task"))) not in TASKS:
+        raise UsageError(f"{name}: task: must be one of {', '.join(TASKS)}, found {kind!r}")
+    task = TASKS[kind]
     sections = content.pop("models", None) or {}
     overrides = overrides or {}
     model = model or overrides.get("model.name") or _mapping(name, "model", content.get("model", {})).get("name")
     if model is not None:
-        model = _of_task(name, content.get("task"), model)
+        model = _of_task(name, task, model)
         content = merged(content, section_of(name, sections, model))
     for key, value in overrides.items():
         content = merged(content, _nested(key, value))
     if model is not None:
         content = merged(content, {"model": {"name": model}})
+    settings: type[Recipe] = task.settings
     try:
-        return TypeAdapter(Recipe).validate_python(content)
+        return settings.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{name}: {explain(error, str(content.get('task')))}") from error
+        raise UsageError(f"{name}: {explain(error, settings)}") from error
 
 
 def section_of(recipe: str, sections: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -63,16 +68,16 @@ def section_of(recipe: str, sections: Mapping[str, Any], model: str) -> dict[str
     return merged(section_of(recipe, others, other), section)
 
 
-def _of_task(recipe: str, task: Any, model: str) -> str:
+def _of_task(recipe: str, task: Room[Any, Any, Any], model: str) -> str:
     """The model's own name.
 
     Raises: UsageError if it is unknown, or not for what the recipe trains.
     """
     info = model_info(model)
-    if task in TASKS and info.task != TASKS[task].networks:
-        example = next(kind.example for kind in TASKS.values() if kind.networks == info.task)
+    if info.task != task.networks:
         raise UsageError(
-            f"{recipe}: trains {task}, but {info.name} is a model for {info.task}; the recipe for it is {example}"
+            f"{recipe}: trains {task.name}, but {info.name} is a model for {info.task}; the recipe for it is "
+            f"{TASKS[info.task].example}"
         )
     return info.name
 
@@ -120,17 +125,15 @@ def _is_same_kind(old: Any, new: Any) -> TypeGuard[Mapping[str, Any]]:
     return both and new.get("kind", old.get("kind")) == old.get("kind")
 
 
-def explain(error: ValidationError, task: str) -> str:
-    """The first fault of a recipe for a task in words, with the nearest known key if one is unknown."""
+def explain(error: ValidationError, settings: type[BaseModel]) -> str:
+    """The first fault of a recipe in words, with the nearest known key if one is unknown."""
     fault = error.errors()[0]
-    if fault["type"].startswith("union_tag") and not fault["loc"]:
-        return f"task: must be one of {', '.join(TASKS)}, found {task!r}"
     key = ".".join(str(part) for part in fault["loc"] if part not in _kinds())
     if fault["type"] != "extra_forbidden":
         message = fault["msg"].removeprefix("Value error, ")
         found = "" if isinstance(fault["input"], dict) else f" (found {fault['input']!r})"
         return f"{key}: {message[:1].lower()}{message[1:]}{found}".removeprefix(": ")
-    nearest = nearest_key(key, TASKS[task].schema)
+    nearest = nearest_key(key, settings)
     return f"{key}: there is no such key" + (f"; did you mean {nearest}?" if nearest else "")
 
 
@@ -207,7 +210,7 @@ def _keys(section: type[BaseModel], prefix: str = "") -> Iterator[str]:
 def _kinds() -> set[str]:
     """The tags by which pydantic names the alternatives of a section; they are no part of a key."""
     alternatives = get_args(TrainingSettings.model_fields["schedule"].annotation)
-    return {kind.model_fields["kind"].default for kind in alternatives} | TASKS.keys()
+    return {kind.model_fields["kind"].default for kind in alternatives}
 
 
 def _is_yaml(name: str) -> bool:

@@ -8,8 +8,8 @@ from typing import Any
 from medssm.errors import UsageError
 from medssm.files import atomic_path
 from medssm.recipes.loading import differing_keys, dump_recipe, load_recipe
-from medssm.tasks.schema import Recipe
-from medssm.tasks.table import open_task
+from medssm.tasks import TASKS
+from medssm.tasks.settings import Recipe
 from medssm.tasks.weights import RUNS, newest_run
 from medssm.training import Outcome, RunFolder, fit
 
@@ -58,12 +58,12 @@ def train(
         if path is None:
             raise UsageError(f"--resume: there is no run in {RUNS.resolve()}; give its folder with --out")
         settings = continued_recipe(path, recipe, model, overrides or {})
-        return fit(open_task(settings), settings, path, resume=True)
+        return fit(TASKS[settings.task].training(settings), settings, path, resume=True)
     if recipe is None:
         raise UsageError("give a recipe such as btcv, or --resume to continue a run")
     settings = load_recipe(recipe, model, overrides)
     path = Path(folder) if folder else RUNS / f"{settings.name}-{settings.model.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    return fit(open_task(settings), settings, path, dump_recipe(settings))
+    return fit(TASKS[settings.task].training(settings), settings, path, dump_recipe(settings))
 
 
 def continued_recipe(

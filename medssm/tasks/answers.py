@@ -1,16 +1,14 @@
-"""What a network answered to validation images, as a picture."""
+"""What a classifier answered, as a picture."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import zip_longest
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from medssm.models.info import ImageInput
-from medssm.tasks.classification.samples import ValidationBatch
+from medssm.tasks.classifier import Classification
 
 # Of the sheet: images across and down, the side of each in pixels, the height of a line of text, letters in a line.
 COLUMNS, ROWS, SIDE, LINE, LETTERS = 4, 3, 160, 16, 25
@@ -32,20 +30,24 @@ class Answer(NamedTuple):
         return self.truth == self.guess
 
 
-def answers_of(batch: ValidationBatch, logits: Tensor, preparation: ImageInput) -> list[Answer]:
-    """A few wrong and right answers of a batch."""
-    probability, guess = logits.softmax(1).max(1)
-    is_wrong = guess != batch.labels
-    shown = [*is_wrong.nonzero()[:WRONG_PER_BATCH, 0].tolist(), *(~is_wrong).nonzero()[:RIGHT_PER_BATCH, 0].tolist()]
-    return [
-        Answer(_colours(batch.images[i], preparation), int(batch.labels[i]), int(guess[i]), float(probability[i]))
-        for i in shown
-    ]
-
-
 def of_all_batches(batches: Sequence[Sequence[Answer]]) -> list[Answer]:
     """The first answer of each batch, then the second, and so on: neighbours are of the same class."""
     return [answer for row in zip_longest(*batches) for answer in row if answer]
+
+
+def answers_to(images: Callable[[int], np.ndarray], labels: Tensor, scores: Tensor) -> list[Answer]:
+    """A few wrong and right answers of a batch.
+
+    Args:
+        images: from a place in the batch to what it shows, (SIDE, SIDE, 3) uint8.
+        labels: (B,). scores: (B, K), logarithms of probabilities.
+    """
+    if not len(labels):
+        return []
+    probability, guess = scores.exp().max(1)
+    is_wrong = guess != labels
+    shown = [*is_wrong.nonzero()[:WRONG_PER_BATCH, 0].tolist(), *(~is_wrong).nonzero()[:RIGHT_PER_BATCH, 0].tolist()]
+    return [Answer(images(i), int(labels[i]), int(guess[i]), float(probability[i])) for i in shown]
 
 
 def contact_sheet(answers: Sequence[Answer], names: Sequence[str]) -> np.ndarray:
@@ -67,15 +69,13 @@ def contact_sheet(answers: Sequence[Answer], names: Sequence[str]) -> np.ndarray
     return np.asarray(sheet)
 
 
+def titled(image: np.ndarray, found: Classification) -> np.ndarray:
+    """What a file shows, (SIDE, SIDE, 3) uint8, above its likeliest class; (H, SIDE, 3) uint8."""
+    [best] = found.top(1)
+    return contact_sheet([Answer(image, best.label, best.label, best.probability)], found.names)[:, :SIDE]
+
+
 def _caption(answer: Answer, names: Sequence[str]) -> list[str]:
     guess, truth = (names[label] if label < len(names) else f"class {label}" for label in (answer.guess, answer.truth))
     lines = [f"{100 * answer.probability:.0f} % {guess}"] + ([] if answer.is_right else [f"is {truth}"])
     return [line if len(line) <= LETTERS else f"{line[: LETTERS - 1]}…" for line in lines]
-
-
-def _colours(image: Tensor, preparation: ImageInput) -> np.ndarray:
-    """A normalised image (3, H, W) as it was, at the size of the sheet: (SIDE, SIDE, 3) uint8."""
-    mean, std = (torch.tensor(values)[:, None, None] for values in (preparation.mean, preparation.std))
-    shown = (image.float().cpu() * std + mean).clamp(0, 1) * 255
-    image_as_it_was = Image.fromarray(shown.permute(1, 2, 0).round().to(torch.uint8).numpy())
-    return np.asarray(image_as_it_was.resize((SIDE, SIDE)))

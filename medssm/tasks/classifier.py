@@ -1,6 +1,6 @@
 """An image or a video in, classes with their probabilities out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -11,18 +11,26 @@ from torch import Tensor, nn
 
 from medssm.errors import UsageError
 from medssm.tasks.files import FileKind
-from medssm.tasks.precision import autocast
 from medssm.tasks.runner import Runner
 
 
 class Views(FileKind, Protocol):
-    """How files become inputs of a network; `kind` says which files."""
+    """How files become inputs of a network, over whose scores the mean is to be taken; `kind` says which files.
 
-    def of(self, path: Path) -> Iterator[Tensor]:
-        """Batches of float32 inputs, over whose scores the mean is to be taken.
+    Attributes:
+        at_once: views of a file that go through the network together.
+    """
+
+    at_once: int
+
+    def read(self, path: Path) -> Tensor:
+        """The views (views, 3, ...) of a file as they are stored.
 
         Raises: DataError for a file that cannot be used; OSError.
         """
+
+    def normalised(self, views: Tensor) -> Tensor:
+        """Views as the network takes them, float32."""
 
 
 class Candidate(NamedTuple):
@@ -62,20 +70,28 @@ class Classifier(Runner[nn.Module, Views]):
     Logits beyond the names are of classes that never occur, and left out.
     """
 
-    @torch.inference_mode()
     def classify(self, path: str | Path) -> Classification:
         """The classes of an image, or of a video, whose views' probabilities are averaged.
 
         Raises: DataError for a file that cannot be read, or is not what the network takes; OSError.
         """
         path = Path(path)
-        probabilities = torch.cat([self._probabilities(batch) for batch in self.preparation.of(path)]).mean(0)
+        [probabilities] = self.probabilities(self.preparation.read(path)[None])
         return Classification(path, probabilities.cpu().numpy(), self.names)
 
-    def _probabilities(self, batch: Tensor) -> Tensor:
-        device = torch.device(self.device or "cpu")
-        with autocast(self.precision, device):
-            logits: Tensor = self.network(batch.to(device))
-        if logits.shape[1] < len(self.names):
-            raise UsageError(f"{self.model}: gives {logits.shape[1]} classes, but its weights name {len(self.names)}")
-        return logits[:, : len(self.names)].float().softmax(dim=1)
+    @torch.inference_mode()
+    def probabilities(self, inputs: Tensor) -> Tensor:
+        """(B, K) float32 of the classes with a name, the mean over views of inputs (B, views, 3, ...) as stored."""
+        with self.autocast:
+            logits = view_logits(self.network, inputs.to(self.place), self.preparation)
+        if logits.shape[2] < len(self.names):
+            raise UsageError(f"{self.model}: gives {logits.shape[2]} classes, but its weights name {len(self.names)}")
+        return logits[..., : len(self.names)].softmax(dim=2).mean(1)
+
+
+def view_logits(network: nn.Module, inputs: Tensor, views: Views) -> Tensor:
+    """(B, views, K) float32 of inputs (B, views, 3, ...) as they are stored, on the network's device."""
+    parts = inputs.split(views.at_once, dim=1)
+    return torch.cat(
+        [network(views.normalised(part.flatten(0, 1))).float().unflatten(0, part.shape[:2]) for part in parts], dim=1
+    )

@@ -1,24 +1,15 @@
 """What the classes of a network are called."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
 
 from medssm.checkpoints import WeightsMetadata
-from medssm.data.layouts.actions.names import HMDB51_ACTIONS, UCF101_ACTIONS, kinetics400_actions
-from medssm.data.layouts.ade20k.categories import ADE20K_NAMES
-from medssm.data.layouts.coco.categories import CATEGORIES
-from medssm.data.layouts.imagenet import synsets
+from medssm.errors import UsageError
 from medssm.models import model_info
 from medssm.models.heads import head_info
-
-# The published heads of the first two have 400 and 60 outputs.
-_ACTIONS: dict[str, Callable[[], Sequence[str]]] = {
-    "mamband-video-ucf101": lambda: UCF101_ACTIONS,
-    "mamband-video-hmdb51": lambda: HMDB51_ACTIONS,
-    "mamband-video-k400": kinetics400_actions,
-}
-# Of detectors and of segmenters.
-_OF_PIXELS: dict[str, Sequence[str]] = {"detection": tuple(CATEGORIES.values()), "semantic": ADE20K_NAMES}
-_IMAGENET = 1000
+from medssm.tasks import task_of
 
 
 def class_names(metadata: WeightsMetadata) -> tuple[str, ...]:
@@ -26,19 +17,27 @@ def class_names(metadata: WeightsMetadata) -> tuple[str, ...]:
 
     They may be fewer than the network has outputs; the others are of classes that never occur.
     """
-    info = model_info(metadata.model)
     if metadata.class_names:
         count = max(metadata.class_names) + 1
         return tuple(metadata.class_names.get(label, f"class {label}") for label in range(count))
-    if metadata.head:
-        names = _OF_PIXELS[head_info(metadata.head).task]
-        return tuple(names) if metadata.num_classes == len(names) else _numbered(metadata.num_classes)
-    if metadata.model in _ACTIONS and metadata.num_classes == info.num_classes:
-        return tuple(_ACTIONS[metadata.model]())
-    if info.task == "classification" and metadata.num_classes == _IMAGENET:
-        return synsets.class_names(synsets.imagenet_classes())
-    return _numbered(metadata.num_classes)
+    published = head_info(metadata.head) if metadata.head else model_info(metadata.model)
+    names = task_of(metadata).published_names(metadata.model) if metadata.num_classes == published.num_classes else ()
+    return names or tuple(f"class {label}" for label in range(metadata.num_classes))
 
 
-def _numbered(count: int) -> tuple[str, ...]:
-    return tuple(f"class {label}" for label in range(count))
+def labels_in_dataset(metadata: WeightsMetadata, names: Sequence[str], source: Path) -> np.ndarray:
+    """(classes of the network,) int64, the dataset's label of each, by name; -1 for one that the dataset lacks.
+
+    Args:
+        names: of the dataset's classes. source: the dataset.
+
+    Raises: UsageError if the network does not know all of them.
+    """
+    known = class_names(metadata)
+    if unknown := [name for name in names if name not in known]:
+        raise UsageError(
+            f"{source}: has {len(names)} classes, of which {unknown[0]!r} is none of the weights' {len(known)}; give "
+            "the dataset that they were trained for"
+        )
+    labels = [names.index(name) if name in names else -1 for name in known]
+    return np.array(labels + [-1] * (metadata.num_classes - len(labels)))

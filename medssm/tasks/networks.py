@@ -8,8 +8,7 @@ from typing import Any
 from medssm.checkpoints import WeightsMetadata, create_model
 from medssm.errors import UsageError
 from medssm.models.info import ClipInput, DetectionInput, ImageInput, SemanticInput
-from medssm.tasks.schema import ClassificationRecipe, DetectionRecipe, SemanticRecipe, VideoRecipe
-from medssm.tasks.settings import HeadedSettings
+from medssm.tasks.settings import HeadedSettings, Recipe
 from medssm.tasks.weights import PUBLISHED
 
 
@@ -57,12 +56,13 @@ def checked_classes(asked: int | None, found: int, source: Path) -> int:
 
 
 def run_metadata(
-    recipe: ClassificationRecipe | VideoRecipe | DetectionRecipe | SemanticRecipe,
+    recipe: Recipe,
     source: Path,
     num_classes: int,
     names: Sequence[str],
     preparation: ImageInput | ClipInput | DetectionInput | SemanticInput,
     figures: str,
+    input_size: tuple[int, ...] = (),
 ) -> WeightsMetadata:
     """What the weights of a run say of themselves.
 
@@ -70,16 +70,16 @@ def run_metadata(
         source: the dataset.
         names: of its classes.
         figures: of the validation, in words.
+        input_size: of one input, where the network is laid out for it.
     """
     model = recipe.model
-    layout: dict[str, Any]
-    if isinstance(model, HeadedSettings):
-        layout = {"head": model.head, "head_settings": model.head_settings, "input_size": ()}
-    else:
-        layout = {"input_size": model.input_size}
+    on_head: dict[str, Any] = (
+        {"head": model.head, "head_settings": model.head_settings} if isinstance(model, HeadedSettings) else {}
+    )
     return WeightsMetadata(
-        **layout,
+        **on_head,
         model=model.name,
+        input_size=input_size,
         num_classes=num_classes,
         in_channels=3,
         class_names=dict(enumerate(names)),

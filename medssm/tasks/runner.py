@@ -1,7 +1,9 @@
 """What everything that runs a network on photographs or clips has in common."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -9,7 +11,7 @@ from torch import nn
 
 from medssm.checkpoints import WeightsMetadata
 from medssm.tasks.device import usable_device
-from medssm.tasks.precision import check_precision
+from medssm.tasks.precision import autocast, check_precision
 
 Network = TypeVar("Network", bound=nn.Module)
 Preparation = TypeVar("Preparation")
@@ -36,9 +38,18 @@ class Runner(Generic[Network, Preparation]):
     precision: str = "32-true"
 
     def __post_init__(self) -> None:
-        self.device = usable_device(self.device)
-        check_precision(self.precision, self.device)
-        self.network = self.network.to(self.device).eval()
+        check_precision(self.precision, self.place)
+        self.network = self.network.to(self.place).eval()
+
+    @cached_property
+    def place(self) -> torch.device:
+        """The device that it came to."""
+        return usable_device(self.device)
+
+    @property
+    def autocast(self) -> AbstractContextManager[object]:
+        """A context in which the network has the precision."""
+        return autocast(self.precision, self.place)
 
 
 def input_fields(metadata: WeightsMetadata) -> dict[str, Any]:

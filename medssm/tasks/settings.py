@@ -6,6 +6,28 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field
 
 from medssm.training.section import Section
+from medssm.training.settings import TrainingSettings
+
+
+class NetworkSettings(Section):
+    """The network; `name` is one of `medssm models`."""
+
+    name: str
+
+
+class DatasetSettings(Section):
+    """The dataset's folder, or a word for one that is made; None if it must be given with --data."""
+
+    folder: str | None = None
+
+
+class Recipe(TrainingSettings):
+    """A whole training run, resolved in full. Each task's own adds what that task alone is asked."""
+
+    name: str
+    task: str
+    model: NetworkSettings
+    data: DatasetSettings
 
 
 def _with_dots(settings: Any) -> Any:
@@ -23,11 +45,11 @@ def _with_dots(settings: Any) -> Any:
 HeadSettings = Annotated[dict[str, int | float], BeforeValidator(_with_dots)]
 
 
-class HeadedSettings(Section):
+class HeadedSettings(NetworkSettings):
     """A network that is a backbone under a head; the section itself names the heads that fit.
 
     Attributes:
-        name: one of `medssm models`, the backbone.
+        name: of the backbone.
         head: what is on it.
         head_settings: numbers of the head that are not the published ones, by name: those of
             `medssm.models.detection.Settings` or of `medssm.models.upernet.Widths`.
@@ -38,7 +60,6 @@ class HeadedSettings(Section):
         gradient_checkpointing: of the backbone: trades time for memory.
     """
 
-    name: str
     head: str
     head_settings: HeadSettings = Field(default_factory=dict)
     num_classes: int | None = Field(None, gt=0)

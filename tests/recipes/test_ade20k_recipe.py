@@ -9,7 +9,7 @@ import torch
 from medssm.errors import UsageError
 from medssm.models import create_model
 from medssm.recipes import load_recipe, parse_overrides
-from medssm.tasks.schema import SemanticRecipe
+from medssm.tasks.semantic.settings import SemanticRecipe
 from medssm.training.optimizers import parameter_groups
 
 ALL_SCALES = (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)

@@ -5,14 +5,13 @@ from typing import Any
 
 import pytest
 import torch
-from pydantic import TypeAdapter
 from torch import nn
 
 from medssm.errors import UsageError
 from medssm.models import create_model, list_models, model_info
 from medssm.recipes import load_recipe, parse_overrides
 from medssm.recipes.loading import _read, merged, section_of
-from medssm.tasks.schema import ClassificationRecipe, Recipe
+from medssm.tasks.classification.settings import ClassificationRecipe
 from medssm.training.optimizers import parameter_groups
 
 VARIANTS = sorted(name for name in _read("imagenet")["models"] if not model_info(name).is_ours)
@@ -23,7 +22,7 @@ def resolved(model: str) -> ClassificationRecipe:
     """The recipe of a variant, whether the network is there yet or not."""
     content = _read("imagenet")
     content = merged(content, section_of("imagenet", content.pop("models"), model))
-    return TypeAdapter(Recipe).validate_python(merged(content, {"model": {"name": model}}))
+    return ClassificationRecipe.model_validate(merged(content, {"model": {"name": model}}))
 
 
 PUBLISHED: dict[str, dict[str, Any]] = {

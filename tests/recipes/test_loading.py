@@ -8,7 +8,7 @@ from medssm.errors import UsageError
 from medssm.models import list_models
 from medssm.recipes import dump_recipe, list_recipes, load_recipe, parse_overrides
 from medssm.recipes.loading import _flat, _read, section_of
-from medssm.tasks.table import TASKS
+from medssm.tasks import TASKS
 
 
 @pytest.mark.parametrize(
@@ -63,7 +63,7 @@ def test_a_recipe_names_every_key_in_its_file(name: str) -> None:
     """A reader of the YAML sees every setting, not only those that differ from a default in the code."""
     written = _read(name)
     written.pop("models")
-    resolved = TASKS[written["task"]].schema.model_validate(written).model_dump(mode="json")
+    resolved = TASKS[written["task"]].settings.model_validate(written).model_dump(mode="json")
     assert _flat(written).keys() == _flat(resolved).keys()
 
 

@@ -9,7 +9,7 @@ import torch
 from medssm.errors import UsageError
 from medssm.models import create_model
 from medssm.recipes import load_recipe, parse_overrides
-from medssm.tasks.schema import VideoRecipe
+from medssm.tasks.video.settings import VideoRecipe
 from medssm.training.optimizers import parameter_groups
 
 MODELS = {

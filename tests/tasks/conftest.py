@@ -2,14 +2,18 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
+from medssm.checkpoints import WeightsMetadata, create_model, save_weights
 from medssm.data.synthetic.motions import write_motions
 from medssm.data.synthetic.shapes import write_shapes
 from medssm.models import registry
+from medssm.models.info import ImageInput
 from medssm.recipes import train
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -123,3 +127,20 @@ def small_clips(motions: Path) -> dict[str, Any]:
 def recognised(made_once: MadeOnce, small_clips: dict[str, Any]) -> Path:
     """A finished run folder of the small network on the motions, two videos of which are broken."""
     return made_once("recognised", lambda folder: train("ucf101", "mamband-video-xs", small_clips, folder))
+
+
+@pytest.fixture(scope="session")
+def named_weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small untrained classifier of images that names its three classes."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("weights") / "w.safetensors"
+    metadata = WeightsMetadata(
+        model="mamba2d-n",
+        num_classes=3,
+        in_channels=3,
+        class_names=dict(enumerate(("one", "two", "three"))),
+        preprocessing=asdict(ImageInput()),
+        input_size=(64, 64),
+    )
+    save_weights(path, create_model("mamba2d-n", num_classes=3), metadata)
+    return path

@@ -11,7 +11,7 @@ from medssm.tasks.segmentation import training as segmentation
 held: list[nn.Module] = []
 
 
-class Keeping(segmentation.Segmentation):
+class Keeping(segmentation.SegmentationTraining):
     """Remembers its network."""
 
     def build_model(self) -> nn.Module:
@@ -19,7 +19,7 @@ class Keeping(segmentation.Segmentation):
         return held[0]
 
 
-segmentation.Segmentation = Keeping  # type: ignore[misc]
+segmentation.SegmentationTraining = Keeping  # type: ignore[misc]
 try:
     main()
 finally:

@@ -11,7 +11,7 @@ import medssm
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
 from medssm.errors import CheckpointError, UsageError
 from medssm.tasks.classifier import Classifier
-from medssm.tasks.detection.runner import Detector
+from medssm.tasks.detection.runner import ObjectDetector
 from medssm.tasks.loading import load_classifier, load_detector, load_predictor, load_segmenter
 from medssm.tasks.segmentation.runner import Predictor
 from medssm.tasks.semantic.runner import SemanticSegmenter
@@ -20,7 +20,11 @@ SMALL = {"neck_channels": 16, "box_features": 32}
 # Of each kind of weights: what they hold, what runs it, and the command that they are for.
 KINDS: dict[str, tuple[dict[str, Any], type, str]] = {
     "classes": ({"model": "spatialmamba-xs", "input_size": (64, 64)}, Classifier, "medssm classify"),
-    "objects": ({"model": "spatialmamba-xs", "head": "mask-rcnn", "head_settings": SMALL}, Detector, "medssm detect"),
+    "objects": (
+        {"model": "spatialmamba-xs", "head": "mask-rcnn", "head_settings": SMALL},
+        ObjectDetector,
+        "medssm detect",
+    ),
     "label maps": ({"model": "spatialmamba-xs", "head": "upernet"}, SemanticSegmenter, "medssm segment"),
     "organs": ({"model": "mamband-xs", "in_channels": 1, "input_size": (48, 48, 48)}, Predictor, "medssm predict"),
 }

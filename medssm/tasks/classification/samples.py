@@ -1,9 +1,7 @@
 """Photographs as a training loop wants them: random views, mixed batches, and batches of the validation."""
 
-from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -11,55 +9,22 @@ from torch import Tensor
 
 from medssm.data.images.reading import read_image
 from medssm.data.layouts import LAYOUTS
-from medssm.data.layouts.imagenet import ImageDataset, ImageSample, load_image_dataset
+from medssm.data.layouts.imagenet import ImageDataset, load_image_dataset
 from medssm.data.synthetic.shapes import cached_shapes
-from medssm.data.transforms.images import evaluation_transform, training_transform
+from medssm.data.transforms.images import training_transform
 from medssm.data.transforms.mixing import mix
 from medssm.errors import DataError, UsageError
 from medssm.models.info import ImageInput
+from medssm.tasks.classification.files import ImageViews
 from medssm.tasks.classification.settings import ClassificationRecipe, ImageDataSettings
+from medssm.tasks.scored_files import ScoredBatch, ScoredFiles
 from medssm.training import Source
 
-# The transforms are functions that no process can hand to another: each makes its own, once.
+# The transform is a function that no process can hand to another: each makes its own, once.
 _training_transform = lru_cache(training_transform)
-_evaluation_transform: Callable[..., Callable[[Any], Tensor]] = lru_cache(evaluation_transform)
-
-# Batches of a validation of which images are shown.
-SHOWN_BATCHES = 8
 
 
-class ValidationBatch(NamedTuple):
-    """Images (B, 3, H, W), labels (B,), and whether some of them are to be shown."""
-
-    images: Tensor
-    labels: Tensor
-    is_shown: bool
-
-
-class ValidationImages:
-    """The images that score a network, in batches of which the last may be smaller."""
-
-    def __init__(
-        self, samples: Sequence[ImageSample], size: tuple[int, int], preparation: ImageInput, batch_size: int
-    ) -> None:
-        self.samples, self.size, self.preparation, self.batch_size = samples, size, preparation, batch_size
-
-    def __len__(self) -> int:
-        return -(-len(self.samples) // self.batch_size)
-
-    def __getitem__(self, index: int) -> ValidationBatch:
-        given = self.preparation
-        transform = _evaluation_transform(
-            self.size, given.crop_pct, given.crop_mode, given.interpolation, given.mean, given.std
-        )
-        places = range(index * self.batch_size, min(len(self.samples), (index + 1) * self.batch_size))
-        samples = [self.samples[place] for place in places]
-        images = torch.stack([transform(read_image(sample.path)) for sample in samples])
-        every = max(1, len(self) // SHOWN_BATCHES)
-        return ValidationBatch(images, torch.tensor([sample.label for sample in samples]), index % every == 0)
-
-
-class Photographs(Source):
+class ClassificationImages(Source):
     """The images of a dataset, for the loader's processes."""
 
     def __init__(self, recipe: ClassificationRecipe, dataset: ImageDataset, num_classes: int, colours: ImageInput):
@@ -67,9 +32,8 @@ class Photographs(Source):
         self.recipe, self.training, self.num_classes = recipe, dataset.training, num_classes
         given = recipe.validation
         self.preparation = ImageInput(colours.mean, colours.std, given.crop_pct, given.crop_mode, given.interpolation)
-        self.validation = ValidationImages(
-            dataset.validation, recipe.model.input_size, self.preparation, given.batch_size
-        )
+        views = ImageViews(self.preparation, recipe.model.input_size)
+        self.validation = ScoredFiles(dataset.validation, views, given.batch_size)
         self.dtype = getattr(torch, recipe.data.dtype)
 
     @property
@@ -92,9 +56,9 @@ class Photographs(Source):
     def validation_size(self) -> int:
         return len(self.validation)
 
-    def validation_item(self, index: int) -> ValidationBatch:
+    def validation_item(self, index: int) -> ScoredBatch:
         batch = self.validation[index]
-        return batch._replace(images=batch.images.to(self.dtype))
+        return batch._replace(inputs=batch.inputs.to(self.dtype))
 
 
 def open_images(data: ImageDataSettings) -> ImageDataset:

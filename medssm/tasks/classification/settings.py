@@ -7,8 +7,8 @@ from pydantic import Field, model_validator
 from medssm.data.transforms.images import ImageAugmentation
 from medssm.data.transforms.mixing import MixingSettings
 from medssm.data.transforms.settings import Positive
+from medssm.tasks.settings import DatasetSettings, NetworkSettings, Recipe
 from medssm.training.section import Section
-from medssm.training.settings import TrainingSettings
 
 
 class SelfDistillationSettings(Section):
@@ -47,11 +47,10 @@ class DistillationSettings(Section):
     url: str = "https://dl.fbaipublicfiles.com/deit/regnety_160-a5fe301d.pth"
 
 
-class ImageModelSettings(Section):
+class ImageModelSettings(NetworkSettings):
     """The network.
 
     Attributes:
-        name: one of `medssm models`.
         num_classes: None for as many as the dataset has.
         input_size: (H, W) in pixels.
         dropout_rate, drop_path_rate: None for the published ones.
@@ -59,7 +58,6 @@ class ImageModelSettings(Section):
         gradient_checkpointing: trades time for memory.
     """
 
-    name: str
     num_classes: int | None = Field(None, gt=1)
     input_size: tuple[Positive, Positive] = (224, 224)
     dropout_rate: float | None = Field(None, ge=0, lt=1)
@@ -68,7 +66,7 @@ class ImageModelSettings(Section):
     gradient_checkpointing: bool = False
 
 
-class ImageDataSettings(Section):
+class ImageDataSettings(DatasetSettings):
     """The photographs.
 
     Attributes:
@@ -77,7 +75,6 @@ class ImageDataSettings(Section):
         dtype: that images are rounded to before they are mixed.
     """
 
-    folder: str | None = None
     synthetic_training: int = Field(100, gt=0)
     synthetic_validation: int = Field(20, gt=0)
     dtype: Literal["float32", "bfloat16"] = "float32"
@@ -98,10 +95,9 @@ class EvaluationSettings(Section):
     batch_size: int = Field(128, gt=0)
 
 
-class ClassificationRecipe(TrainingSettings):
+class ClassificationRecipe(Recipe):
     """A whole training run of a network that classifies images, resolved in full."""
 
-    name: str
     task: Literal["classification"]
     model: ImageModelSettings
     data: ImageDataSettings

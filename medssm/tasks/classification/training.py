@@ -1,7 +1,8 @@
 """Classification of images, as the training loop wants it."""
 
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,28 +12,19 @@ from torch import Tensor, nn
 from medssm.checkpoints import save_weights
 from medssm.data.layouts.imagenet import ImageDataset
 from medssm.errors import DataError, UsageError
-from medssm.metrics.classification import top_k_hits
 from medssm.models import create_model, model_info
 from medssm.models.info import ImageInput
-from medssm.tasks.answers import Answer, answers_of, contact_sheet, of_all_batches
+from medssm.tasks.answers import answers_to, contact_sheet, of_all_batches
 from medssm.tasks.classification.distillation import distillation_loss, load_teacher, self_distillation_loss
-from medssm.tasks.classification.samples import Photographs, ValidationBatch, open_images
+from medssm.tasks.classification.pictures import colours
+from medssm.tasks.classification.samples import ClassificationImages, open_images
+from medssm.tasks.classification.settings import ClassificationRecipe
 from medssm.tasks.networks import checked_classes, run_metadata
-from medssm.tasks.schema import ClassificationRecipe
+from medssm.tasks.scored_files import BatchScore, ScoredBatch, accuracy, score_batch
 from medssm.training import Moment, Task
 
 
-class BatchScore(NamedTuple):
-    """Sums over a batch of validation images, and some of its answers."""
-
-    images: int
-    top1: float
-    top5: float
-    cross_entropy: float
-    answers: list[Answer]
-
-
-class Classification(Task):
+class ClassificationTraining(Task):
     """Trains a network on mixed random views of photographs and scores it on the middles of others."""
 
     score = "top1"
@@ -46,13 +38,18 @@ class Classification(Task):
         self.num_classes = checked_classes(recipe.model.num_classes, len(dataset.classes), dataset.source)
         colours = model_info(recipe.model.name).input
         assert isinstance(colours, ImageInput)  # load_recipe has seen to it
-        self.photographs = Photographs(recipe, dataset, self.num_classes, colours)
+        self.photographs = ClassificationImages(recipe, dataset, self.num_classes, colours)
         parts = {"distillation": recipe.distillation, "self_distillation": recipe.self_distillation}
         self.loss_names = ("loss", "cross_entropy", *(name for name, settings in parts.items() if settings))
         self.teacher: nn.Module | None = None
 
+    @classmethod
+    def open(cls, recipe: ClassificationRecipe) -> "ClassificationTraining":
+        """The training of a recipe, with its data found."""
+        return cls(recipe, open_images(recipe.data))
+
     @property
-    def source(self) -> Photographs:
+    def source(self) -> ClassificationImages:
         return self.photographs
 
     def prepare(self) -> None:
@@ -127,13 +124,20 @@ class Classification(Task):
     def validation_size(self) -> int:
         return self.photographs.validation_size
 
-    def validate(self, model: nn.Module, item: ValidationBatch) -> BatchScore:
-        logits = model(item.images.float().to(memory_format=self.memory_format)).float()
-        answers = answers_of(item, logits, self.photographs.preparation) if item.is_shown else []
-        return score_batch(logits, item.labels, answers)
+    def validate(self, model: nn.Module, item: ScoredBatch) -> BatchScore:
+        if item.broken:
+            raise DataError(item.broken[0].reason)
+        images = item.inputs[:, 0]
+        scores = model(images.float().to(memory_format=self.memory_format)).float().log_softmax(1)
+        shown = partial(self._shown, images)
+        return score_batch(scores, item, answers_to(shown, item.labels, scores) if item.is_shown else [])
+
+    def _shown(self, images: Tensor, place: int) -> np.ndarray:
+        return colours(images[place], self.photographs.preparation)
 
     def summarise(self, results: list[BatchScore]) -> dict[str, float]:
-        return summary(results)
+        scores = accuracy(results)
+        return {name: scores[name] for name in self.score_names}
 
     def pictures(self, results: list[BatchScore]) -> dict[str, np.ndarray]:
         answers = of_all_batches([result.answers for result in results])
@@ -148,30 +152,9 @@ class Classification(Task):
             self.dataset.names,
             self.photographs.preparation,
             figures,
+            self.recipe.model.input_size,
         )
         save_weights(path, model, metadata)
-
-
-def open_task(recipe: ClassificationRecipe) -> Classification:
-    """The task of a recipe, with its data found."""
-    return Classification(recipe, open_images(recipe.data))
-
-
-def score_batch(logits: Tensor, labels: Tensor, answers: list[Answer]) -> BatchScore:
-    """The sums over a batch of logits (B, K) and labels (B,)."""
-    top1, top5 = (float(top_k_hits(logits, labels, k).double().sum()) for k in (1, 5))
-    entropy = F.cross_entropy(logits, labels, reduction="none")
-    return BatchScore(len(labels), top1, top5, float(entropy.double().sum()), answers)
-
-
-def summary(results: list[BatchScore]) -> dict[str, float]:
-    """Means over all images, each counted once."""
-    count = sum(result.images for result in results)
-    return {
-        "top1": sum(result.top1 for result in results) / count,
-        "top5": sum(result.top5 for result in results) / count,
-        "validation_loss": sum(result.cross_entropy for result in results) / count,
-    }
 
 
 def _heads(output: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor | None]:

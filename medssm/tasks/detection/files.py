@@ -9,7 +9,7 @@ from PIL import Image
 
 from medssm.files import atomic_path
 from medssm.tasks.batch import FileResults, Teller, Watch, run_on_files
-from medssm.tasks.detection.runner import SCORE, DetectedObject, Detection, Detector, category_ids
+from medssm.tasks.detection.runner import SCORE, DetectedObject, Detection, ObjectDetector, category_ids
 from medssm.tasks.tables import TableForm, Tables
 from medssm.tasks.under_way import Entry, UnderWay
 
@@ -89,7 +89,7 @@ class ObjectTable(TableForm[ObjectsOfFile]):
 
 
 def detect_files(
-    detector: Detector,
+    detector: ObjectDetector,
     pictures: Mapping[Path, Path | None],
     score: float = SCORE,
     watch: Watch[ObjectsOfFile] | None = None,

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from PIL import Image
-from pycocotools import mask as run_lengths
+from pycocotools import mask as coco_masks
 from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata
@@ -22,16 +22,15 @@ from medssm.data.transforms.boxes import (
     resized_size,
     to_tensor,
 )
-from medssm.models import detection
-from medssm.models.detection import Detections, paste_masks
+from medssm.models.detection import Detections, Detector, paste_masks
 from medssm.models.info import DetectionInput
 from medssm.tasks.files import read_photograph
 from medssm.tasks.names import class_names
-from medssm.tasks.precision import autocast
 from medssm.tasks.runner import Runner, input_fields
 from medssm.viewing.boxes import objects_picture
 
 SCORE = 0.3
+Size = tuple[int, int]
 
 
 class DetectedObject(NamedTuple):
@@ -74,10 +73,7 @@ class Detection:
     def masks(self) -> Iterator[np.ndarray]:
         """The mask of each object, (H, W) bool, one after the other: together they would take much memory."""
         height, width = self.image.shape[:2]
-        boxes = torch.from_numpy(self.boxes)
-        for place in range(len(self)):
-            part = slice(place, place + 1)
-            yield paste_masks(self.cells[part], boxes[part], (height, width))[0].numpy()
+        return whole_masks(self.cells, torch.from_numpy(self.boxes), (height, width))
 
     def picture(self) -> np.ndarray:
         """The photograph with boxes, masks, names and scores, (H, W, 3) uint8; a tiny one is enlarged."""
@@ -101,16 +97,15 @@ class Detection:
                 "area": int(mask.sum()),
                 "iscrowd": 0,
                 "score": round(found.score, 5),
-                "segmentation": _run_lengths(mask),
+                "segmentation": {"size": list(mask.shape), "counts": run_lengths(mask).decode("ascii")},
             }
             for found, mask in zip(self.objects(), self.masks(), strict=True)
         ]
 
 
-class Detector(Runner[detection.Detector, DetectionInput]):
+class ObjectDetector(Runner[Detector, DetectionInput]):
     """A network with all that it needs to find objects on photographs."""
 
-    @torch.inference_mode()
     def detect(self, path: str | Path, score: float = SCORE) -> Detection:
         """The objects on a photograph.
 
@@ -121,39 +116,70 @@ class Detector(Runner[detection.Detector, DetectionInput]):
         """
         path = Path(path)
         photograph = read_photograph(path)
-        batch, size = prepared(photograph, self.preparation)
-        device = torch.device(self.device or "cpu")
-        with autocast(self.precision, device):
-            [found] = self.network.detect(batch.to(device), [size])
-        found = Detections(*(part.cpu() for part in found))
+        images, sizes = prepared([photograph], self.preparation)
+        [found] = self.detect_batch(images, sizes, [(photograph.height, photograph.width)])
         kept = found.scores >= score
-        return Detection(
-            path,
-            np.array(photograph),
-            on_original(found.boxes[kept].float(), size, (photograph.height, photograph.width)).numpy(),
-            found.scores[kept].float().numpy(),
-            found.labels[kept].numpy(),
-            self.names,
-            found.masks[kept].float(),
-        )
+        boxes, scores, labels, cells = (part[kept].cpu() for part in found)
+        return Detection(path, np.array(photograph), boxes.numpy(), scores.numpy(), labels.numpy(), self.names, cells)
+
+    @torch.inference_mode()
+    def detect_batch(self, images: Tensor, sizes: list[Size], originals: list[Size]) -> list[Detections]:
+        """All objects on each of several images, on the network's device.
+
+        Args:
+            images: (B, 3, H, W), padded together. sizes: (h, w) of each before that.
+            originals: (h, w) of the photographs.
+        """
+        with self.autocast:
+            return objects_on(self.network, images.to(self.place), sizes, originals)
 
 
-def detector(
+def object_detector(
     network: nn.Module, metadata: WeightsMetadata, device: str | torch.device | None = None, precision: str = "32-true"
-) -> Detector:
+) -> ObjectDetector:
     """The detector of a network and the metadata of its weights."""
-    assert isinstance(network, detection.Detector)
+    assert isinstance(network, Detector)
     settings = DetectionInput(**input_fields(metadata))
-    return Detector(network, metadata.model, settings, class_names(metadata), device, precision)
+    return ObjectDetector(network, metadata.model, settings, class_names(metadata), device, precision)
 
 
-def prepared(photograph: Image.Image, settings: DetectionInput) -> tuple[Tensor, tuple[int, int]]:
-    """The input (1, 3, H, W) float32 of an RGB photograph, and the (h, w) of it that are no padding."""
-    image = to_tensor(photograph)
-    alone = AnnotatedImage(image, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), image[:0])
-    size = resized_size(alone.size, settings.short_side, settings.long_side)
-    pixels = normalised(resized(alone, size).image, settings.mean, settings.std)
-    return padded_together([pixels], settings.multiple), size
+def objects_on(network: Detector, images: Tensor, sizes: list[Size], originals: list[Size]) -> list[Detections]:
+    """What a network finds on each of several images (B, 3, H, W), boxes in pixels of the originals, all in float32."""
+    rows = zip(network.detect(images, sizes), sizes, originals, strict=True)
+    return [
+        Detections(
+            on_original(found.boxes.float(), size, original), found.scores.float(), found.labels, found.masks.float()
+        )
+        for found, size, original in rows
+    ]
+
+
+def prepared(photographs: Sequence[Image.Image], settings: DetectionInput) -> tuple[Tensor, list[Size]]:
+    """The input (B, 3, H, W) float32 of RGB photographs, and the (h, w) of each that are no padding."""
+    views, sizes = [], []
+    for photograph in photographs:
+        image = to_tensor(photograph)
+        alone = AnnotatedImage(image, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), image[:0])
+        sizes.append(resized_size(alone.size, settings.short_side, settings.long_side))
+        views.append(normalised(resized(alone, sizes[-1]).image, settings.mean, settings.std))
+    return padded_together(views, settings.multiple), sizes
+
+
+def whole_masks(cells: Tensor, boxes: Tensor, size: Size) -> Iterator[np.ndarray]:
+    """Masks (H, W) bool over the whole image, one after the other: together they would take much memory.
+
+    Args:
+        cells: (n, m, m) float32 in the boxes. boxes: (n, 4).
+    """
+    for place in range(len(cells)):
+        part = slice(place, place + 1)
+        yield paste_masks(cells[part], boxes[part], size)[0].cpu().numpy()
+
+
+def run_lengths(mask: np.ndarray) -> bytes:
+    """A mask (H, W) bool in COCO's run lengths."""
+    counts: bytes = coco_masks.encode(np.asfortranarray(mask, np.uint8))["counts"]
+    return counts
 
 
 def category_ids(names: Sequence[str]) -> list[int]:
@@ -166,8 +192,3 @@ def category_ids(names: Sequence[str]) -> list[int]:
 def _with_extent(box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
     left, top, right, bottom = box
     return left, top, right - left, bottom - top
-
-
-def _run_lengths(mask: np.ndarray) -> dict[str, Any]:
-    found = run_lengths.encode(np.asfortranarray(mask, dtype=np.uint8))
-    return {"size": found["size"], "counts": found["counts"].decode("ascii")}

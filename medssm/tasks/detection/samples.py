@@ -1,5 +1,6 @@
 """Photographs with objects as a training loop wants them: random views in batches, and batches of the validation."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,17 +16,15 @@ from medssm.data.transforms.boxes import (
     augmented,
     normalised,
     padded_together,
-    resized,
-    resized_size,
     to_tensor,
 )
 from medssm.errors import DataError, UsageError
-from medssm.models.detection import Objects
+from medssm.metrics.detection import FoundObjects
+from medssm.models.detection import Detections, Objects
 from medssm.models.info import DetectionInput
+from medssm.tasks.detection.runner import Size, prepared, run_lengths, whole_masks
 from medssm.tasks.detection.settings import DetectionRecipe, ObjectDataSettings
 from medssm.training import Source
-
-Size = tuple[int, int]
 
 
 class TrainingSample(NamedTuple):
@@ -43,15 +42,16 @@ class TrainingBatch(NamedTuple):
     objects: list[Objects]
 
 
-class ValidationBatch(NamedTuple):
-    """Images (B, 3, H, W) padded together, of each its size before that and its index in the annotations."""
+class ScoredImages(NamedTuple):
+    """Images (B, 3, H, W) padded together; of each (h, w) before that and as annotated, and its index in the list."""
 
     images: Tensor
     sizes: list[Size]
+    originals: list[Size]
     indices: list[int]
 
 
-class ValidationImages:
+class ScoredPhotographs:
     """The images that score a network, in batches of which the last may be smaller."""
 
     def __init__(self, images: CocoImages, preparation: DetectionInput, batch_size: int) -> None:
@@ -60,18 +60,26 @@ class ValidationImages:
     def __len__(self) -> int:
         return -(-len(self.images) // self.batch_size)
 
-    def __getitem__(self, number: int) -> ValidationBatch:
+    def __getitem__(self, number: int) -> ScoredImages:
         places = range(number * self.batch_size, min(len(self.images), (number + 1) * self.batch_size))
-        views = [self.prepared(place) for place in places]
-        images = padded_together(views, self.preparation.multiple)
-        sizes = [(view.shape[1], view.shape[2]) for view in views]
-        return ValidationBatch(images, sizes, [int(self.images.indices[place]) for place in places])
+        photographs = [self.images.image(place, with_masks=False).read() for place in places]
+        indices = [int(self.images.indices[place]) for place in places]
+        originals = [(int(height), int(width)) for height, width in self.images.annotations.sizes[indices]]
+        return ScoredImages(*prepared(photographs, self.preparation), originals, indices)
 
-    def prepared(self, place: int) -> Tensor:
-        """An image (3, H, W) as the network takes it."""
-        given, image = self.preparation, annotated(self.images.image(place, with_masks=False))
-        size = resized_size(image.size, given.short_side, given.long_side)
-        return normalised(resized(image, size).image, given.mean, given.std)
+
+def found_objects(detections: Sequence[Detections], batch: ScoredImages) -> list[FoundObjects]:
+    """What was found on each image of a batch, as it is compared with the annotations."""
+    return [
+        FoundObjects(
+            image=index,
+            boxes=found.boxes.double().cpu().numpy(),
+            scores=found.scores.double().cpu().numpy(),
+            labels=found.labels.cpu().numpy(),
+            run_lengths=tuple(run_lengths(mask) for mask in whole_masks(found.masks, found.boxes, original)),
+        )
+        for found, original, index in zip(detections, batch.originals, batch.indices, strict=True)
+    ]
 
 
 class DetectionImages(Source):
@@ -81,7 +89,7 @@ class DetectionImages(Source):
         self.augmentation, self.training = recipe.augmentation, training
         given = recipe.validation
         self.preparation = DetectionInput(short_side=given.short_side, long_side=given.long_side)
-        self.validation = ValidationImages(validation, self.preparation, given.batch_size)
+        self.validation = ScoredPhotographs(validation, self.preparation, given.batch_size)
         height, width = training.sizes.T
         self._is_upright = (height > width).astype(np.uint8)
 
@@ -109,7 +117,7 @@ class DetectionImages(Source):
     def validation_size(self) -> int:
         return len(self.validation)
 
-    def validation_item(self, index: int) -> ValidationBatch:
+    def validation_item(self, index: int) -> ScoredImages:
         return self.validation[index]
 
 

@@ -1,30 +1,20 @@
 """The average precision of a detector on the validation images of a dataset, beside the published one."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, fields
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
 from medssm.checkpoints import WeightsMetadata
-from medssm.data.layouts.coco import CocoDataset
-from medssm.errors import UsageError
 from medssm.metrics.detection import AveragePrecision, FoundObjects, average_precision
 from medssm.models import head_info, model_info
-from medssm.models.detection import Detector
 from medssm.models.info import DetectionInput, PublishedDense
-from medssm.tasks.detection.pictures import found_objects
-from medssm.tasks.detection.samples import ValidationImages, open_objects
+from medssm.tasks.detection.runner import ObjectDetector
+from medssm.tasks.detection.samples import ScoredPhotographs, found_objects, open_objects
 from medssm.tasks.detection.settings import DetectionRecipe
-from medssm.tasks.measured import Measured, Table, source_of
-from medssm.tasks.names import class_names
-from medssm.tasks.precision import autocast
-from medssm.tasks.runner import input_fields
-from medssm.tasks.weights import load_network
-from medssm.training.hardware import resolve_precision
+from medssm.tasks.measured import Measured, Subject, Table, figure_or_none, percent, source_of
+from medssm.tasks.names import labels_in_dataset
 from medssm.training.loader import by_processes
 
 _COLUMNS = {
@@ -101,49 +91,36 @@ class ObjectScores(Measured):
     def rows(self) -> list[dict[str, Any]]:
         figures = zip(self.categories, self.box.classes, self.mask.classes, strict=True)
         return [
-            {**category._asdict(), "box_ap": _or_none(box), "mask_ap": _or_none(mask)}
+            {**category._asdict(), "box_ap": figure_or_none(box), "mask_ap": figure_or_none(mask)}
             for category, box, mask in figures
         ]
 
 
-def measure(
-    recipe: DetectionRecipe,
-    weights: str | Path,
-    model: str | None = None,
-    progress: Callable[[int, int], None] = lambda *_: None,
+def measure_objects(
+    subject: Subject[ObjectDetector], recipe: DetectionRecipe, progress: Callable[[int, int], None]
 ) -> ObjectScores:
     """The average precision of a network on all validation images of a recipe's dataset.
 
-    Images are prepared as the weights ask for, not as the recipe does.
-
     Args:
-        weights: a run folder, one of our files or a published one; "published" fetches those of `model`.
-        model: whose weights they are; None to tell by the file.
         progress: called with (images done, images).
 
-    Raises: UsageError or DataError if there is no dataset; CheckpointError if the weights cannot be used.
+    Raises: UsageError or DataError if there is no dataset, or the network does not know its categories.
     """
-    dataset = open_objects(recipe.data)
-    network, metadata = load_network(weights, model, "classification")
-    if not isinstance(network, Detector):
-        raise UsageError(
-            f"{weights}: holds weights of {metadata.model} without a head for detection; give a detector's"
-        )
-    labels = labels_in_dataset(dataset, metadata)
-    preparation = DetectionInput(**input_fields(metadata))
+    detector, metadata, dataset = subject.runner, subject.metadata, open_objects(recipe.data)
+    labels = labels_in_dataset(metadata, dataset.names, dataset.source)
     assert dataset.validation is not None  # open_objects has seen to it
-    images = ValidationImages(dataset.validation, preparation, recipe.validation.batch_size)
-    found = [_relabelled(result, labels) for result in _found(network, images, recipe, progress)]
+    images = ScoredPhotographs(dataset.validation, detector.preparation, recipe.validation.batch_size)
+    found = [_relabelled(one, labels) for one in _found(detector, images, recipe.run.loader_processes, progress)]
     known = dataset.validation.annotations
     counts = np.bincount(known.labels[~known.is_crowd], minlength=len(dataset.categories)).tolist()
     return ObjectScores(
         model=metadata.model,
         head=metadata.head,
-        weights=str(weights),
+        weights=subject.weights,
         dataset=dataset.source.name,
         images=len(dataset.validation),
-        precision=resolve_precision(recipe.run.precision, recipe.run.accelerator),
-        preparation=preparation,
+        precision=detector.precision,
+        preparation=detector.preparation,
         box=average_precision(known, found, "box"),
         mask=average_precision(known, found, "mask"),
         categories=tuple(
@@ -151,21 +128,6 @@ def measure(
         ),
         published=_published(metadata),
     )
-
-
-def labels_in_dataset(dataset: CocoDataset, metadata: WeightsMetadata) -> np.ndarray:
-    """(classes of the network,) the dataset's label of each, by name; -1 for one that the dataset lacks.
-
-    Raises: UsageError if the network does not know all of the dataset's categories.
-    """
-    names = class_names(metadata)
-    if unknown := [name for name in dataset.names if name not in names]:
-        raise UsageError(
-            f"{dataset.source}: has {len(dataset.names)} categories, of which {unknown[0]!r} is none of the weights' "
-            f"{len(names)}; give the dataset that they were trained for"
-        )
-    labels = [dataset.names.index(name) if name in dataset.names else -1 for name in names]
-    return np.array(labels + [-1] * (metadata.num_classes - len(labels)))
 
 
 def _relabelled(found: FoundObjects, labels: np.ndarray) -> FoundObjects:
@@ -181,21 +143,15 @@ def _relabelled(found: FoundObjects, labels: np.ndarray) -> FoundObjects:
 
 
 def _found(
-    network: Detector, images: ValidationImages, recipe: DetectionRecipe, progress: Callable[[int, int], None]
-) -> list[FoundObjects]:
+    detector: ObjectDetector, images: ScoredPhotographs, processes: int, progress: Callable[[int, int], None]
+) -> Iterator[FoundObjects]:
     """What the network finds on every image, in order."""
-    wants_gpu = recipe.run.accelerator in ("auto", "cuda") and torch.cuda.is_available()
-    device = torch.device("cuda" if wants_gpu else "cpu")
-    network = network.to(device).eval()
-    precision = resolve_precision(recipe.run.precision, recipe.run.accelerator)
-    found: list[FoundObjects] = []
-    progress(0, len(images.images))
-    places, processes = range(len(images)), recipe.run.loader_processes
-    for _, batch in by_processes(images.__getitem__, places, processes, ValidationImages.__module__):
-        with torch.inference_mode(), autocast(precision, device):
-            found += found_objects(network, batch._replace(images=batch.images.to(device)), images.images)
-        progress(len(found), len(images.images))
-    return found
+    done, count = 0, len(images.images)
+    progress(done, count)
+    for _, batch in by_processes(images.__getitem__, range(len(images)), processes, ScoredPhotographs.__module__):
+        yield from found_objects(detector.detect_batch(batch.images, batch.sizes, batch.originals), batch)
+        done += len(batch.indices)
+        progress(done, count)
 
 
 def _published(metadata: WeightsMetadata) -> tuple[PublishedDense, ...]:
@@ -206,7 +162,7 @@ def _published(metadata: WeightsMetadata) -> tuple[PublishedDense, ...]:
 
 def _texts(figures: AveragePrecision) -> Sequence[str]:
     values = [getattr(figures, field) for field in _COLUMNS.values()]
-    return ["" if math.isnan(value) else f"{100 * value:.1f}" for value in values]
+    return [percent(value, 1) for value in values]
 
 
 def _no_texts() -> list[str]:
@@ -216,8 +172,4 @@ def _no_texts() -> list[str]:
 def _known(figures: AveragePrecision) -> dict[str, float | None]:
     """The figures over all categories; JSON has no NaN."""
     names = [field.name for field in fields(figures) if field.name != "classes"]
-    return {name: _or_none(getattr(figures, name)) for name in names}
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value
+    return {name: figure_or_none(getattr(figures, name)) for name in names}

@@ -5,9 +5,8 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from medssm.data.transforms.boxes import DetectionAugmentation
-from medssm.tasks.settings import HeadedSettings
+from medssm.tasks.settings import DatasetSettings, HeadedSettings, Recipe
 from medssm.training.section import Section
-from medssm.training.settings import TrainingSettings
 
 
 class DetectorSettings(HeadedSettings):
@@ -16,7 +15,7 @@ class DetectorSettings(HeadedSettings):
     head: Literal["mask-rcnn", "cascade-mask-rcnn"] = "mask-rcnn"
 
 
-class ObjectDataSettings(Section):
+class ObjectDataSettings(DatasetSettings):
     """The photographs and their annotations.
 
     Attributes:
@@ -25,7 +24,6 @@ class ObjectDataSettings(Section):
         synthetic_training, synthetic_validation: images of that one.
     """
 
-    folder: str | None = None
     synthetic_training: int = Field(400, gt=0)
     synthetic_validation: int = Field(80, gt=0)
 
@@ -43,10 +41,9 @@ class DetectionValidationSettings(Section):
     batch_size: int = Field(1, gt=0)
 
 
-class DetectionRecipe(TrainingSettings):
+class DetectionRecipe(Recipe):
     """A whole training run of a network that finds objects, resolved in full."""
 
-    name: str
     task: Literal["detection"]
     model: DetectorSettings
     data: ObjectDataSettings

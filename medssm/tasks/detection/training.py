@@ -13,8 +13,9 @@ from medssm.data.layouts.coco import CocoDataset
 from medssm.errors import DataError
 from medssm.metrics.detection import AveragePrecision, FoundObjects, average_precision
 from medssm.models.detection import Detector
-from medssm.tasks.detection.pictures import found_objects, picture, shown
-from medssm.tasks.detection.samples import DetectionImages, TrainingBatch, ValidationBatch, open_objects
+from medssm.tasks.detection.pictures import beside_annotations, shown
+from medssm.tasks.detection.runner import objects_on
+from medssm.tasks.detection.samples import DetectionImages, ScoredImages, TrainingBatch, found_objects, open_objects
 from medssm.tasks.detection.settings import DetectionRecipe
 from medssm.tasks.networks import checked_classes, headed_network, run_metadata, start_of
 from medssm.training import Moment, Task
@@ -23,7 +24,7 @@ LOSSES = ("rpn_class", "rpn_box", "class", "box", "mask")
 SHOWN_IMAGES = 4
 
 
-class Detection(Task):
+class DetectionTraining(Task):
     """Trains a detector on random views of images and scores the objects that it finds on others."""
 
     score = "box_ap"
@@ -41,6 +42,11 @@ class Detection(Task):
         self.num_classes = checked_classes(recipe.model.num_classes, len(dataset.categories), dataset.source)
         self.images = DetectionImages(recipe, dataset.training, dataset.validation)
         self._news = [start_of(recipe.model)]
+
+    @classmethod
+    def open(cls, recipe: DetectionRecipe) -> "DetectionTraining":
+        """The training of a recipe, with its dataset found."""
+        return cls(recipe, open_objects(recipe.data))
 
     @property
     def source(self) -> DetectionImages:
@@ -70,9 +76,9 @@ class Detection(Task):
     def validation_size(self) -> int:
         return self.images.validation_size
 
-    def validate(self, model: nn.Module, item: ValidationBatch) -> list[FoundObjects]:
+    def validate(self, model: nn.Module, item: ScoredImages) -> list[FoundObjects]:
         assert isinstance(model, Detector)
-        return found_objects(model, item, self.validation)
+        return found_objects(objects_on(model, item.images, item.sizes, item.originals), item)
 
     def summarise(self, results: list[list[FoundObjects]]) -> dict[str, float]:
         found = list(chain.from_iterable(results))
@@ -84,7 +90,7 @@ class Detection(Task):
 
     def pictures(self, results: list[list[FoundObjects]]) -> dict[str, np.ndarray]:
         chosen = shown(list(chain.from_iterable(results)), SHOWN_IMAGES)
-        return {f"objects {number}": picture(found, self.dataset) for number, found in enumerate(chosen, 1)}
+        return {f"objects {number}": beside_annotations(found, self.dataset) for number, found in enumerate(chosen, 1)}
 
     def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
         figures = f"box AP {scores['box_ap']:.4f}, mask AP {scores['mask_ap']:.4f}"
@@ -92,11 +98,6 @@ class Detection(Task):
             self.recipe, self.dataset.source, self.num_classes, self.dataset.names, self.images.preparation, figures
         )
         save_weights(path, model, metadata)
-
-
-def open_task(recipe: DetectionRecipe) -> Detection:
-    """The task of a recipe, with its dataset found."""
-    return Detection(recipe, open_objects(recipe.data))
 
 
 def _figures(kind: str, found: AveragePrecision) -> dict[str, float]:

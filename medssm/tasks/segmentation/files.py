@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
+from medssm.data.scans.formats.dicom.files import is_dicom
 from medssm.data.scans.volume import find_volumes, output_path, volume_stem, volume_suffix, without_repeats
 from medssm.errors import UsageError
 from medssm.tasks.batch import FileResults, Teller, Watch, run_on_files
@@ -13,6 +14,15 @@ from medssm.tasks.segmentation.statistics import write_statistics
 from medssm.tasks.under_way import UnderWay
 
 MORE_MEMORY = "give --memory with less than the machine has, or --device cpu"
+
+
+class ScanFiles:
+    """Scans: files of a format, or DICOM."""
+
+    kind = "scan"
+
+    def takes(self, path: Path) -> bool:
+        return bool(volume_suffix(path)) or (path.is_file() and is_dicom(path))
 
 
 @dataclass(frozen=True)

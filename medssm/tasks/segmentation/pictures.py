@@ -1,4 +1,4 @@
-"""Pictures of a validation case, the same that predictions and evaluations are drawn in."""
+"""Pictures of predictions, and of a validation case in the same manner."""
 
 from collections.abc import Mapping
 
@@ -7,6 +7,7 @@ from torch import Tensor
 
 from medssm.data.scans.cache import CachedCase
 from medssm.data.scans.volume import Volume
+from medssm.tasks.segmentation.result import Segmentation
 from medssm.viewing.comparison import agreement_figure
 from medssm.viewing.panels import pixels
 from medssm.viewing.preview import three_plane_figure
@@ -27,3 +28,8 @@ def validation_pictures(case: CachedCase, prediction: Tensor, names: Mapping[int
         "prediction": pixels(three_plane_figure(scan, predicted, names, window)),
         "reference, prediction, agreement": pixels(agreement_figure(scan, predicted, expected, names, window)),
     }
+
+
+def preview(found: Segmentation) -> np.ndarray:
+    """The slices that matter of a scan with its organs, (H, W, 3) uint8."""
+    return pixels(found.figure())

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -18,11 +19,12 @@ from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume, read_volume, write_probabilities
 from medssm.errors import DataError, UsageError
 from medssm.tasks.device import usable_device
+from medssm.tasks.precision import autocast, check_precision
 from medssm.tasks.segmentation.flips import FlipMean
 from medssm.tasks.segmentation.memory import MemoryEstimate, activation_bytes, fit_memory
 from medssm.tasks.segmentation.restore import Restoration
 from medssm.tasks.segmentation.result import Segmentation
-from medssm.tasks.windows import Blending, Network, Padding, Shape, Windows, stream_scores
+from medssm.tasks.windows import Blending, Network, Padding, Shape, Windows, segment, stream_scores
 
 # uint8 labels
 MOST_CLASSES = 256
@@ -64,6 +66,7 @@ class Predictor:
         flips: mirror images seen in training, axis -> "swap" or "as-published".
         pairs: label values that "swap" exchanged.
         device: where it runs; a GPU if there is one, if None.
+        precision: "32-true", "16-mixed" or "bf16-mixed".
     """
 
     network: nn.Module
@@ -75,14 +78,20 @@ class Predictor:
     pairs: Sequence[tuple[int, int]] = ()
     in_channels: int = 1
     device: str | torch.device | None = None
+    precision: str = "32-true"
 
     def __post_init__(self) -> None:
         if self.in_channels != 1:
             raise UsageError(f"the network takes {self.in_channels} channels, but a scan has one; choose other weights")
         if not 1 <= self.classes <= MOST_CLASSES:
             raise UsageError(f"the network has {self.classes} classes; a label map holds up to {MOST_CLASSES}")
-        self.device = usable_device(self.device)
-        self.network = self.network.to(self.device).eval()
+        check_precision(self.precision, self.place)
+        self.network = self.network.to(self.place).eval()
+
+    @cached_property
+    def place(self) -> torch.device:
+        """The device that it came to."""
+        return usable_device(self.device)
 
     def predict(
         self,
@@ -135,6 +144,20 @@ class Predictor:
         return replace(volume, notes=(*volume.notes, *value_notes(window, values)))
 
     @torch.inference_mode()
+    def on_network_grid(self, image: Tensor, settings: PredictSettings) -> Tensor:
+        """Labels (D, H, W) uint8 of a preprocessed scan (1, D, H, W), on the network's grid and never mapped back."""
+        return segment(
+            image,
+            self._scores,
+            self.window,
+            settings.overlap,
+            blending=settings.blending,
+            padding=settings.padding,
+            batch=self._batch(settings),
+            device=self.place,
+        )
+
+    @torch.inference_mode()
     def _run(
         self,
         passes: list[Windows],
@@ -152,13 +175,15 @@ class Predictor:
                 blending=settings.blending,
                 padding=settings.padding,
                 batch=self._batch(settings),
-                device=self.device or "cpu",
+                device=self.place,
                 advance=advance,
             )
             restoration.consume(stream, windows)
 
     def _scores(self, windows: Tensor) -> Tensor:
-        scores: Tensor = self.network(windows).float()
+        with autocast(self.precision, self.place):
+            scores: Tensor = self.network(windows)
+        scores = scores.float()
         if not scores.sum().isfinite():
             raise DataError(
                 "the network's scores are not finite, so no label can be told; take other weights, or the precision "
@@ -177,13 +202,13 @@ class Predictor:
         batch = self._batch(settings)
         needed = activation_bytes(self.network, self.window, self.in_channels, batch)
         needed += 4 * batch * self.classes * int(np.prod(self.window)) * (2 if settings.tta else 0)
-        on_device = torch.device(self.device or "cpu").type != "cpu"
+        on_device = self.place.type != "cpu"
         return fit_memory(windows, slabs.array.shape, self.classes, needed, settings.memory, on_device=on_device)
 
     def _batch(self, settings: PredictSettings) -> int:
         if settings.batch is not None:
             return settings.batch
-        return 1 if torch.device(self.device or "cpu").type == "cpu" else 4
+        return 1 if self.place.type == "cpu" else 4
 
     def _confidence(self, restoration: Restoration) -> dict[int, float]:
         if restoration.confidence is None:
@@ -192,7 +217,9 @@ class Predictor:
         return {label: float(restoration.confidence[label] / count[label]) for label in self.names if count[label]}
 
 
-def segmenter(network: nn.Module, metadata: WeightsMetadata, device: str | torch.device | None = None) -> Predictor:
+def scan_predictor(
+    network: nn.Module, metadata: WeightsMetadata, device: str | torch.device | None = None, precision: str = "32-true"
+) -> Predictor:
     """The predictor of a network for scans and the metadata of its weights.
 
     Raises: UsageError for an unusable device, or a network that is not for scans of one channel.
@@ -209,6 +236,7 @@ def segmenter(network: nn.Module, metadata: WeightsMetadata, device: str | torch
         pairs=_exchanged_before(names) if metadata.pairs is None else metadata.pairs,
         in_channels=metadata.in_channels,
         device=device,
+        precision=precision,
     )
 
 

@@ -7,19 +7,17 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from medssm.checkpoints import WeightsMetadata, load_model
 from medssm.data.scans.cache import PreprocessedCases
-from medssm.data.scans.cases import ScanCase
-from medssm.data.scans.preprocessing import Preprocessing
-from medssm.data.scans.volume import read_volume
-from medssm.tasks.loading import load_predictor
-from medssm.tasks.measured import Measured, Table
+from medssm.data.scans.label_values import label_array
+from medssm.data.scans.organ_masks import check_same_grid
+from medssm.data.scans.volume import read_volume, turned_like
+from medssm.tasks.measured import Measured, Subject, Table, figure_or_none
 from medssm.tasks.segmentation.dice import dice_per_class, organ_mean
-from medssm.tasks.segmentation.settings import SegmentationRecipe, ValidationSettings
-from medssm.tasks.segmentation.training import check_classes, open_dataset, segment_on_grid
-from medssm.tasks.weights import weights_path
+from medssm.tasks.segmentation.runner import Predictor, PredictSettings
+from medssm.tasks.segmentation.samples import check_classes, check_label, open_scans
+from medssm.tasks.segmentation.settings import SegmentationRecipe
 
 REMARK = (
     "The published figures are those of the checkpoint that was best on six validation cases, the same that chose it, "
@@ -27,7 +25,7 @@ REMARK = (
 )
 
 # What the published protocol is, whatever a recipe says.
-AS_PUBLISHED = ValidationSettings(overlap=0.5, blending="constant", padding="constant")
+AS_PUBLISHED = PredictSettings(overlap=0.5, blending="constant", padding="constant", batch=1)
 
 
 @dataclass(frozen=True)
@@ -80,8 +78,8 @@ class Validation(Measured):
                 "case": case.case,
                 "label": label,
                 "organ": name,
-                "network_grid": _number(case.network_grid[label]),
-                "own_grid": _number(case.own_grid[label]),
+                "network_grid": _rounded(case.network_grid[label]),
+                "own_grid": _rounded(case.own_grid[label]),
             }
             for case in self.cases
             for label, name in names.items()
@@ -116,57 +114,48 @@ class Validation(Measured):
         )
 
 
-def measure(
-    recipe: SegmentationRecipe,
-    weights: str | Path,
-    model: str | None = None,
-    progress: Callable[[int, int], None] = lambda *_: None,
+def measure_scans(
+    subject: Subject[Predictor], recipe: SegmentationRecipe, progress: Callable[[int, int], None]
 ) -> Validation:
     """The Dice of a network on the validation cases of a recipe's dataset.
 
     Args:
-        weights: a run folder, one of our files or a published one; "published" fetches those of `model`.
-        model: whose published weights to fetch.
         progress: called with (cases done, cases).
 
-    Raises: UsageError or DataError if there is no dataset; CheckpointError if the weights cannot be used.
+    Raises: UsageError or DataError if there is no dataset, or the network lacks a label of it.
     """
-    weights = weights_path(weights, model)
-    dataset = open_dataset(recipe.data)
-    network, metadata = load_model(weights)
-    check_classes(metadata.num_classes, dataset)
-    preprocessing = Preprocessing.model_validate(metadata.preprocessing)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network = network.to(device).eval()
-    predictor = load_predictor(weights)
-    preprocessed = PreprocessedCases(dataset.validation, preprocessing)
-    scored = []
-    for index, case in enumerate(dataset.validation):
-        progress(index, len(dataset.validation))
-        on_network_grid = _published_dice(network, metadata, preprocessed, index, device)
-        scored.append(CaseDice(case.id, on_network_grid, _own_dice(predictor, case, metadata.num_classes)))
+    predictor, dataset = subject.runner, open_scans(recipe.data)
+    check_classes(predictor.classes, dataset)
+    preprocessed = PreprocessedCases(dataset.validation, predictor.preprocessing)
+    scored: list[CaseDice] = []
+    for case, on_network_grid in zip(dataset.validation, preprocessed, strict=True):
+        progress(len(scored), len(dataset.validation))
+        assert case.label is not None  # open_scans has seen to it
+        assert on_network_grid.label is not None
+        check_label(int(on_network_grid.label.max()), predictor.classes, case.label)
+        labels = predictor.on_network_grid(on_network_grid.image, AS_PUBLISHED)
+        published = dice_per_class(labels, on_network_grid.label, predictor.classes)
+        scored.append(CaseDice(case.id, published, _own_dice(predictor, case.image, case.label)))
     progress(len(scored), len(scored))
     return Validation(
-        metadata.model, str(weights), dataset.name, dataset.label_names, preprocessing.spacing, tuple(scored)
+        subject.metadata.model,
+        subject.weights,
+        dataset.name,
+        dataset.label_names,
+        predictor.preprocessing.spacing,
+        tuple(scored),
     )
 
 
-def _published_dice(
-    model: nn.Module, metadata: WeightsMetadata, cases: PreprocessedCases, index: int, device: torch.device
-) -> Tensor:
-    case = cases[index]
-    assert case.label is not None  # a validation case has one
-    d, h, w = metadata.input_size
-    with torch.autocast(device.type, torch.float16, enabled=device.type == "cuda"):
-        labels = segment_on_grid(model, case.image, (d, h, w), AS_PUBLISHED)
-    return dice_per_class(labels, case.label, metadata.num_classes)
-
-
-def _own_dice(predictor: Any, case: ScanCase, num_classes: int) -> Tensor:
-    assert case.label is not None
-    labels = predictor.predict(case.image).labels
-    reference = read_volume(case.label).array
-    return dice_per_class(torch.from_numpy(np.ascontiguousarray(labels)), torch.from_numpy(reference), num_classes)
+def _own_dice(predictor: Predictor, scan: Path, label: Path) -> Tensor:
+    """Of the label map that `predict` gives, beside the reference turned to run as the scan does."""
+    found = predictor.predict(scan)
+    reference = turned_like(read_volume(label), found.volume)
+    check_same_grid(found.volume, reference)
+    labels, right = (
+        np.ascontiguousarray(array) for array in (found.labels, label_array(reference)[0].astype(np.int64))
+    )
+    return dice_per_class(torch.from_numpy(labels), torch.from_numpy(right), predictor.classes)
 
 
 def _grids(case: CaseDice) -> tuple[Tensor, Tensor]:
@@ -176,11 +165,10 @@ def _grids(case: CaseDice) -> tuple[Tensor, Tensor]:
 def _means(dice: list[Tensor]) -> dict[str, float | None]:
     """Means over cases of each case's mean, over the organs that it holds and with background."""
     return {
-        "dice": _number(np.mean([organ_mean(case) for case in dice])),
-        "dice_with_background": _number(np.mean([float(case.nanmean()) for case in dice])),
+        "dice": _rounded(np.mean([organ_mean(case) for case in dice])),
+        "dice_with_background": _rounded(np.mean([float(case.nanmean()) for case in dice])),
     }
 
 
-def _number(value: Any) -> float | None:
-    """A JSON number; None for NaN."""
-    return None if np.isnan(float(value)) else round(float(value), 6)
+def _rounded(value: Any) -> float | None:
+    return figure_or_none(round(float(value), 6))

@@ -6,28 +6,26 @@ from pydantic import Field
 
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.transforms.settings import AugmentationSettings
+from medssm.tasks.settings import DatasetSettings, NetworkSettings, Recipe
 from medssm.training.section import Section
-from medssm.training.settings import TrainingSettings
 
 
-class ModelSettings(Section):
+class ModelSettings(NetworkSettings):
     """The network.
 
     Attributes:
-        name: one of `medssm models`.
         in_channels, num_classes: of the data; background counts as a class.
         dropout_rate: None for the published one.
         gradient_checkpointing: trades time for memory.
     """
 
-    name: str
     in_channels: int = Field(1, gt=0)
     num_classes: int = Field(gt=1, le=255)
     dropout_rate: float | None = Field(None, ge=0, lt=1)
     gradient_checkpointing: bool = False
 
 
-class DataSettings(Section):
+class DataSettings(DatasetSettings):
     """The scans.
 
     Attributes:
@@ -36,7 +34,6 @@ class DataSettings(Section):
         phantom_cases: how many cases the synthetic dataset has; about 3 in 11 validate.
     """
 
-    folder: str | None = None
     fold: int = Field(0, ge=0)
     phantom_cases: int = Field(22, gt=1)
     preprocessing: Preprocessing
@@ -70,10 +67,9 @@ class ValidationSettings(Section):
     window_batch: int = Field(1, gt=0)
 
 
-class SegmentationRecipe(TrainingSettings):
+class SegmentationRecipe(Recipe):
     """A whole training run of a network that segments scans, resolved in full."""
 
-    name: str
     task: Literal["segmentation"]
     model: ModelSettings
     data: DataSettings

@@ -8,18 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata, save_weights
-from medssm.data.layouts import LAYOUTS
-from medssm.data.layouts.scans.dataset import load_dataset
 from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
-from medssm.data.scans.laterality import find_sides
 from medssm.data.scans.transforms.augmentation import Augmentation
-from medssm.errors import DataError, UsageError
 from medssm.models import create_model
 from medssm.tasks.segmentation.dice import dice_per_class, organ_mean
 from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
 from medssm.tasks.segmentation.pictures import validation_pictures
-from medssm.tasks.segmentation.settings import DataSettings, SegmentationRecipe, ValidationSettings
+from medssm.tasks.segmentation.samples import check_classes, count_voxels, exchanged_pairs, open_scans
+from medssm.tasks.segmentation.settings import SegmentationRecipe, ValidationSettings
 from medssm.tasks.windows import segment
 from medssm.training import Moment, Task
 
@@ -38,7 +35,7 @@ class CaseResult(NamedTuple):
     pictures: dict[str, np.ndarray]
 
 
-class Segmentation(Task):
+class SegmentationTraining(Task):
     """Trains a network on crops of scans and scores it on whole ones, on the network's own grid."""
 
     score = "dice"
@@ -59,16 +56,23 @@ class Segmentation(Task):
         self.score_names = ("dice", *(f"dice/{name}" for name in self.organs.values()))
         self.class_weights: Tensor | None = None
 
+    @classmethod
+    def open(cls, recipe: SegmentationRecipe) -> "SegmentationTraining":
+        """The training of a recipe, with its data found."""
+        return cls(recipe, open_scans(recipe.data))
+
     def prepare(self) -> None:
         """Preprocesses all cases into the cache and looks at their labels.
 
         Raises: DataError if a case cannot be read or has no organ to learn from.
         """
+        num_classes = self.recipe.model.num_classes
         for cases in (self.training, self.validation):
             cases.prepare()
-        counts = self._count_voxels()
+        count_voxels(self.validation, num_classes)
+        counts = count_voxels(self.training, num_classes)
         if self.recipe.loss.class_weights == "inverse-root":
-            self.class_weights = inverse_root_weights(counts, self.recipe.model.num_classes)
+            self.class_weights = inverse_root_weights(counts, num_classes)
 
     def build_model(self) -> nn.Module:
         settings = self.recipe.model
@@ -139,27 +143,6 @@ class Segmentation(Task):
         news, self._news = self._news, []
         return news
 
-    def _count_voxels(self) -> dict[int, int]:
-        """Voxels of each label in the training set, background included."""
-        counts = torch.zeros(256, dtype=torch.int64)
-        for cases, index in [(c, i) for c in (self.training, self.validation) for i in range(len(c))]:
-            case = cases[index]
-            if case.label is None or case.candidates is None or not len(case.candidates.organs):
-                raise DataError(
-                    f"{cases.cases[index].label or case.id}: has no labelled voxel; correct it or take the case out "
-                    "of the list (medssm data check shows all such cases)"
-                )
-            highest = int(case.candidates.organ_counts.nonzero().max())
-            if highest >= self.recipe.model.num_classes:
-                raise DataError(
-                    f"{cases.cases[index].label}: holds the label {highest}, but the model has "
-                    f"{self.recipe.model.num_classes} classes; correct it or give --set model.num_classes={highest + 1}"
-                )
-            if cases is self.training:
-                counts += case.candidates.organ_counts
-                counts[0] += case.label.numel() - len(case.candidates.organs)
-        return dict(enumerate(counts.tolist()))
-
 
 def segment_on_grid(
     model: nn.Module, image: Tensor, window: tuple[int, int, int], settings: ValidationSettings
@@ -175,55 +158,3 @@ def segment_on_grid(
         batch=settings.window_batch,
         device=next(model.parameters()).device,
     )
-
-
-def open_task(recipe: SegmentationRecipe) -> Segmentation:
-    """The task of a recipe, with its data found."""
-    return Segmentation(recipe, open_dataset(recipe.data))
-
-
-def open_dataset(data: DataSettings) -> ScanDataset:
-    """The dataset that a recipe names.
-
-    Raises: UsageError if it names none; DataError if there is none or it has nothing to train or validate on.
-    """
-    if data.folder is None:
-        raise UsageError(f"no dataset was given. {LAYOUTS['btcv'].where}")
-    if data.folder == "phantom":
-        from medssm.data.synthetic.phantom import cached_phantom
-
-        folder = cached_phantom(data.phantom_cases)
-    else:
-        folder = Path(data.folder)
-    dataset = load_dataset(folder, data.fold)
-    if not dataset.training or not dataset.validation:
-        raise DataError(
-            f"{dataset.source}: lists {len(dataset.training)} training and {len(dataset.validation)} validation cases "
-            "with labels; both are needed"
-        )
-    return dataset
-
-
-def exchanged_pairs(dataset: ScanDataset) -> tuple[tuple[int, int], ...]:
-    """The label values that a mirror image exchanges, left with right.
-
-    Raises: UsageError if a name speaks of a side and no other name is its partner: in mirror images it would be wrong.
-    """
-    sides = find_sides(dataset.label_names)
-    if sides.alone:
-        raise UsageError(
-            f"{dataset.source}: names {', '.join(map(repr, sides.alone))} but no label for the other side, with which "
-            "mirror images (augmentation.flips.x=swap) would exchange it; correct the names, or give "
-            "--set augmentation.flips.x=off"
-        )
-    return sides.pairs
-
-
-def check_classes(num_classes: int, dataset: ScanDataset) -> None:
-    """Raises UsageError if the dataset names labels that a model of so many classes does not have."""
-    highest = max(dataset.label_names, default=0)
-    if highest >= num_classes:
-        raise UsageError(
-            f"{dataset.source}: names labels up to {highest}, but the model has {num_classes} classes; "
-            f"train one with --set model.num_classes={highest + 1}"
-        )

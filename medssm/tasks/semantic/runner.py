@@ -11,7 +11,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata
-from medssm.data.layouts.ade20k import ADE20K_NAMES, ade20k_palette
 from medssm.data.layouts.ade20k.labels import as_numbers
 from medssm.data.transforms.label_maps import fitted_size, normalised, resized, scaled_size
 from medssm.errors import UsageError
@@ -19,12 +18,11 @@ from medssm.files import atomic_path
 from medssm.models.info import SemanticInput
 from medssm.tasks.files import read_photograph
 from medssm.tasks.names import class_names
-from medssm.tasks.precision import autocast
 from medssm.tasks.runner import Runner, input_fields
+from medssm.tasks.semantic.pictures import class_colours
 from medssm.tasks.semantic.stripes import Sliding, Stripe, sliding_stripes, whole_stripes
 from medssm.tasks.windows import largest_class
 from medssm.viewing.label_maps import ClassShare, class_shares, overlay
-from medssm.viewing.palette import palette
 
 Size = tuple[int, int]
 Network = Callable[[Tensor], Tensor]
@@ -153,7 +151,6 @@ class LabelMap:
 class SemanticSegmenter(Runner[nn.Module, SemanticInput]):
     """A network with all that it needs to tell the class of every pixel of photographs."""
 
-    @torch.inference_mode()
     def segment(
         self, path: str | Path, *, window: int | None = None, keep_size: bool = False, scales: Scales | None = None
     ) -> LabelMap:
@@ -170,15 +167,22 @@ class SemanticSegmenter(Runner[nn.Module, SemanticInput]):
         """
         path = Path(path)
         photograph = np.array(read_photograph(path))
-        settings, device = self._settings(window, keep_size), torch.device(self.device or "cpu")
-        pixels = torch.from_numpy(photograph).to(device).permute(2, 0, 1)
+        pixels = torch.from_numpy(photograph).permute(2, 0, 1)
+        labels = self.label(pixels, self._settings(window, keep_size), scales=scales, keep_size=keep_size)
+        return LabelMap(path, photograph, labels.cpu().numpy(), self.names)
+
+    @torch.inference_mode()
+    def label(
+        self, photograph: Tensor, settings: SemanticInput, *, scales: Scales | None = None, keep_size: bool = False
+    ) -> Tensor:
+        """The class of each pixel (H, W) uint8 of a photograph (3, H, W) uint8, on the network's device."""
 
         def network(batch: Tensor) -> Tensor:
-            with autocast(self.precision, device):
+            with self.autocast:
                 return self.network(batch)
 
-        labels = label_map(pixels, network, settings, len(self.names), scales=scales, keep_size=keep_size)
-        return LabelMap(path, photograph, labels.cpu().numpy(), self.names)
+        pixels = photograph.to(self.place)
+        return label_map(pixels, network, settings, len(self.names), scales=scales, keep_size=keep_size)
 
     def _settings(self, window: int | None, keep_size: bool) -> SemanticInput:
         if window is not None and window < 1:
@@ -194,8 +198,3 @@ def semantic_segmenter(
     """The segmenter of a network and the metadata of its weights."""
     settings = SemanticInput(**input_fields(metadata))
     return SemanticSegmenter(network, metadata.model, settings, class_names(metadata), device, precision)
-
-
-def class_colours(names: Sequence[str]) -> np.ndarray:
-    """The customary colours of ADE20K's classes, or well-told-apart ones of any others, (K, 3) uint8."""
-    return np.array(ade20k_palette(), np.uint8) if tuple(names) == ADE20K_NAMES else palette(len(names))

@@ -1,32 +1,23 @@
 """The agreement of a segmenter with the label maps of a dataset's validation images, beside the published one."""
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata
-from medssm.data.layouts.ade20k import IGNORED, SceneDataset
-from medssm.errors import UsageError
+from medssm.data.layouts.ade20k import IGNORED
 from medssm.metrics.semantic import LabelScores, PixelCounts, count_pixels, label_scores, total
 from medssm.models import head_info, model_info
 from medssm.models.info import PublishedResult, SemanticInput
-from medssm.tasks.measured import Measured, Table, source_of
-from medssm.tasks.names import class_names
-from medssm.tasks.precision import autocast
-from medssm.tasks.runner import input_fields
-from medssm.tasks.semantic.runner import Scales, label_map
+from medssm.tasks.measured import Measured, Subject, Table, figure_or_none, percent, source_of
+from medssm.tasks.names import labels_in_dataset
+from medssm.tasks.semantic.runner import Scales, SemanticSegmenter
 from medssm.tasks.semantic.samples import Scenes, ValidationScene, open_scenes
 from medssm.tasks.semantic.settings import SceneEvaluationSettings, SemanticRecipe
-from medssm.tasks.weights import load_network
-from medssm.training.hardware import resolve_precision
 from medssm.training.loader import by_processes, by_threads
-
-_TASK = "semantic"
+from medssm.training.settings import RunSettings
 
 
 @dataclass(frozen=True)
@@ -63,11 +54,11 @@ class LabelMeasures(Measured):
     def table(self) -> Table:
         scores = self.scores
         figures = (scores.mean_iou, scores.pixel_accuracy, scores.mean_accuracy)
-        rows = [("measured", *(_percent(value) for value in figures))]
+        rows = [("measured", *(percent(value) for value in figures))]
         if self.published:
             rows.append(("published", f"{self.published.value:.1f}", "", ""))
         rows += [
-            (name, _percent(iou), "", _percent(accuracy))
+            (name, percent(iou), "", percent(accuracy))
             for name, iou, accuracy in zip(self.names, scores.iou, scores.accuracy, strict=True)
         ]
         return Table(("percent", "mIoU or IoU", "aAcc", "mAcc or accuracy"), rows)
@@ -99,48 +90,44 @@ class LabelMeasures(Measured):
         scores, pixels = self.scores, self.counts.reference.tolist()
         figures = zip(self.names, scores.iou.tolist(), scores.accuracy.tolist(), pixels, strict=True)
         return [
-            {"class": name, "iou": _or_none(iou), "accuracy": _or_none(accuracy), "pixels": count}
+            {"class": name, "iou": figure_or_none(iou), "accuracy": figure_or_none(accuracy), "pixels": count}
             for name, iou, accuracy, count in figures
         ]
 
 
-def measure(
-    recipe: SemanticRecipe,
-    weights: str | Path,
-    model: str | None = None,
-    progress: Callable[[int, int], None] = lambda *_: None,
+def measure_label_maps(
+    subject: Subject[SemanticSegmenter], recipe: SemanticRecipe, progress: Callable[[int, int], None]
 ) -> LabelMeasures:
-    """The scores of a network on all validation images of a recipe's dataset.
-
-    Images have the size that the weights ask for; windows and several scales are the recipe's.
+    """The scores of a network on all validation images of a recipe's dataset; windows and scales are the recipe's.
 
     Args:
-        weights: a run folder, one of our files or a published one; "published" fetches those of `model`.
-        model: whose weights they are; None to tell by the file.
         progress: called with (images done, images).
 
-    Raises: UsageError or DataError if there is no dataset; CheckpointError if the weights cannot be used.
+    Raises: UsageError or DataError if there is no dataset, or the network does not know its classes.
     """
-    dataset = open_scenes(recipe.data)
-    network, metadata = load_network(weights, model, "classification")
-    if not metadata.head or head_info(metadata.head).task != _TASK:
-        raise UsageError(f"{weights}: holds weights of {metadata.model} without a head for label maps; give others")
-    preparation = _preparation(metadata, recipe.validation)
-    scales = scales_of(recipe.validation)
-    precision = resolve_precision(recipe.run.precision, recipe.run.accelerator)
-    labels = labels_in_dataset(dataset, metadata)
-    counts = _counts(network, recipe, dataset, (preparation, scales, precision), labels, progress)
+    segmenter, metadata, dataset = subject.runner, subject.metadata, open_scenes(recipe.data)
+    labels = torch.from_numpy(labels_in_dataset(metadata, dataset.names, dataset.source))
+    own_labels = torch.where(labels < 0, IGNORED, labels).to(torch.uint8).to(segmenter.place)
+    preparation, scales = segmenter.preparation, scales_of(recipe.validation)
+    if recipe.validation.window is not None:
+        preparation = replace(preparation, window=recipe.validation.window, stride=recipe.validation.stride)
+
+    def counts() -> Iterator[PixelCounts]:
+        for scene in _told(_scenes(Scenes(recipe, dataset), recipe.run), len(dataset.validation), progress):
+            found = own_labels[segmenter.label(scene.photograph, preparation, scales=scales).long()]
+            yield count_pixels(found, scene.labels.to(segmenter.place), len(dataset.names))
+
     return LabelMeasures(
         model=metadata.model,
         head=metadata.head,
-        weights=str(weights),
+        weights=subject.weights,
         dataset=dataset.source.name,
         images=len(dataset.validation),
-        precision=precision,
+        precision=segmenter.precision,
         preparation=preparation,
         scales=scales,
         names=dataset.names,
-        counts=total(counts, len(dataset.names)),
+        counts=total(counts(), len(dataset.names)),
         published=_published(metadata, scales),
     )
 
@@ -150,48 +137,9 @@ def scales_of(settings: SceneEvaluationSettings) -> Scales | None:
     return Scales(settings.scales, settings.flip, settings.scales_of) if settings.multi_scale else None
 
 
-def labels_in_dataset(dataset: SceneDataset, metadata: WeightsMetadata) -> Tensor:
-    """(classes of the network,) the dataset's label of each, by name; IGNORED for one that the dataset lacks.
-
-    Raises: UsageError if the network does not know all of the dataset's classes.
-    """
-    names = class_names(metadata)
-    if unknown := [name for name in dataset.names if name not in names]:
-        raise UsageError(
-            f"{dataset.source}: has {len(dataset.names)} classes, of which {unknown[0]!r} is none of the weights' "
-            f"{len(names)}; give the dataset that they were trained for"
-        )
-    return torch.tensor(
-        [dataset.names.index(name) if name in dataset.names else IGNORED for name in names], dtype=torch.uint8
-    )
-
-
-def _counts(
-    network: nn.Module,
-    recipe: SemanticRecipe,
-    dataset: SceneDataset,
-    how: tuple[SemanticInput, Scales | None, str],
-    labels: Tensor,
-    progress: Callable[[int, int], None],
-) -> Iterator[PixelCounts]:
-    """The pixels of each image."""
-    preparation, scales, precision = how
-    wants_gpu = recipe.run.accelerator in ("auto", "cuda") and torch.cuda.is_available()
-    device = torch.device("cuda" if wants_gpu else "cpu")
-    network, labels = network.to(device).eval(), labels.to(device)
-    done, count = 0, len(dataset.validation)
-    progress(done, count)
-    for scene in _scenes(Scenes(recipe, dataset), recipe):
-        with torch.inference_mode(), autocast(precision, device):
-            found = label_map(scene.photograph.to(device), network, preparation, len(labels), scales=scales)
-            yield count_pixels(labels[found.long()], scene.labels.to(device), len(dataset.names))
-        done += 1
-        progress(done, count)
-
-
-def _scenes(scenes: Scenes, recipe: SemanticRecipe) -> Iterator[ValidationScene]:
+def _scenes(scenes: Scenes, run: RunSettings) -> Iterator[ValidationScene]:
     """The validation images in order, prepared ahead."""
-    places, run = range(scenes.validation_size), recipe.run
+    places = range(scenes.validation_size)
     if run.loader_processes:
         prepared = by_processes(scenes.validation_item, places, run.loader_processes, Scenes.__module__)
     else:
@@ -199,11 +147,14 @@ def _scenes(scenes: Scenes, recipe: SemanticRecipe) -> Iterator[ValidationScene]
     return (scene for _, scene in prepared)
 
 
-def _preparation(metadata: WeightsMetadata, settings: SceneEvaluationSettings) -> SemanticInput:
-    preparation = SemanticInput(**input_fields(metadata))
-    if settings.window is None:
-        return preparation
-    return replace(preparation, window=settings.window, stride=settings.stride)
+def _told(
+    scenes: Iterator[ValidationScene], count: int, progress: Callable[[int, int], None]
+) -> Iterator[ValidationScene]:
+    """The scenes, of which each is told when the next one is asked for."""
+    for done, scene in enumerate(scenes):
+        progress(done, count)
+        yield scene
+    progress(count, count)
 
 
 def _published(metadata: WeightsMetadata, scales: Scales | None) -> PublishedResult | None:
@@ -213,11 +164,3 @@ def _published(metadata: WeightsMetadata, scales: Scales | None) -> PublishedRes
     results = [entry.results for entry in model_info(metadata.model).dense if entry.head == metadata.head]
     place = 0 if scales is None else 1
     return results[0][place] if results and len(results[0]) > place else None
-
-
-def _percent(value: float) -> str:
-    return "" if math.isnan(value) else f"{100 * value:.2f}"
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

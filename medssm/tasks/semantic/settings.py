@@ -6,9 +6,8 @@ from pydantic import Field, model_validator
 
 from medssm.data.transforms.label_maps import SceneAugmentation
 from medssm.data.transforms.settings import Positive
-from medssm.tasks.settings import HeadedSettings
+from medssm.tasks.settings import DatasetSettings, HeadedSettings, Recipe
 from medssm.training.section import Section
-from medssm.training.settings import TrainingSettings
 
 
 class SegmenterSettings(HeadedSettings):
@@ -22,7 +21,7 @@ class SegmenterSettings(HeadedSettings):
     dropout_rate: float | None = Field(None, ge=0, lt=1)
 
 
-class SceneDataSettings(Section):
+class SceneDataSettings(DatasetSettings):
     """The photographs and their label maps.
 
     Attributes:
@@ -30,7 +29,6 @@ class SceneDataSettings(Section):
         synthetic_training, synthetic_validation: scenes of that one.
     """
 
-    folder: str | None = None
     synthetic_training: int = Field(400, gt=0)
     synthetic_validation: int = Field(80, gt=0)
 
@@ -78,10 +76,9 @@ class SceneEvaluationSettings(Section):
         return self
 
 
-class SemanticRecipe(TrainingSettings):
+class SemanticRecipe(Recipe):
     """A whole training run of a network that tells the class of every pixel, resolved in full."""
 
-    name: str
     task: Literal["semantic"]
     model: SegmenterSettings
     data: SceneDataSettings

@@ -12,13 +12,11 @@ from medssm.errors import DataError
 from medssm.metrics.semantic import PixelCounts, count_pixels, label_scores, total
 from medssm.models.upernet import semantic_losses
 from medssm.tasks.networks import checked_classes, headed_network, run_metadata, start_of
-from medssm.tasks.semantic.runner import class_colours, label_map
+from medssm.tasks.semantic.pictures import beside_reference
+from medssm.tasks.semantic.runner import label_map
 from medssm.tasks.semantic.samples import Scenes, ValidationScene, open_scenes
 from medssm.tasks.semantic.settings import SemanticRecipe
 from medssm.training import Moment, Task
-from medssm.viewing.label_maps import label_map_picture
-
-_LONGEST_PANEL = 320  # pixels
 
 
 class SceneScore(NamedTuple):
@@ -28,7 +26,7 @@ class SceneScore(NamedTuple):
     picture: np.ndarray | None
 
 
-class SemanticSegmentation(Task):
+class SemanticTraining(Task):
     """Trains a network on random views of photographs and scores it on whole other ones, at their own size."""
 
     score = "miou"
@@ -43,6 +41,11 @@ class SemanticSegmentation(Task):
         self.num_classes = checked_classes(recipe.model.num_classes, len(dataset.names), dataset.source)
         self.scenes = Scenes(recipe, dataset)
         self._news = [start_of(recipe.model)]
+
+    @classmethod
+    def open(cls, recipe: SemanticRecipe) -> "SemanticTraining":
+        """The training of a recipe, with its dataset found."""
+        return cls(recipe, open_scenes(recipe.data))
 
     @property
     def source(self) -> Scenes:
@@ -84,12 +87,8 @@ class SemanticSegmentation(Task):
         names = self.dataset.names
         predicted = label_map(item.photograph, model, self.scenes.preparation, len(names))
         counts = count_pixels(predicted, item.labels, len(names))
-        if not item.is_shown:
-            return SceneScore(counts, None)
-        photograph = item.photograph.permute(1, 2, 0).cpu().numpy()
-        shown, reference = predicted.cpu().numpy(), item.labels.cpu().numpy()
-        colours = class_colours(names)
-        return SceneScore(counts, label_map_picture(photograph, shown, names, reference, colours, _LONGEST_PANEL))
+        picture = beside_reference(item.photograph, predicted, item.labels, names) if item.is_shown else None
+        return SceneScore(counts, picture)
 
     def summarise(self, results: list[SceneScore]) -> dict[str, float]:
         scores = label_scores(total((result.counts for result in results), len(self.dataset.names)))
@@ -105,11 +104,3 @@ class SemanticSegmentation(Task):
             self.recipe, self.dataset.source, self.num_classes, self.dataset.names, self.scenes.preparation, figures
         )
         save_weights(path, model, metadata)
-
-
-def open_task(recipe: SemanticRecipe) -> SemanticSegmentation:
-    """The task of a recipe, with its dataset found.
-
-    Raises: UsageError or DataError if there is no dataset that it can be run on.
-    """
-    return SemanticSegmentation(recipe, open_scenes(recipe.data))

@@ -3,7 +3,7 @@
 import torch.distributed
 
 from medssm.errors import DataError
-from medssm.tasks.video.samples import BrokenVideo
+from medssm.tasks.scored_files import BrokenFile
 
 
 class BrokenVideos:
@@ -21,7 +21,7 @@ class BrokenVideos:
     def __len__(self) -> int:
         return len(self.reasons)
 
-    def add(self, videos: tuple[BrokenVideo, ...]) -> None:
+    def add(self, videos: tuple[BrokenFile, ...]) -> None:
         """Counts some more.
 
         Raises: DataError if they are too many.

@@ -1,29 +1,23 @@
-"""What a network answered to validation clips, as a picture of a few frames of each."""
+"""A few frames of a clip, and what a network answered to it."""
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
-from medssm.tasks.answers import RIGHT_PER_BATCH, SIDE, WRONG_PER_BATCH, Answer
+from medssm.data.clips.reading import read_frames
+from medssm.data.clips.views import segment_frames
+from medssm.tasks.answers import SIDE, titled
+from medssm.tasks.classifier import Classification
 
 # Frames of a clip that are shown, in rows and columns.
 ROWS, COLUMNS = 2, 2
 
 
-def clip_answers(clips: Tensor, labels: Tensor, scores: Tensor) -> list[Answer]:
-    """A few wrong and right answers of a batch.
-
-    Args:
-        clips: (B, views, 3, T, H, W) uint8, of which the first view is shown.
-        scores: (B, K), logarithms of probabilities.
-    """
-    if not len(labels):
-        return []
-    probability, guess = scores.exp().max(1)
-    is_wrong = guess != labels
-    shown = [*is_wrong.nonzero()[:WRONG_PER_BATCH, 0].tolist(), *(~is_wrong).nonzero()[:RIGHT_PER_BATCH, 0].tolist()]
-    return [Answer(sampled_frames(clips[i, 0]), int(labels[i]), int(guess[i]), float(probability[i])) for i in shown]
+def answered_clip(found: Classification) -> np.ndarray:
+    """Frames of the video with its likeliest class, (H, W, 3) uint8."""
+    [frames] = read_frames(found.path, lambda count: segment_frames(count, ROWS * COLUMNS, 1), np.array)
+    return titled(sampled_frames(torch.from_numpy(np.stack(frames)).permute(3, 0, 1, 2)), found)
 
 
 def sampled_frames(clip: Tensor) -> np.ndarray:

@@ -1,6 +1,5 @@
 """Videos as a training loop wants them: random views of clips, mixed batches, and batches of the validation."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,6 @@ from torch import Tensor
 
 from medssm.data.clips.reading import read_frames
 from medssm.data.clips.views import random_segment_frames, random_strided_frames
-from medssm.data.images.samples import ImageSample
 from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.actions import ActionSet, load_action_set
 from medssm.data.synthetic.motions import cached_motions
@@ -20,22 +18,13 @@ from medssm.data.transforms.clips import augment_clip, resized
 from medssm.data.transforms.mixing import mix
 from medssm.errors import DataError, UsageError
 from medssm.models.info import ClipInput
-from medssm.tasks.schema import VideoRecipe
-from medssm.tasks.video.runner import ClipViews
-from medssm.tasks.video.settings import ClipDataSettings
+from medssm.tasks.scored_files import BrokenFile, ScoredBatch, ScoredFiles
+from medssm.tasks.video.files import ClipViews
+from medssm.tasks.video.settings import ClipDataSettings, VideoRecipe
 from medssm.training import Source
 
 # So many broken videos in a row are no accident.
 MOST_IN_A_ROW = 8
-# Batches of a validation of which clips are shown.
-SHOWN_BATCHES = 8
-
-
-class BrokenVideo(NamedTuple):
-    """A video that cannot be read: its place among those of its part, and why, in a sentence."""
-
-    place: int
-    reason: str
 
 
 class ClipSample(NamedTuple):
@@ -43,7 +32,7 @@ class ClipSample(NamedTuple):
 
     views: Tensor
     label: int
-    broken: tuple[BrokenVideo, ...]
+    broken: tuple[BrokenFile, ...]
 
 
 class ClipBatch(NamedTuple):
@@ -51,52 +40,7 @@ class ClipBatch(NamedTuple):
 
     clips: Tensor
     targets: Tensor
-    broken: tuple[BrokenVideo, ...]
-
-
-class ClipValidationBatch(NamedTuple):
-    """Inputs of the videos that can be read.
-
-    Attributes:
-        clips: (B, views, 3, T, H, W) uint8. labels: (B,).
-        broken: those that cannot.
-        is_shown: whether some are to be shown.
-    """
-
-    clips: Tensor
-    labels: Tensor
-    broken: tuple[BrokenVideo, ...]
-    is_shown: bool
-
-
-class ValidationClips:
-    """The videos that score a network, in batches of which the last may be smaller.
-
-    Args:
-        size: (T, H, W) of an input.
-    """
-
-    def __init__(
-        self, samples: Sequence[ImageSample], size: tuple[int, ...], preparation: ClipInput, batch_size: int
-    ) -> None:
-        self.samples, self.size, self.batch_size = samples, size, batch_size
-        self.views = ClipViews(preparation, size)
-
-    def __len__(self) -> int:
-        return -(-len(self.samples) // self.batch_size)
-
-    def __getitem__(self, index: int) -> ClipValidationBatch:
-        clips, labels, broken = [], [], []
-        for place in range(index * self.batch_size, min(len(self.samples), (index + 1) * self.batch_size)):
-            sample = self.samples[place]
-            try:
-                clips.append(torch.cat(self.views.read(sample.path)))
-                labels.append(sample.label)
-            except (DataError, OSError) as error:
-                broken.append(BrokenVideo(place, str(error)))
-        stacked = torch.stack(clips) if clips else torch.empty(0, 1, 3, *self.size, dtype=torch.uint8)
-        every = max(1, len(self) // SHOWN_BATCHES)
-        return ClipValidationBatch(stacked, torch.tensor(labels, dtype=torch.long), tuple(broken), index % every == 0)
+    broken: tuple[BrokenFile, ...]
 
 
 class Clips(Source):
@@ -116,7 +60,8 @@ class Clips(Source):
             short_side=given.short_side,
         )
         while_training = replace(self.preparation, views=given.views, crops=given.crops)
-        self.validation = ValidationClips(dataset.validation, recipe.model.input_size, while_training, given.batch_size)
+        views = ClipViews(while_training, recipe.model.input_size)
+        self.validation = ScoredFiles(dataset.validation, views, given.batch_size)
 
     @property
     def training_size(self) -> int:
@@ -127,12 +72,12 @@ class Clips(Source):
 
         Raises: DataError if too many in a row are broken.
         """
-        broken: list[BrokenVideo] = []
+        broken: list[BrokenFile] = []
         while len(broken) < MOST_IN_A_ROW:
             try:
                 frames = self._frames(self.training[index].path, random)
             except (DataError, OSError) as error:
-                broken.append(BrokenVideo(index, str(error)))
+                broken.append(BrokenFile(index, str(error)))
                 index = int(random.integers(self.training_size))
             else:
                 views = torch.stack([self._view(frames, random) for _ in range(self.recipe.sampling.copies)])
@@ -171,7 +116,7 @@ class Clips(Source):
     def validation_size(self) -> int:
         return len(self.validation)
 
-    def validation_item(self, index: int) -> ClipValidationBatch:
+    def validation_item(self, index: int) -> ScoredBatch:
         return self.validation[index]
 
 

@@ -2,28 +2,21 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from torch import nn
 
 from medssm.data.layouts.actions import ActionSet
 from medssm.errors import UsageError
 from medssm.models import model_info
 from medssm.models.info import ClipInput, PublishedResult
-from medssm.tasks.measured import Measured, Table, source_of
-from medssm.tasks.names import class_names
-from medssm.tasks.precision import autocast
+from medssm.tasks.classifier import Classifier
+from medssm.tasks.measured import Measured, Subject, Table, source_of
 from medssm.tasks.runner import input_fields
-from medssm.tasks.schema import VideoRecipe
+from medssm.tasks.scored_files import ScoredFiles, accuracy, by_class, classified
 from medssm.tasks.video.broken import BrokenVideos
-from medssm.tasks.video.samples import ValidationClips, open_clips
-from medssm.tasks.video.training import BatchScore, score_videos, summary, view_scores
-from medssm.tasks.weights import load_network
-from medssm.training.hardware import resolve_precision
-from medssm.training.loader import by_processes
+from medssm.tasks.video.samples import open_clips
+from medssm.tasks.video.settings import VideoRecipe
 
 
 @dataclass(frozen=True)
@@ -96,49 +89,39 @@ class VideoAccuracy(Measured):
         return [asdict(entry) for entry in self.classes]
 
 
-def measure(
-    recipe: VideoRecipe,
-    weights: str | Path,
-    model: str | None = None,
-    progress: Callable[[int, int], None] = lambda *_: None,
+def measure_clips(
+    subject: Subject[Classifier], recipe: VideoRecipe, progress: Callable[[int, int], None]
 ) -> VideoAccuracy:
-    """The accuracy of a network on all validation videos of a recipe's data set.
-
-    Videos are prepared as the weights ask for, in as many views as they ask for, not as the recipe does.
+    """The accuracy of a network on all validation videos of a recipe's data set, in the views that its weights ask for.
 
     Args:
-        weights: a run folder, one of our files or a published one; "published" fetches those of `model`.
-        model: whose weights they are; None to tell by the file.
         progress: called with (videos done, videos).
 
-    Raises: UsageError or DataError if there is no data set; CheckpointError if the weights cannot be used.
+    Raises: UsageError or DataError if there is no data set, or its classes are others.
     """
-    dataset = open_clips(recipe.data)
-    network, metadata = load_network(weights, model, "video")
-    names = class_names(metadata)
-    numbers = _numbers(dataset, names)
-    preparation = ClipInput(**input_fields(metadata))
-    batch = max(1, recipe.validation.batch_size // (preparation.views * preparation.crops))
+    classifier, metadata, dataset = subject.runner, subject.metadata, open_clips(recipe.data)
+    numbers = _numbers(dataset, classifier.names)
     samples = dataset.validation.relabelled(numbers)
-    clips = ValidationClips(samples, metadata.input_size, preparation, batch)
-    results = _results(network, clips, len(names), recipe, progress)
+    batch = max(1, recipe.validation.batch_size // classifier.preparation.at_once)
+    clips = ScoredFiles(samples, classifier.preparation, batch)
+    results = list(classified(classifier, clips, recipe.run.loader_processes, progress))
     broken = BrokenVideos("validation", len(samples), recipe.data.max_broken_share)
     broken.add(tuple(video for result in results for video in result.broken))
-    scores, info = summary(results), model_info(metadata.model)
+    scores = accuracy(results)
     return VideoAccuracy(
         model=metadata.model,
-        weights=str(weights),
+        weights=subject.weights,
         dataset=f"{dataset.title} ({dataset.source.name})",
-        precision=resolve_precision(recipe.run.precision, recipe.run.accelerator),
+        precision=classifier.precision,
         input_size=metadata.input_size,
-        preparation=preparation,
-        published=None if metadata.class_names else info.result,
+        preparation=ClipInput(**input_fields(metadata)),
+        published=None if metadata.class_names else model_info(metadata.model).result,
         top1=scores["top1"],
         top5=scores["top5"],
         mean_class=scores["mean_class"],
         broken=tuple(broken.reasons.values()),
         missing=dataset.missing["validation"],
-        classes=tuple(_per_class(dataset.classes, numbers, results)),
+        classes=tuple(ActionAccuracy(dataset.classes[entry.place], *entry[1:]) for entry in by_class(numbers, results)),
     )
 
 
@@ -160,37 +143,3 @@ def _numbers(dataset: ActionSet, names: Sequence[str]) -> np.ndarray:
 
 def _plain(name: str) -> str:
     return name.lower().replace(" ", "_")
-
-
-def _results(
-    network: nn.Module,
-    clips: ValidationClips,
-    classes: int,
-    recipe: VideoRecipe,
-    progress: Callable[[int, int], None],
-) -> list[BatchScore]:
-    """The scores of all batches in order; logits beyond the classes are left out."""
-    wants_gpu = recipe.run.accelerator in ("auto", "cuda") and torch.cuda.is_available()
-    device = torch.device("cuda" if wants_gpu else "cpu")
-    network = network.to(device).eval()
-    precision = resolve_precision(recipe.run.precision, recipe.run.accelerator)
-    found, places = [], range(len(clips))
-    progress(0, len(clips.samples))
-    for index, batch in by_processes(
-        clips.__getitem__, places, recipe.run.loader_processes, ValidationClips.__module__
-    ):
-        with torch.inference_mode(), autocast(precision, device):
-            scores = view_scores(network, batch.clips.to(device), clips.views.normalised)[:, :classes]
-        found.append(score_videos(scores, batch.labels.to(device), batch.broken, []))
-        progress(min(len(clips.samples), (index + 1) * clips.batch_size), len(clips.samples))
-    return found
-
-
-def _per_class(names: Sequence[str], numbers: np.ndarray, results: list[BatchScore]) -> list[ActionAccuracy]:
-    labels = torch.cat([result.labels for result in results])
-    hits = torch.cat([result.hits for result in results]).double()
-    return [
-        ActionAccuracy(name, int(mine.sum()), *hits[mine].sum(0).tolist())
-        for name, number in zip(names, numbers.tolist(), strict=True)
-        if (mine := labels == number).any()
-    ]

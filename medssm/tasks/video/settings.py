@@ -8,15 +8,14 @@ from medssm.data.layouts.actions import ActionSetName
 from medssm.data.transforms.clips import ClipAugmentation
 from medssm.data.transforms.mixing import MixingSettings
 from medssm.data.transforms.settings import Positive
+from medssm.tasks.settings import DatasetSettings, NetworkSettings, Recipe
 from medssm.training.section import Section
-from medssm.training.settings import TrainingSettings
 
 
-class ClipModelSettings(Section):
+class ClipModelSettings(NetworkSettings):
     """The network.
 
     Attributes:
-        name: one of `medssm models`.
         num_classes: None for as many as the data set has; outputs beyond those are of classes that never occur.
         input_size: (T, H, W) in frames and pixels.
         dropout_rate, drop_path_rate: None for the published ones.
@@ -25,7 +24,6 @@ class ClipModelSettings(Section):
         gradient_checkpointing: trades time for memory.
     """
 
-    name: str
     num_classes: int | None = Field(None, gt=1)
     input_size: tuple[Positive, Positive, Positive]
     dropout_rate: float | None = Field(None, ge=0, lt=1)
@@ -34,7 +32,7 @@ class ClipModelSettings(Section):
     gradient_checkpointing: bool = False
 
 
-class ClipDataSettings(Section):
+class ClipDataSettings(DatasetSettings):
     """The videos.
 
     Attributes:
@@ -46,7 +44,6 @@ class ClipDataSettings(Section):
         synthetic_training, synthetic_validation: clips per class of the synthetic one.
     """
 
-    folder: str | None = None
     layout: ActionSetName
     split: int = Field(1, gt=0)
     max_broken_share: float = Field(0.05, ge=0, lt=1)
@@ -86,10 +83,9 @@ class ClipEvaluationSettings(Section):
     batch_size: int = Field(8, gt=0)
 
 
-class VideoRecipe(TrainingSettings):
+class VideoRecipe(Recipe):
     """A whole training run of a network that recognises actions, resolved in full."""
 
-    name: str
     task: Literal["video"]
     model: ClipModelSettings
     data: ClipDataSettings

@@ -1,8 +1,8 @@
 """Recognition of actions in videos, as the training loop wants it."""
 
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,16 +11,16 @@ from torch import Tensor, nn
 
 from medssm.checkpoints import create_model, save_weights
 from medssm.data.layouts.actions import ActionSet
-from medssm.errors import DataError
-from medssm.metrics.classification import top_k_hits
 from medssm.models import model_info
 from medssm.models.info import ClipInput
-from medssm.tasks.answers import Answer, contact_sheet, of_all_batches
+from medssm.tasks.answers import answers_to, contact_sheet, of_all_batches
+from medssm.tasks.classifier import view_logits
 from medssm.tasks.networks import checked_classes, run_metadata
-from medssm.tasks.schema import VideoRecipe
+from medssm.tasks.scored_files import BatchScore, ScoredBatch, accuracy, score_batch
 from medssm.tasks.video.broken import BrokenVideos
-from medssm.tasks.video.pictures import clip_answers
-from medssm.tasks.video.samples import BrokenVideo, ClipBatch, Clips, ClipValidationBatch, open_clips
+from medssm.tasks.video.pictures import sampled_frames
+from medssm.tasks.video.samples import ClipBatch, Clips, open_clips
+from medssm.tasks.video.settings import VideoRecipe
 from medssm.tasks.weights import PUBLISHED, weights_path
 from medssm.training import Moment, Task
 
@@ -28,22 +28,7 @@ from medssm.training import Moment, Task
 INFLATED_FROM = "mamband2d-s-16"
 
 
-class BatchScore(NamedTuple):
-    """The videos of a batch that could be read, and some of the answers.
-
-    Attributes:
-        labels: (B,). hits: (B, 2), whether the class was the most probable one, and among the five most probable.
-        cross_entropy: its sum.
-    """
-
-    labels: Tensor
-    hits: Tensor
-    cross_entropy: float
-    broken: tuple[BrokenVideo, ...]
-    answers: list[Answer]
-
-
-class VideoClassification(Task):
+class VideoTraining(Task):
     """Trains a network on random clips of videos and scores it on the middles of others."""
 
     score = "top1"
@@ -64,6 +49,14 @@ class VideoClassification(Task):
         }
         self._told: dict[str, int] = {}
         self._news = _missing(dataset)
+
+    @classmethod
+    def open(cls, recipe: VideoRecipe) -> "VideoTraining":
+        """The training of a recipe, with its videos found.
+
+        Raises: UsageError or DataError if there are none.
+        """
+        return cls(recipe, open_clips(recipe.data))
 
     @property
     def source(self) -> Clips:
@@ -112,14 +105,18 @@ class VideoClassification(Task):
     def validation_size(self) -> int:
         return self.clips.validation_size
 
-    def validate(self, model: nn.Module, item: ClipValidationBatch) -> BatchScore:
-        scores = view_scores(model, item.clips, self.clips.validation.views.normalised)[:, : len(self.dataset.classes)]
-        answers = clip_answers(item.clips, item.labels, scores) if item.is_shown else []
-        return score_videos(scores, item.labels, item.broken, answers)
+    def validate(self, model: nn.Module, item: ScoredBatch) -> BatchScore:
+        scores = item.inputs  # nothing, if no video of the batch can be read
+        if len(item.labels):
+            logits = view_logits(model, item.inputs, self.clips.validation.views)
+            scores = mean_over_views(logits)[:, : len(self.dataset.classes)]
+        shown = partial(_shown, item.inputs)
+        return score_batch(scores, item, answers_to(shown, item.labels, scores) if item.is_shown else [])
 
     def summarise(self, results: list[BatchScore]) -> dict[str, float]:
-        self.broken["validation"].add(tuple(video for result in results for video in result.broken))
-        return summary(results)
+        broken = tuple(video for result in results for video in result.broken)
+        self.broken["validation"].add(broken)
+        return {**accuracy(results), "broken": float(len(broken))}
 
     def news(self) -> list[str]:
         """Where the weights come from, what is missing, and videos that were found broken since the last call."""
@@ -139,59 +136,20 @@ class VideoClassification(Task):
     def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:
         figures = f"top-1 {scores['top1']:.4f}"
         metadata = run_metadata(
-            self.recipe, self.dataset.source, self.num_classes, self.dataset.classes, self.clips.preparation, figures
+            self.recipe,
+            self.dataset.source,
+            self.num_classes,
+            self.dataset.classes,
+            self.clips.preparation,
+            figures,
+            self.recipe.model.input_size,
         )
         save_weights(path, model, metadata)
 
 
-def open_task(recipe: VideoRecipe) -> VideoClassification:
-    """The task of a recipe, with its videos found.
-
-    Raises: UsageError or DataError if there are none.
-    """
-    return VideoClassification(recipe, open_clips(recipe.data))
-
-
-def view_scores(model: nn.Module, clips: Tensor, normalised: Callable[[Tensor], Tensor]) -> Tensor:
-    """Logarithms of the class probabilities of videos, each the mean over its views; (B, K) float32.
-
-    Args:
-        clips: (B, views, 3, T, H, W) uint8; a video at a time goes through the network where there are several views.
-    """
-    if not len(clips):
-        return torch.empty(0, 1)
-    parts = [clips.flatten(0, 1)] if clips.shape[1] == 1 else list(clips)
-    logits = torch.cat([model(normalised(part)).float() for part in parts]).unflatten(0, clips.shape[:2])
-    return logits.log_softmax(2).logsumexp(1) - np.log(clips.shape[1])
-
-
-def score_videos(scores: Tensor, labels: Tensor, broken: tuple[BrokenVideo, ...], answers: list[Answer]) -> BatchScore:
-    """What is kept of a batch from logarithms of probabilities (B, K) and labels (B,)."""
-    if not len(labels):
-        return BatchScore(labels.cpu(), torch.empty(0, 2), 0.0, broken, answers)
-    hits = torch.stack([top_k_hits(scores, labels, k) for k in (1, 5)], 1)
-    entropy = F.nll_loss(scores, labels, reduction="sum")
-    return BatchScore(labels.cpu(), hits.cpu(), float(entropy), broken, answers)
-
-
-def summary(results: list[BatchScore]) -> dict[str, float]:
-    """Means over all videos that could be read, and over their classes; and how many could not be.
-
-    Raises: DataError if there are none.
-    """
-    labels = torch.cat([result.labels for result in results])
-    broken = [video for result in results for video in result.broken]
-    if not len(labels):
-        raise DataError(f"no video of the validation can be read, the first: {broken[0].reason}")
-    hits = torch.cat([result.hits for result in results]).double()
-    per_class = [hits[labels == label, 0].mean() for label in labels.unique()]
-    return {
-        "top1": float(hits[:, 0].mean()),
-        "top5": float(hits[:, 1].mean()),
-        "mean_class": float(torch.stack(per_class).mean()),
-        "validation_loss": sum(result.cross_entropy for result in results) / len(labels),
-        "broken": float(len(broken)),
-    }
+def mean_over_views(logits: Tensor) -> Tensor:
+    """(B, K), logarithms of the mean over views of the class probabilities of logits (B, views, K)."""
+    return logits.log_softmax(2).logsumexp(1) - np.log(logits.shape[1])
 
 
 def _missing(dataset: ActionSet) -> list[str]:
@@ -215,3 +173,8 @@ def _group(name: str) -> str:
     """A block of the encoder, or a part of its own: `backbone.layers.4`, `cls_head`."""
     parts = name.split(".")
     return ".".join(parts[:3]) if parts[1:2] == ["layers"] else parts[0] if parts[0] != "backbone" else name
+
+
+def _shown(clips: Tensor, place: int) -> np.ndarray:
+    """Frames of the first view of a clip."""
+    return sampled_frames(clips[place, 0])

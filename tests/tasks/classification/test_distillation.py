@@ -16,7 +16,7 @@ from medssm.errors import CheckpointError, UsageError
 from medssm.recipes import load_recipe
 from medssm.tasks.classification.distillation import distillation_loss, fetch, load_teacher, self_distillation_loss
 from medssm.tasks.classification.settings import DistillationSettings, SelfDistillationSettings
-from medssm.tasks.classification.training import Classification
+from medssm.tasks.classification.training import ClassificationTraining
 from medssm.training import Moment
 
 GOLDEN = json.loads((Path(__file__).parent / "golden" / "distillation.golden.json").read_text(encoding="utf-8"))
@@ -75,7 +75,7 @@ def test_the_second_head_alone_learns_from_the_teacher(
     tiny_models: None, small_images: dict[str, Any], shapes: Path, teacher_file: Path
 ) -> None:
     recipe = load_recipe("imagenet", "tiny-distilled", distilled(small_images, teacher_file))
-    task = Classification(recipe, load_image_dataset(shapes))
+    task = ClassificationTraining(recipe, load_image_dataset(shapes))
     task.prepare()
     assert task.teacher is not None
     model: Any = task.build_model()
@@ -99,7 +99,7 @@ def test_without_a_teacher_both_heads_are_trained_as_they_are_evaluated(
     tiny_models: None, small_images: dict[str, Any], shapes: Path
 ) -> None:
     overrides = {**small_images, "self_distillation": None, "model.dropout_rate": 0.0, "model.drop_path_rate": 0.0}
-    task = Classification(load_recipe("imagenet", "tiny-distilled", overrides), load_image_dataset(shapes))
+    task = ClassificationTraining(load_recipe("imagenet", "tiny-distilled", overrides), load_image_dataset(shapes))
     model: Any = task.build_model()
     images, labels = torch.randn(4, 3, 32, 32), torch.tensor([1, 2, 3, 4])
     loss = task.losses(model, (images, F.one_hot(labels, 10).float()), Moment())["loss"]
@@ -110,7 +110,7 @@ def test_without_a_teacher_both_heads_are_trained_as_they_are_evaluated(
 def test_a_network_without_a_second_head_is_refused(
     tiny_models: None, small_images: dict[str, Any], shapes: Path, teacher_file: Path
 ) -> None:
-    task = Classification(
+    task = ClassificationTraining(
         load_recipe("imagenet", "tiny", distilled(small_images, teacher_file)), load_image_dataset(shapes)
     )
     task.prepare()

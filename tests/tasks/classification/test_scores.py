@@ -17,8 +17,7 @@ from medssm.data.layouts.imagenet import load_image_dataset
 from medssm.data.transforms.images import evaluation_transform
 from medssm.errors import CheckpointError, UsageError
 from medssm.models.info import IMAGENET_MEAN, IMAGENET_STD
-from medssm.recipes import load_recipe
-from medssm.tasks.classification.scores import measure
+from medssm.recipes import load_recipe, measure
 
 SETTINGS = {"run.loader_processes": 1, "validation.batch_size": 8, "run.accelerator": "cpu"}
 

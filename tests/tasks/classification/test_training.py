@@ -17,7 +17,7 @@ from medssm.data.layouts.imagenet import load_image_dataset
 from medssm.errors import DataError, UsageError
 from medssm.recipes import load_recipe, train
 from medssm.tasks.answers import COLUMNS, SIDE, Answer, contact_sheet
-from medssm.tasks.classification.training import Classification
+from medssm.tasks.classification.training import ClassificationTraining
 from medssm.training import Outcome
 
 Run = Callable[..., Outcome]
@@ -84,14 +84,14 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     passes: int, run: Run, classified: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the first of a step's two passes, in the first and in the second epoch; all random parts are on."""
-    losses, count = Classification.losses, iter(range(1, 1000))
+    losses, count = ClassificationTraining.losses, iter(range(1, 1000))
 
     def stopping(*arguments: Any) -> dict[str, torch.Tensor]:
         if next(count) == passes:
             signal.raise_signal(signal.SIGTERM)
         return losses(*arguments)
 
-    monkeypatch.setattr(Classification, "losses", stopping)
+    monkeypatch.setattr(ClassificationTraining, "losses", stopping)
     assert run(tmp_path / "parts").step == (passes + 1) // 2
     outcome = run(tmp_path / "parts", resume=True)
     assert (outcome.step, outcome.signal) == (15, None)
@@ -139,7 +139,7 @@ def test_the_schedule_free_weights_that_are_kept_are_those_of_evaluation(
 def test_every_image_is_validated_once(tiny_models: None, small_images: dict[str, Any], shapes: Path) -> None:
     dataset = load_image_dataset(shapes)
     recipe = load_recipe("imagenet", "tiny", small_images)
-    task = Classification(recipe, dataset)
+    task = ClassificationTraining(recipe, dataset)
     items = [task.source.validation_item(index) for index in range(task.validation_size)]
     assert [len(item.labels) for item in items] == [8, 8, 8, 6]
     assert torch.cat([item.labels for item in items]).tolist() == [label for label in range(10) for _ in range(3)]

@@ -16,7 +16,7 @@ from medssm.errors import DataError
 from medssm.models import create_model
 from medssm.models.detection import Detections
 from medssm.models.info import DetectionInput
-from medssm.tasks.detection.runner import Detector, category_ids, prepared
+from medssm.tasks.detection.runner import ObjectDetector, category_ids, prepared
 from medssm.tasks.names import class_names
 
 NAMES = ("cross", "disc", "ring")
@@ -56,8 +56,8 @@ def network() -> nn.Module:
 
 
 @pytest.fixture
-def fixed() -> Detector:
-    return Detector(Fixed(), "fixed", SETTINGS, NAMES, "cpu")  # type: ignore[arg-type]
+def fixed() -> ObjectDetector:
+    return ObjectDetector(Fixed(), "fixed", SETTINGS, NAMES, "cpu")  # type: ignore[arg-type]
 
 
 def interpolated(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
@@ -100,7 +100,7 @@ def test_boxes_and_masks_lie_on_the_photograph_where_they_lay_on_the_input(tmp_p
 
 def test_results_in_cocos_format_hold_the_same_boxes_and_masks(tmp_path: Path, network: nn.Module) -> None:
     """Masks by a second way: the cells of a box are interpolated to the centres of the pixels in it."""
-    found = Detector(network, "xs", SETTINGS, NAMES, "cpu").detect(photograph(tmp_path / "a.png"), score=0.0)
+    found = ObjectDetector(network, "xs", SETTINGS, NAMES, "cpu").detect(photograph(tmp_path / "a.png"), score=0.0)
     assert len(found) > 20
     results = found.as_coco(image_id=7)
     for result, box, cells in zip(results, found.boxes, found.cells.numpy(), strict=True):
@@ -152,7 +152,7 @@ def turned(upright: Path, orientation: int) -> Path:
 
 def test_a_turned_file_gives_what_the_upright_image_gives(tmp_path: Path, network: nn.Module) -> None:
     upright = photograph(tmp_path / "upright.png", (60, 80))
-    detector = Detector(network, "xs", SETTINGS, NAMES, "cpu")
+    detector = ObjectDetector(network, "xs", SETTINGS, NAMES, "cpu")
     expected, found = (detector.detect(path, score=0.0) for path in (upright, turned(upright, 6)))
     assert len(found) > 20
     np.testing.assert_array_equal(found.image, expected.image)
@@ -220,7 +220,7 @@ def test_damaged_files_and_videos_get_a_sentence(tmp_path: Path, fixed, write_vi
 def test_bfloat16_is_near_and_not_the_same(tmp_path: Path, network: nn.Module) -> None:
     path = photograph(tmp_path / "a.png")
     exact, rough = (
-        Detector(network, "xs", SETTINGS, NAMES, "cpu", precision=precision).detect(path, 0.0)
+        ObjectDetector(network, "xs", SETTINGS, NAMES, "cpu", precision=precision).detect(path, 0.0)
         for precision in ("32-true", "bf16-mixed")
     )
     assert 0 < abs(float(exact.scores[0]) - float(rough.scores[0])) < 0.05
@@ -242,6 +242,6 @@ def test_classes_without_a_name_in_the_file_have_those_of_the_data_set() -> None
 
 
 def test_the_published_input_is_800_by_1333(tmp_path: Path) -> None:
-    batch, size = prepared(Image.new("RGB", (640, 427)), DetectionInput())
+    batch, [size] = prepared([Image.new("RGB", (640, 427))], DetectionInput())
     assert size == (800, 1199)
     assert batch.shape == (1, 3, 800, 1216)

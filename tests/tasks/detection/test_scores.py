@@ -16,9 +16,12 @@ from medssm.data.layouts.coco import CocoDataset, load_coco
 from medssm.data.synthetic.objects import write_objects
 from medssm.errors import UsageError
 from medssm.models.detection import Detections, Detector
-from medssm.recipes import load_recipe
+from medssm.recipes import load_recipe, measure
+from medssm.tasks import TASKS
 from medssm.tasks.detection import scores as object_scores
-from medssm.tasks.detection.scores import ObjectScores, labels_in_dataset, measure
+from medssm.tasks.detection.scores import ObjectScores
+from medssm.tasks.measured import Subject
+from medssm.tasks.names import labels_in_dataset
 
 # The dataset's five in another order, and one that it does not have.
 NAMES = ("ring", "whale", "disc", "cross", "triangle", "square")
@@ -70,15 +73,16 @@ def objects(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def measured(objects: Path, monkeypatch: pytest.MonkeyPatch, missed: str = "", **settings: Any) -> ObjectScores:
-    network = Oracle(load_coco(objects), missed)
-    monkeypatch.setattr(object_scores, "load_network", lambda *_: (network, METADATA))
+def measured(objects: Path, missed: str = "", **settings: Any) -> ObjectScores:
+    task = TASKS["detection"]
+    detector = task.runner(Oracle(load_coco(objects), missed), METADATA, "cpu", "32-true")
     changes = {"data.folder": str(objects), "run.accelerator": "cpu", "validation.batch_size": 3, **settings}
-    return measure(load_recipe("coco", "spatialmamba-xs", changes), "oracle")
+    recipe = load_recipe("coco", "spatialmamba-xs", changes)
+    return task.measure(Subject(detector, METADATA, "oracle"), recipe, lambda *_: None)
 
 
-def test_what_is_annotated_scores_one_in_other_sizes_and_labels(objects, monkeypatch):
-    scores = measured(objects, monkeypatch)
+def test_what_is_annotated_scores_one_in_other_sizes_and_labels(objects):
+    scores = measured(objects)
     assert scores.box.ap == pytest.approx(1)
     assert scores.mask.ap == pytest.approx(1, abs=0.1)  # 28 cells along a side round the corners
     assert scores.images == 14
@@ -86,15 +90,15 @@ def test_what_is_annotated_scores_one_in_other_sizes_and_labels(objects, monkeyp
     assert sum(category.objects for category in scores.categories) == (~known.is_crowd).sum()
 
 
-def test_a_missed_category_shows_in_its_row_and_in_the_mean(objects, monkeypatch):
-    rows = {row["name"]: row for row in measured(objects, monkeypatch, missed="disc").rows()}
+def test_a_missed_category_shows_in_its_row_and_in_the_mean(objects):
+    rows = {row["name"]: row for row in measured(objects, missed="disc").rows()}
     assert rows["disc"]["objects"] > 0
     assert rows["disc"]["box_ap"] == 0
     assert rows["ring"]["box_ap"] == pytest.approx(1)
 
 
-def test_table_json_and_csv_hold_the_same_figures(objects, monkeypatch, tmp_path):
-    scores = measured(objects, monkeypatch)
+def test_table_json_and_csv_hold_the_same_figures(objects, tmp_path):
+    scores = measured(objects)
     scores.write_json(tmp_path / "a.json")
     scores.write_csv(tmp_path / "a.csv")
     table = scores.table()
@@ -118,14 +122,15 @@ def test_published_figures_stand_beside_those_of_a_network_of_80_classes():
 
 
 def test_categories_that_the_weights_do_not_know_are_refused(objects):
-    metadata = METADATA.model_copy(update={"class_names": {0: "ring"}})
-    with pytest.raises(UsageError, match="has 5 categories, of which 'cross' is none of the weights' 1"):
-        labels_in_dataset(load_coco(objects), metadata)
+    metadata, dataset = METADATA.model_copy(update={"class_names": {0: "ring"}}), load_coco(objects)
+    with pytest.raises(UsageError, match="has 5 classes, of which 'cross' is none of the weights' 1"):
+        labels_in_dataset(metadata, dataset.names, dataset.source)
 
 
 def test_outputs_without_a_name_belong_to_no_category(objects):
-    metadata = METADATA.model_copy(update={"num_classes": 8})
-    np.testing.assert_array_equal(labels_in_dataset(load_coco(objects), metadata), [2, -1, 1, 0, 4, 3, -1, -1])
+    metadata, dataset = METADATA.model_copy(update={"num_classes": 8}), load_coco(objects)
+    labels = labels_in_dataset(metadata, dataset.names, dataset.source)
+    np.testing.assert_array_equal(labels, [2, -1, 1, 0, 4, 3, -1, -1])
 
 
 def test_weights_without_a_head_are_refused(objects, tmp_path):
@@ -133,5 +138,5 @@ def test_weights_without_a_head_are_refused(objects, tmp_path):
     metadata = WeightsMetadata(model="spatialmamba-xs", num_classes=5, in_channels=3, input_size=(64, 64))
     save_weights(tmp_path / "classifier.safetensors", network, metadata)
     recipe = load_recipe("coco", "spatialmamba-xs", {"data.folder": str(objects)})
-    with pytest.raises(UsageError, match="without a head for detection"):
+    with pytest.raises(UsageError, match="which classifies images; the recipe to measure it by is imagenet"):
         measure(recipe, tmp_path / "classifier.safetensors")

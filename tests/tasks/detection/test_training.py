@@ -21,8 +21,7 @@ from medssm.data.synthetic.objects import drawing, write_objects
 from medssm.errors import DataError, UsageError
 from medssm.models import registry
 from medssm.recipes import load_recipe, train
-from medssm.tasks.detection.training import Detection
-from medssm.tasks.table import open_task
+from medssm.tasks.detection.training import DetectionTraining
 
 LOSSES = ("rpn_class", "rpn_box", "class", "box", "mask")
 
@@ -129,14 +128,14 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     passes: int, small: dict[str, Any], trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in the first or the second of a step's two passes, in the first and in the second epoch."""
-    losses, count = Detection.losses, iter(range(1, 1000))
+    losses, count = DetectionTraining.losses, iter(range(1, 1000))
 
     def stopping(*arguments: Any) -> dict[str, torch.Tensor]:
         if next(count) == passes:
             signal.raise_signal(signal.SIGTERM)
         return losses(*arguments)
 
-    monkeypatch.setattr(Detection, "losses", stopping)
+    monkeypatch.setattr(DetectionTraining, "losses", stopping)
     assert train("coco", "tiny-pyramid", small, tmp_path / "parts").step == (passes + 1) // 2
     outcome = train(None, None, {}, tmp_path / "parts", resume=True)
     assert (outcome.step, outcome.signal) == (6, None)
@@ -167,7 +166,7 @@ def test_a_backbone_starts_from_a_classifiers_weights(small: dict[str, Any], tmp
     metadata = WeightsMetadata(model="tiny-pyramid", num_classes=10, in_channels=3, input_size=(32, 32))
     save_weights(tmp_path / "classifier.safetensors", classifier, metadata)
     settings = {**small, "model.pretrained": str(tmp_path / "classifier.safetensors")}
-    task = open_task(load_recipe("coco", "tiny-pyramid", settings))
+    task = DetectionTraining.open(load_recipe("coco", "tiny-pyramid", settings))
     network = task.build_model()
     assert torch.equal(network.backbone.stem.weight, classifier.stem.weight)
     assert task.news() == [f"the backbone starts from weights: {tmp_path / 'classifier.safetensors'}"]
@@ -176,14 +175,14 @@ def test_a_backbone_starts_from_a_classifiers_weights(small: dict[str, Any], tmp
 
 def test_images_of_one_shape_share_batches(tmp_path: Path) -> None:
     write_objects(tmp_path / "objects", 30, 1)
-    task = open_task(load_recipe("coco", "tiny-pyramid", {"data.folder": str(tmp_path / "objects")}))
+    task = DetectionTraining.open(load_recipe("coco", "tiny-pyramid", {"data.folder": str(tmp_path / "objects")}))
     for place, is_upright in enumerate(task.source.groups):
         height, width = task.dataset.training[place].size
         assert is_upright == (height > width)
 
 
 def test_the_seed_of_a_sample_follows_from_its_generator(small: dict[str, Any]) -> None:
-    task = open_task(load_recipe("coco", "tiny-pyramid", small))
+    task = DetectionTraining.open(load_recipe("coco", "tiny-pyramid", small))
     first, again, other = (task.sample(3, np.random.default_rng(seed)) for seed in (1, 1, 2))
     assert torch.equal(first.image, again.image)
     assert first.objects.seed == again.objects.seed != other.objects.seed

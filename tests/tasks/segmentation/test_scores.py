@@ -18,8 +18,8 @@ from typer.testing import CliRunner
 import medssm
 from medssm.checkpoints import load_model
 from medssm.cli.main import build_app
-from medssm.recipes import load_recipe
-from medssm.tasks.segmentation.scores import CaseDice, Validation, measure
+from medssm.recipes import load_recipe, measure
+from medssm.tasks.segmentation.scores import CaseDice, Validation
 
 VALIDATION = ("0005", "0006")
 

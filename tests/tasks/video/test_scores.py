@@ -20,8 +20,7 @@ from medssm.data.layouts.actions.names import UCF101_ACTIONS
 from medssm.errors import CheckpointError, DataError, UsageError
 from medssm.models import create_model
 from medssm.models.info import IMAGENET_MEAN, IMAGENET_STD
-from medssm.recipes import load_recipe
-from medssm.tasks.video.scores import measure
+from medssm.recipes import load_recipe, measure
 
 SETTINGS = {"run.loader_processes": 1, "run.accelerator": "cpu", "data.max_broken_share": 0.1}
 BROKEN = "v_up_g02_c01.avi"
@@ -127,7 +126,7 @@ def test_other_classes_are_refused(recognised: Path, motions: Path, tmp_path: Pa
 
 def test_weights_of_another_task_or_model_are_refused(recognised: Path, classified_image: Path, motions: Path) -> None:
     recipe = load_recipe("ucf101", overrides={**SETTINGS, "data.folder": str(motions)})
-    with pytest.raises(UsageError, match="spatialmamba-xs, which is for classification, not for video"):
+    with pytest.raises(UsageError, match=r"spatialmamba-xs, which classifies images; the recipe .* is imagenet"):
         measure(recipe, classified_image)
     with pytest.raises(CheckpointError, match="mamband-video-xs, not of mamband-video-ucf101"):
         measure(recipe, recognised, "mamband-video-ucf101")

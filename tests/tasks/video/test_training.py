@@ -19,11 +19,14 @@ from medssm.data.synthetic.motions import write_motions
 from medssm.data.synthetic.motions.drawing import MOTIONS
 from medssm.errors import DataError, UsageError
 from medssm.models import create_model
+from medssm.models.info import ClipInput
 from medssm.recipes import load_recipe, train
-from medssm.tasks.table import open_task
-from medssm.tasks.video.pictures import clip_answers, sampled_frames
+from medssm.tasks.answers import answers_to
+from medssm.tasks.classifier import view_logits
+from medssm.tasks.video.files import ClipViews
+from medssm.tasks.video.pictures import sampled_frames
 from medssm.tasks.video.samples import MOST_IN_A_ROW
-from medssm.tasks.video.training import VideoClassification, view_scores
+from medssm.tasks.video.training import VideoTraining, mean_over_views
 from medssm.training import Moment, Outcome
 
 MODEL = "mamband-video-xs"
@@ -34,11 +37,9 @@ def rows(folder: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def opened(settings: dict[str, Any], **changes: Any) -> VideoClassification:
+def opened(settings: dict[str, Any], **changes: Any) -> VideoTraining:
     changes = {key.replace("__", "."): value for key, value in changes.items()}
-    task = open_task(load_recipe("ucf101", MODEL, {**settings, **changes}))
-    assert isinstance(task, VideoClassification)
-    return task
+    return VideoTraining.open(load_recipe("ucf101", MODEL, {**settings, **changes}))
 
 
 def test_broken_videos_are_counted_and_reported(recognised: Path) -> None:
@@ -74,7 +75,7 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     passes: int, recognised: Path, small_clips: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Stopped in a first and in a second pass of a step; a broken video stands in for another on either side."""
-    losses, count = VideoClassification.losses, iter(range(1, 1000))
+    losses, count = VideoTraining.losses, iter(range(1, 1000))
 
     def stopping(*arguments: Any) -> dict[str, Tensor]:
         if next(count) == passes:
@@ -84,7 +85,7 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     def run(resume: bool) -> Outcome:
         return train("ucf101", MODEL, small_clips, tmp_path / "parts", resume)
 
-    monkeypatch.setattr(VideoClassification, "losses", stopping)
+    monkeypatch.setattr(VideoTraining, "losses", stopping)
     assert run(resume=False).step == (passes + 1) // 2
     outcome = run(resume=True)
     assert (outcome.step, outcome.signal) == (8, None)
@@ -221,7 +222,8 @@ def test_scores_are_means_of_probabilities_over_views() -> None:
             return clips.mean((2, 3, 4)) * torch.tensor([1.0, 3.0, -2.0])
 
     clips = torch.randint(256, (2, 5, 3, 4, 6, 6), dtype=torch.uint8)
-    found = view_scores(Mean(), clips, lambda part: part.float() / 255)
+    views = ClipViews(ClipInput(mean=(0, 0, 0), std=(1, 1, 1), crops=2), (4, 6, 6))
+    found = mean_over_views(view_logits(Mean(), clips, views))
     means = clips.numpy().mean((3, 4, 5)) / 255 * [1, 3, -2]
     probabilities = np.exp(means) / np.exp(means).sum(-1, keepdims=True)
     np.testing.assert_allclose(found.exp().numpy(), probabilities.mean(1), rtol=1e-5)
@@ -278,6 +280,7 @@ def test_frames_are_shown_in_reading_order() -> None:
     side = len(sheet)
     assert [int(sheet[row, column, 0]) for row in (0, side - 1) for column in (0, side - 1)] == [0, 60, 120, 180]
     scores = torch.tensor([[0.2, 0.8], [0.9, 0.1]]).log()
-    answers = clip_answers(clip[None, None].repeat(2, 1, 1, 1, 1, 1), torch.tensor([0, 0]), scores)
+    answers = answers_to(lambda place: sheet + place, torch.tensor([0, 0]), scores)
+    assert [int(answer.image[0, 0, 0]) for answer in answers] == [0, 1]
     assert [(answer.truth, answer.guess, answer.is_right) for answer in answers] == [(0, 1, False), (0, 0, True)]
     assert answers[0].probability == pytest.approx(0.8)

@@ -1,0 +1,40 @@
+"""Image files as inputs of a network."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from medssm.data.transforms.images import evaluation_transform
+from medssm.models.info import ImageInput
+from medssm.tasks.files import Photographs, read_photograph
+
+# The transform is a function that no process can hand to another: each makes its own, once.
+_transform: Callable[..., Callable[[Any], Tensor]] = lru_cache(evaluation_transform)
+
+
+class ImageViews(Photographs):
+    """An image's middle, (1, 3, H, W) float32.
+
+    Args:
+        size: (H, W).
+    """
+
+    at_once = 1
+
+    def __init__(self, settings: ImageInput, size: tuple[int, ...]) -> None:
+        self.settings, self.size = settings, size
+
+    def read(self, path: Path) -> Tensor:
+        """Raises: DataError for a video, or what is no readable image."""
+        given, (height, width) = self.settings, self.size
+        prepare = _transform(
+            (height, width), given.crop_pct, given.crop_mode, given.interpolation, given.mean, given.std
+        )
+        return prepare(read_photograph(path))[None]
+
+    def normalised(self, views: Tensor) -> Tensor:
+        """As they are: the transform has normalised them."""
+        return views
