@@ -11,7 +11,9 @@ from types import ModuleType
 from typing import Any
 
 import torch
+from torch import Tensor
 
+from medssm.kernels.arguments import refuse_tangents
 from medssm.kernels.errors import BackendError
 
 AUTO = "auto"
@@ -39,7 +41,7 @@ class Operator:
 
     def backend(self, name: str) -> ModuleType:
         """The module of one backend."""
-        return import_module(self.modules[name])
+        return _module(self.modules[name])
 
     def reason_against(self, name: str, device: torch.device, arguments: tuple[Any, ...]) -> str | None:
         """Why a backend cannot run here or with these arguments; None if it can."""
@@ -47,12 +49,18 @@ class Operator:
         return module.unavailable(device) or module.unsupported(*arguments)
 
     def choose(self, requested: str, device: torch.device, *arguments: Any) -> ModuleType:
-        """The backend to run: the one asked for, or the first that can.
+        """The backend to run on tensors of a device: the one asked for, or the first that can.
 
-        Raises: BackendError with every reason if none can.
+        Raises: BackendError with every reason if none can, or if a tensor lies elsewhere or carries a tangent, as may
+            be in a program that calls the operator without the function that checks its arguments.
         """
+        tensors = _tensors_in(arguments)
+        for tensor in tensors:
+            if tensor.device != device:
+                raise BackendError(f"{self.name} was handed tensors on {tensor.device} and {device}; move the program")
+        refuse_tangents(self.name, tensors)
         name = requested or _requested
-        if name not in known_backends():
+        if name not in self.modules and name not in known_backends():
             raise BackendError(f"no backend is called {name!r}; there are {', '.join(known_backends())}")
         if requested and requested != AUTO and requested not in self.modules:
             raise BackendError(f"{self.name} has no backend {requested!r}; it has {', '.join(self.modules)}")
@@ -67,6 +75,17 @@ class Operator:
             reasons[candidate] = reason
         listed = "; ".join(f"{candidate}: {reason}" for candidate, reason in reasons.items())
         raise BackendError(f"{self.name} cannot run on {device}: {listed}")
+
+
+@cache
+def _module(name: str) -> ModuleType:
+    return import_module(name)
+
+
+def _tensors_in(arguments: tuple[Any, ...]) -> list[Tensor]:
+    """Those among the arguments, and in a list or tuple among them."""
+    groups = (argument if isinstance(argument, list | tuple) else (argument,) for argument in arguments)
+    return [item for group in groups for item in group if isinstance(item, Tensor)]
 
 
 @cache

@@ -1,7 +1,10 @@
-"""Running another package's torch.autograd.Function by its two halves, inside an operator of ours."""
+"""Another package's kernels: whether they load, and its autograd.Function by its two halves, inside an operator."""
 
+from functools import cache
+from importlib import import_module
 from types import SimpleNamespace
 
+import torch
 from torch import Tensor
 
 
@@ -15,3 +18,15 @@ class Context(SimpleNamespace):
 
     def save_for_backward(self, *tensors: Tensor | None) -> None:
         self.saved_tensors = tensors
+
+
+@cache
+def reason_against_package(name: str, module: str, device: torch.device) -> str | None:
+    """Why the package `name`, whose kernels are in `module`, cannot run on a device; None if it can."""
+    if device.type != "cuda":
+        return f"{name} runs on CUDA devices only"
+    try:
+        import_module(module)
+    except Exception as error:  # a wheel built for another torch or CUDA fails in ways of its own
+        return f"{name} does not load ({type(error).__name__}: {error}); pip install 'medssm[cuda]' installs it"
+    return None

@@ -10,6 +10,8 @@ from torch import Tensor
 
 from medssm.kernels.errors import ShapeError
 
+LONGEST = 2**31 - 1
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -52,6 +54,15 @@ def _visits(grid: Grid, device: torch.device) -> Tensor:
     return positions.flip(reversed_axes).permute(grid.axes).flatten()
 
 
+def check_length(length: int) -> None:
+    """Refuses a sequence whose places do not fit the 32 bits that kernels keep them in.
+
+    Raises: ShapeError.
+    """
+    if length > LONGEST:
+        raise ShapeError(f"the sequence has {length} tokens; cut it into pieces of at most {LONGEST}")
+
+
 def make_grid(
     length: int, shape: Sequence[int] | None, axes: Sequence[int] | None, reverse: bool | Sequence[bool]
 ) -> Grid:
@@ -62,6 +73,9 @@ def make_grid(
     shape = (length,) if shape is None else tuple(shape)
     axes = tuple(range(len(shape))) if axes is None else tuple(axes)
     flags = (bool(reverse),) * len(shape) if isinstance(reverse, int) else tuple(bool(flag) for flag in reverse)
+    check_length(length)
+    if any(size < 1 for size in shape):
+        raise ShapeError(f"shape {shape} has a size below 1; give the tokens along each axis of the grid")
     if math.prod(shape) != length:
         raise ShapeError(f"shape {shape} holds {math.prod(shape)} tokens, but the sequence has {length}")
     if sorted(axes) != list(range(len(shape))):

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from medssm.kernels.arguments import have_tangents
 from medssm.kernels.dispatch import AUTO
 from medssm.kernels.errors import BackendError
 
@@ -10,12 +11,13 @@ from medssm.kernels.errors import BackendError
 def takes_torch(operator: str, backend: str | None, *tensors: Tensor | None) -> bool:
     """Whether a call is made of torch's own operators: differentiable, traced and autocast like any others.
 
-    So it is whenever a gradient is needed, off the CPU, and under autocast.
+    So it is whenever a gradient, backward or forward, is needed, off the CPU, and under autocast.
 
     Raises: BackendError if a gradient is needed and the native backend was asked for by name.
     """
     given = [tensor for tensor in tensors if tensor is not None]
     trains = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in given)
+    trains = trains or have_tangents(given)
     if trains and backend == "native":
         raise BackendError(
             f"{operator} on native computes no gradients; call it under torch.no_grad() or leave out backend"

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Literal
 
-import torch
 from torch import Tensor
 
-from medssm.kernels.causal_conv1d._op import convolve
+from medssm.kernels.arguments import check_tensors, parameter_dtype, refuse_tangents
+from medssm.kernels.causal_conv1d._op import causal_conv1d_op
 from medssm.kernels.errors import ShapeError
 from medssm.kernels.grid import make_grid
 
@@ -39,6 +39,8 @@ def causal_conv1d(
     Raises: ShapeError if sizes disagree; BackendError if the backend cannot run here.
     Source: Gu & Dao 2023, arXiv:2312.00752, section 3.4 (the block's local convolution).
     """
+    check_tensors("causal_conv1d", (("x", x), ("weight", weight), ("bias", bias)))
+    refuse_tangents("causal_conv1d", (x, weight, bias))
     if x.ndim != 3 or 0 in x.shape:
         raise ShapeError(f"x has shape {tuple(x.shape)}; it must be (batch, dim, length), none of them 0")
     dim = x.shape[1]
@@ -49,9 +51,6 @@ def causal_conv1d(
     if activation not in (None, "silu"):
         raise ShapeError(f'activation is {activation!r}; it must be "silu" or None')
     grid = make_grid(x.shape[2], shape, axes, reverse)
-    parameter_dtype = torch.float64 if x.dtype == torch.float64 else torch.float32
-    weight = weight.to(parameter_dtype)
-    bias = None if bias is None else bias.to(parameter_dtype)
-    return convolve(
-        x, weight, bias, activation == "silu", list(grid.shape), list(grid.axes), list(grid.reverse), backend or ""
-    )
+    weight, bias = (None if t is None else t.to(parameter_dtype(x)) for t in (weight, bias))  # type: ignore[assignment]
+    visit = (list(grid.shape), list(grid.axes), list(grid.reverse))
+    return causal_conv1d_op(x, weight, bias, activation == "silu", *visit, backend or "")

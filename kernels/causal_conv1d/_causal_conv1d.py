@@ -1,31 +1,18 @@
 """The causal-conv1d package's CUDA kernel, where it is installed: tokens in memory order only."""
 
-from functools import cache
-
 import torch
 from torch import Tensor
 
-from medssm.kernels.foreign import Context
+from medssm.kernels.foreign import Context, reason_against_package
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import laid_out
 
 
-@cache
-def _import_error() -> str | None:
-    try:
-        from causal_conv1d.causal_conv1d_interface import CausalConv1dFn  # noqa: F401
-    except Exception as error:  # a wheel built for another torch or CUDA fails in ways of its own
-        return f"causal_conv1d does not load ({type(error).__name__}: {error}); pip install 'medssm[cuda]' installs it"
-    return None
-
-
 def unavailable(device: torch.device) -> str | None:
-    if device.type != "cuda":
-        return "causal_conv1d runs on CUDA devices only"
-    return _import_error()
+    return reason_against_package("causal_conv1d", "causal_conv1d.causal_conv1d_interface", device)
 
 
-def unsupported(x: Tensor, weight: Tensor, bias: Tensor | None, grid: Grid) -> str | None:
+def unsupported(x: Tensor, weight: Tensor, bias: Tensor | None, grid: Grid, *others: object) -> str | None:
     if not grid.is_identity:
         return "causal_conv1d goes in memory order only; another order would copy the activations"
     if x.dtype == torch.float64:

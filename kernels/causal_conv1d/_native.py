@@ -3,22 +3,18 @@
 import torch
 from torch import Tensor
 
-from medssm.kernels import native
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import empty_tokens
+from medssm.kernels.native import kernel, unavailable
 from medssm.kernels.native.packing import address, merge, pack, partial_sum, strided, visits_table
+
+__all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 CHUNK = 64  # chunk_tokens in conv1d.h
 # Sums over tokens are kept in at most this many parts: fixed, so that they are the same for any number of threads.
 PARTS = 16
 # Below this many elements waking a second thread costs more than it saves.
 SMALL = 1 << 14
-
-
-def unavailable(device: torch.device) -> str | None:
-    if device.type != "cpu":
-        return "the native kernels run on the CPU only"
-    return native.unavailable()
 
 
 def unsupported(x: Tensor, *arguments: object) -> str | None:
@@ -31,7 +27,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Gr
     y = empty_tokens(x)
     weight, bias = weight.contiguous(), None if bias is None else bias.contiguous()
     visits = visits_table(grid)
-    native.kernel("causal_conv1d_forward")(pack(*strided(y), *_inputs(x, weight, bias, silu, visits)))
+    kernel("causal_conv1d_forward")(pack(*strided(y), *_inputs(x, weight, bias, silu, visits)))
     return y
 
 
@@ -45,7 +41,7 @@ def backward(
     dbias = None if bias is None else partial_sum(torch.empty_like(bias), parts)
     visits = visits_table(grid)
     outputs = (*strided(dx), address(dweight[1]), 0 if dbias is None else address(dbias[1]), parts, *strided(grad_y))
-    native.kernel("causal_conv1d_backward")(pack(*outputs, *_inputs(x, weight, bias, silu, visits)))
+    kernel("causal_conv1d_backward")(pack(*outputs, *_inputs(x, weight, bias, silu, visits)))
     merge([dweight] if dbias is None else [dweight, dbias])
     return dx, dweight[0], None if dbias is None else dbias[0]
 

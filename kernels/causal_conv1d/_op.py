@@ -1,6 +1,5 @@
 """The causal convolution as one torch operator: dispatch, fake and autograd."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -19,65 +18,47 @@ OPERATOR = Operator(
         "reference": "medssm.kernels.causal_conv1d._reference",
     },
 )
+TENSORS = "Tensor x, Tensor weight, Tensor? bias"
+VISIT = "bool silu, SymInt[] shape, SymInt[] axes, bool[] reverse"
 
 
-def _grid(shape: Sequence[int], axes: Sequence[int], reverse: Sequence[bool]) -> Grid:
-    return Grid(tuple(shape), tuple(axes), tuple(reverse))
-
-
-@torch.library.custom_op("medssm::causal_conv1d", mutates_args=())
-def convolve(
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    silu: bool,
-    shape: Sequence[int],
-    axes: Sequence[int],
-    reverse: Sequence[bool],
-    backend: str,
-) -> Tensor:
+@torch.library.custom_op(
+    "medssm::causal_conv1d", mutates_args=(), schema=f"({TENSORS}, {VISIT}, str backend) -> Tensor"
+)
+def causal_conv1d_op(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
     """(batch, dim, length), channels-last in memory; the arguments are those of `causal_conv1d`, checked."""
-    grid = _grid(shape, axes, reverse)
+    silu, shape, axes, reverse, backend = settings
+    grid = Grid(tuple(shape), tuple(axes), tuple(reverse))
     return OPERATOR.choose(backend, x.device, x, weight, bias, grid).forward(x, weight, bias, silu, grid)
 
 
-@convolve.register_fake
-def _convolve_fake(x: Tensor, *settings: Any) -> Tensor:
+@causal_conv1d_op.register_fake
+def _forward_fake(x: Tensor, *others: Any) -> Tensor:
     return empty_tokens(x)
 
 
-@torch.library.custom_op("medssm::causal_conv1d_backward", mutates_args=())
-def convolve_backward(
-    grad_y: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    silu: bool,
-    shape: Sequence[int],
-    axes: Sequence[int],
-    reverse: Sequence[bool],
-    backend: str,
+@torch.library.custom_op(
+    "medssm::causal_conv1d_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad_y, {TENSORS}, {VISIT}, str backend) -> (Tensor, Tensor, Tensor)",
+)
+def causal_conv1d_backward_op(
+    grad_y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of x, weight and bias; an empty tensor for an absent bias."""
-    grid = _grid(shape, axes, reverse)
-    chosen = OPERATOR.choose(backend, x.device, x, weight, bias, grid)
+    """Gradients of x, weight and bias, each in its shape; an empty tensor for an absent bias."""
+    silu, shape, axes, reverse, backend = settings
+    grid = Grid(tuple(shape), tuple(axes), tuple(reverse))
+    chosen = OPERATOR.choose(backend, x.device, x, weight, bias, grid, grad_y)
     dx, dweight, dbias = chosen.backward(grad_y, x, weight, bias, silu, grid)
     return dx, dweight, x.new_empty(0) if dbias is None else dbias
 
 
-@convolve_backward.register_fake
-def _convolve_backward_fake(
-    grad_y: Tensor,
-    x: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    *settings: Any,
+@causal_conv1d_backward_op.register_fake
+def _backward_fake(
+    grad_y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any
 ) -> tuple[Tensor, Tensor, Tensor]:
-    return (
-        empty_tokens(x),
-        weight.new_empty(weight.shape),
-        x.new_empty(0) if bias is None else bias.new_empty(bias.shape),
-    )
+    dbias = x.new_empty(0) if bias is None else bias.new_empty(bias.shape)
+    return empty_tokens(x), weight.new_empty(weight.shape), dbias
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -87,8 +68,8 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad_y: Tensor) -> tuple[Any, ...]:
     x, weight, bias = ctx.saved_tensors  # once: a recomputed tensor is handed out a single time
-    dx, dweight, dbias = convolve_backward(grad_y, x, weight, bias, *ctx.settings)
+    dx, dweight, dbias = causal_conv1d_backward_op(grad_y, x, weight, bias, *ctx.settings)
     return (dx, dweight, None if bias is None else dbias, *[None] * len(ctx.settings))
 
 
-convolve.register_autograd(_backward, setup_context=_setup_context)
+causal_conv1d_op.register_autograd(_backward, setup_context=_setup_context)

@@ -4,20 +4,18 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medssm.kernels.anywhere import unavailable, unsupported
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import laid_out
 
-
-def unavailable(device: torch.device) -> None:
-    return None
+__all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 
-def unsupported(*arguments: object) -> None:
-    return None
+def conv1d_equation(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid) -> Tensor:
+    """y[t] = activation(bias + sum_k weight[k] * x[t - width + 1 + k]) along the visiting order; differentiable.
 
-
-def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid) -> Tensor:
-    """y[t] = activation(bias + sum_k weight[k] * x[t - width + 1 + k]) along the visiting order; differentiable."""
+    Shapes: x and y (batch, dim, length), weight (dim, width), bias (dim,).
+    """
     visits = grid.visits(x.device).long()
     width = weight.shape[1]
     padded = F.pad(x.to(weight.dtype)[..., visits], (width - 1, 0))
@@ -31,7 +29,7 @@ def convolve(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: G
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid) -> Tensor:
-    return laid_out(convolve(x, weight, bias, silu, grid))
+    return laid_out(conv1d_equation(x, weight, bias, silu, grid))
 
 
 def backward(
@@ -41,7 +39,7 @@ def backward(
     width, length = weight.shape[1], grid.length
     grad = grad_y.to(weight.dtype)[..., visits]
     if silu:
-        y = convolve(x.to(weight.dtype), weight, bias, False, grid)[..., visits]
+        y = conv1d_equation(x.to(weight.dtype), weight, bias, False, grid)[..., visits]
         sigmoid = torch.sigmoid(y)
         grad = grad * sigmoid * (1 + y * (1 - sigmoid))
     before = F.pad(x.to(weight.dtype)[..., visits], (width - 1, 0))

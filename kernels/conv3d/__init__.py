@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
+from medssm.kernels.arguments import check_tensors
 from medssm.kernels.conv3d import _torch
-from medssm.kernels.conv3d._op import convolve
+from medssm.kernels.conv3d._op import conv3d_op
 from medssm.kernels.errors import ShapeError
 from medssm.kernels.prediction import takes_torch
 
@@ -34,10 +35,11 @@ def conv3d(
     _check(parts, weight, bias)
     if takes_torch("conv3d", backend, *parts, weight, bias):
         return _torch.forward(parts, weight, bias)
-    return convolve(parts, weight, bias, backend or "")
+    return conv3d_op(parts, weight, bias, backend or "")
 
 
 def _check(parts: list[Tensor], weight: Tensor, bias: Tensor | None) -> None:
+    check_tensors("conv3d", (*(("x", part) for part in parts), ("weight", weight), ("bias", bias)))
     if not parts or any(part.ndim != 5 for part in parts):
         raise ShapeError(f"x has shape {[tuple(p.shape) for p in parts]}; it must be (batch, channels, D, H, W)")
     if any(part.shape[0] != parts[0].shape[0] or part.shape[2:] != parts[0].shape[2:] for part in parts):

@@ -6,15 +6,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from medssm.kernels import native
+from medssm.kernels.native import kernel, unavailable
 from medssm.kernels.native.kept_weights import pack_matrix, packed, padded
 from medssm.kernels.native.packing import address, pack
 from medssm.kernels.native.sources import dense_grids, describe
 from medssm.kernels.prediction import reason_against_tensors
 
-
-def unavailable(device: torch.device) -> str | None:
-    return "the native kernels run on the CPU only" if device.type != "cpu" else native.unavailable()
+__all__ = ["forward", "unavailable", "unsupported"]
 
 
 def unsupported(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> str | None:
@@ -33,9 +31,9 @@ def forward(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> Ten
     y = parts[0].new_empty(batch, outputs, *grid)
     fields = [address(y), address(sources), len(parts), address(weights), address(bias), batch, channels, outputs]
     if tile:
-        native.kernel("conv3d_winograd")(pack(*fields, *grid, tile, torch.get_num_threads()))
+        kernel("conv3d_winograd")(pack(*fields, *grid, tile, torch.get_num_threads()))
     else:
-        native.kernel("conv3d_direct")(pack(*fields, *grid, taps, torch.get_num_threads()))
+        kernel("conv3d_direct")(pack(*fields, *grid, taps, torch.get_num_threads()))
     return y
 
 
@@ -51,7 +49,7 @@ def _pack_winograd(weight: Tensor, tile: int) -> Tensor:
     points = (tile + 2) ** 2 * 4
     result = torch.empty(points * padded(outputs) * channels, dtype=torch.float32, device="cpu")
     arguments = pack(address(result), address(weight), outputs, channels, tile, torch.get_num_threads())
-    native.kernel("conv3d_winograd_pack")(arguments)
+    kernel("conv3d_winograd_pack")(arguments)
     return result
 
 

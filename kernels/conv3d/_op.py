@@ -11,13 +11,13 @@ OPERATOR = Operator("conv3d", {"native": "medssm.kernels.conv3d._native", "torch
 
 
 @torch.library.custom_op("medssm::conv3d", mutates_args=())
-def convolve(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None, backend: str) -> Tensor:
+def conv3d_op(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None, backend: str) -> Tensor:
     """(B, K, D, H, W), contiguous; the arguments are those of `conv3d`, checked."""
     chosen = OPERATOR.choose(backend, weight.device, parts, weight, bias)
     return chosen.forward(parts, weight, bias).contiguous()
 
 
-@convolve.register_fake
-def _convolve_fake(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None, backend: str) -> Tensor:
+@conv3d_op.register_fake
+def _forward_fake(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None, backend: str) -> Tensor:
     batch, _, *grid = parts[0].shape
     return parts[0].new_empty(batch, weight.shape[0], *grid)

@@ -6,13 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medssm.kernels.anywhere import unavailable, unsupported
 
-def unavailable(device: torch.device) -> None:
-    return None
-
-
-def unsupported(*arguments: object) -> None:
-    return None
+__all__ = ["forward", "unavailable", "unsupported"]
 
 
 def forward(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> Tensor:

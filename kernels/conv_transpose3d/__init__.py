@@ -2,8 +2,9 @@
 
 from torch import Tensor
 
+from medssm.kernels.arguments import check_tensors
 from medssm.kernels.conv_transpose3d import _torch
-from medssm.kernels.conv_transpose3d._op import convolve
+from medssm.kernels.conv_transpose3d._op import conv_transpose3d_op
 from medssm.kernels.errors import ShapeError
 from medssm.kernels.prediction import takes_torch
 
@@ -25,6 +26,7 @@ def conv_transpose3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, b
     Returns: (B, K, 2D, 2H, 2W).
     Raises: ShapeError if sizes disagree; BackendError if the backend cannot run here.
     """
+    check_tensors("conv_transpose3d", (("x", x), ("weight", weight), ("bias", bias)))
     if x.ndim != 5:
         raise ShapeError(f"x has shape {tuple(x.shape)}; it must be (batch, channels, D, H, W)")
     if weight.ndim != 5 or weight.shape[0] != x.shape[1] or weight.shape[2:] != (2, 2, 2):
@@ -33,4 +35,4 @@ def conv_transpose3d(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, b
         raise ShapeError(f"bias has shape {tuple(bias.shape)}; it must be ({weight.shape[1]},)")
     if takes_torch("conv_transpose3d", backend, x, weight, bias):
         return _torch.forward(x, weight, bias)
-    return convolve(x, weight, bias, backend or "")
+    return conv_transpose3d_op(x, weight, bias, backend or "")

@@ -3,15 +3,13 @@
 import torch
 from torch import Tensor
 
-from medssm.kernels import native
+from medssm.kernels.native import kernel, unavailable
 from medssm.kernels.native.kept_weights import pack_matrix, packed
 from medssm.kernels.native.packing import address, pack
 from medssm.kernels.native.sources import dense_grids, describe
 from medssm.kernels.prediction import reason_against_tensors
 
-
-def unavailable(device: torch.device) -> str | None:
-    return "the native kernels run on the CPU only" if device.type != "cpu" else native.unavailable()
+__all__ = ["forward", "unavailable", "unsupported"]
 
 
 def unsupported(x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
@@ -27,7 +25,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     bias = None if bias is None else bias.contiguous()
     y = x.new_empty(batch, outputs, *(2 * size for size in grid))
     sizes = (batch, channels, outputs, *grid, torch.get_num_threads())
-    native.kernel("conv_transpose3d")(pack(address(y), address(source), address(weights), address(bias), *sizes))
+    kernel("conv_transpose3d")(pack(address(y), address(source), address(weights), address(bias), *sizes))
     return y
 
 

@@ -1,16 +1,11 @@
 """The up-convolution by torch: any device and dtype, differentiable. The one the native kernel is held to."""
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medssm.kernels.anywhere import unavailable, unsupported
 
-def unavailable(device: torch.device) -> None:
-    return None
-
-
-def unsupported(*arguments: object) -> None:
-    return None
+__all__ = ["forward", "unavailable", "unsupported"]
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

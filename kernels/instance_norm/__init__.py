@@ -2,9 +2,10 @@
 
 from torch import Tensor
 
+from medssm.kernels.arguments import check_tensors
 from medssm.kernels.errors import ShapeError
 from medssm.kernels.instance_norm import _torch
-from medssm.kernels.instance_norm._op import normalise, normalise_
+from medssm.kernels.instance_norm._op import instance_norm_inplace_op, instance_norm_op
 from medssm.kernels.prediction import takes_torch
 
 
@@ -35,13 +36,14 @@ def instance_norm(
     Raises: ShapeError if sizes disagree; BackendError if the backend cannot run here.
     Source: Ulyanov et al. 2016, arXiv:1607.08022, equation 2.
     """
+    check_tensors("instance_norm", (("x", x), ("residual", residual)))
     if x.ndim != 5:
         raise ShapeError(f"x has shape {tuple(x.shape)}; it must be (batch, channels, D, H, W)")
     if residual is not None and residual.shape != x.shape:
         raise ShapeError(f"residual has shape {tuple(residual.shape)}; it must be {tuple(x.shape)}")
     if takes_torch("instance_norm", backend, x, residual):
         return _torch.forward(x, residual, eps, negative_slope)
-    if inplace:
-        normalise_(x, residual, eps, negative_slope, backend or "")
+    if inplace and not x.requires_grad and (residual is None or not residual.requires_grad):
+        instance_norm_inplace_op(x, residual, eps, negative_slope, backend or "")
         return x
-    return normalise(x, residual, eps, negative_slope, backend or "")
+    return instance_norm_op(x, residual, eps, negative_slope, backend or "")

@@ -5,13 +5,11 @@ import struct
 import torch
 from torch import Tensor
 
-from medssm.kernels import native
+from medssm.kernels.native import kernel, unavailable
 from medssm.kernels.native.packing import address, pack
 from medssm.kernels.prediction import reason_against_tensors
 
-
-def unavailable(device: torch.device) -> str | None:
-    return "the native kernels run on the CPU only" if device.type != "cpu" else native.unavailable()
+__all__ = ["forward", "forward_", "unavailable", "unsupported"]
 
 
 def unsupported(x: Tensor, residual: Tensor | None) -> str | None:
@@ -37,4 +35,4 @@ def _run(y: Tensor, x: Tensor, residual: Tensor | None, eps: float, negative_slo
     channels = x.shape[0] * x.shape[1]
     sizes = (channels, x.numel() // channels, negative_slope is not None, torch.get_num_threads())
     arguments = pack(address(y), address(x), address(residual), *sizes)
-    native.kernel("instance_norm")(arguments + struct.pack("2d", eps, negative_slope or 0.0))
+    kernel("instance_norm")(arguments + struct.pack("2d", eps, negative_slope or 0.0))

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from medssm.kernels.dispatch import Operator
+from medssm.kernels.errors import BackendError
 
 OPERATOR = Operator(
     "instance_norm",
@@ -12,20 +13,27 @@ OPERATOR = Operator(
 
 
 @torch.library.custom_op("medssm::instance_norm", mutates_args=())
-def normalise(x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str) -> Tensor:
+def instance_norm_op(
+    x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str
+) -> Tensor:
     """(B, C, D, H, W), contiguous; the arguments are those of `instance_norm`, checked."""
     chosen = OPERATOR.choose(backend, x.device, x, residual)
     return chosen.forward(x, residual, eps, negative_slope).contiguous()
 
 
-@normalise.register_fake
-def _normalise_fake(
-    x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str
-) -> Tensor:
+@instance_norm_op.register_fake
+def _forward_fake(x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str) -> Tensor:
     return x.new_empty(x.shape)
 
 
 @torch.library.custom_op("medssm::instance_norm_", mutates_args=("x",))
-def normalise_(x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str) -> None:
-    """The same, written over x."""
+def instance_norm_inplace_op(
+    x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str
+) -> None:
+    """The same, written over x.
+
+    Raises: BackendError if a gradient is needed, as in a program that was exported without: it would pass by unseen.
+    """
+    if x.requires_grad or (residual is not None and residual.requires_grad):
+        raise BackendError("instance_norm in place computes no gradients; export the program with gradients enabled")
     OPERATOR.choose(backend, x.device, x, residual).forward_(x, residual, eps, negative_slope)

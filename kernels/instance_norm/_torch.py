@@ -4,13 +4,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medssm.kernels.anywhere import unavailable, unsupported
 
-def unavailable(device: torch.device) -> None:
-    return None
-
-
-def unsupported(*arguments: object) -> None:
-    return None
+__all__ = ["forward", "forward_", "unavailable", "unsupported"]
 
 
 def forward(x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None) -> Tensor:

@@ -18,13 +18,16 @@ from medssm.kernels.errors import BackendError
 SUFFIX = {"darwin": ".dylib", "win32": ".dll"}.get(sys.platform, ".so")
 LIBRARY = Path(__file__).with_name("libmedssm" + SUFFIX)
 ISA_VARIABLE = "MEDSSM_ISA"
+CPU = torch.device("cpu")
 REINSTALL = "it was built from other sources: reinstall medssm"
 OPENMP_ENTRIES = ("GOMP_parallel", "omp_get_thread_num", "omp_get_num_threads")
 
 
 @cache
-def unavailable() -> str | None:
-    """Why the native kernels cannot run here, as one sentence; None if they can."""
+def unavailable(device: torch.device = CPU) -> str | None:
+    """Why the native kernels cannot run here on a device, as one sentence; None if they can."""
+    if device.type != "cpu":
+        return "the native kernels run on the CPU only"
     try:
         _load()
     except BackendError as error:

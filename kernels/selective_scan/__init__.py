@@ -6,9 +6,11 @@ from typing import Any, Literal, overload
 import torch
 from torch import Tensor
 
+from medssm.kernels.arguments import check_agreement, check_tensors, parameter_dtype, refuse_tangents
 from medssm.kernels.errors import ShapeError
 from medssm.kernels.grid import make_grid
-from medssm.kernels.selective_scan._op import scan
+from medssm.kernels.selective_scan._op import selective_scan_op
+from medssm.kernels.selective_scan._tensors import ScanTensors
 
 
 # The overloads tell the types of the two kinds of answer; the arguments are those of the definition.
@@ -103,46 +105,21 @@ def nd_selective_scan(  # type: ignore[misc]
     Raises: ShapeError if sizes, dtypes, shape or axes disagree; BackendError if the backend cannot run here.
     Source: Li, Singh & Grover 2024, arXiv:2402.05892, section 3 (orders of Mamba-ND).
     """
-    B = B[:, None] if B.ndim == 3 else B
-    C = C[:, None] if C.ndim == 3 else C
-    _check(u, dt, A, B, C, D, z, dt_bias)
+    B, C = (x[:, None] if x.ndim == 3 else x for x in (B, C))
+    _check(ScanTensors(u, dt, A, B, C, D, z, dt_bias))
     grid = make_grid(u.shape[2], shape, axes, reverse)
-    parameter_dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
-    A = A.to(parameter_dtype)
-    D = None if D is None else D.to(parameter_dtype)
-    dt_bias = None if dt_bias is None else dt_bias.to(parameter_dtype)
-    save_states = torch.is_grad_enabled() and any(
-        x is not None and x.requires_grad for x in (u, dt, A, B, C, D, z, dt_bias)
-    )
-    y, last_state, _ = scan(
-        u,
-        dt,
-        A,
-        B,
-        C,
-        D,
-        z,
-        dt_bias,
-        dt_softplus,
-        list(grid.shape),
-        list(grid.axes),
-        list(grid.reverse),
-        save_states,
-        backend or "",
-    )
+    A, D, dt_bias = (None if x is None else x.to(parameter_dtype(u)) for x in (A, D, dt_bias))  # type: ignore[assignment]
+    inputs = ScanTensors(u, dt, A, B, C, D, z, dt_bias)
+    save_states = torch.is_grad_enabled() and any(x is not None and x.requires_grad for x in inputs)
+    visit = (list(grid.shape), list(grid.axes), list(grid.reverse))
+    y, last_state, _ = selective_scan_op(*inputs, dt_softplus, *visit, save_states, backend or "")
     return (y, last_state) if return_last_state else y
 
 
-def _check(
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    dt_bias: Tensor | None,
-) -> None:
+def _check(inputs: ScanTensors) -> None:
+    u, A, B = inputs.u, inputs.A, inputs.B
+    check_tensors("selective_scan", zip(inputs._fields, inputs, strict=True))
+    refuse_tangents("selective_scan", inputs)
     if u.ndim != 3 or 0 in u.shape:
         raise ShapeError(f"u has shape {tuple(u.shape)}; it must be (batch, dim, length), none of them 0")
     batch, dim, length = u.shape
@@ -152,12 +129,7 @@ def _check(
         raise ShapeError(
             f"B has shape {tuple(B.shape)}; it must be (batch, groups, state, length), groups dividing {dim}"
         )
-    tokens, states = (batch, dim, length), (batch, B.shape[1], A.shape[1], length)
-    expected = {"dt": (dt, tokens), "z": (z, tokens), "B": (B, states), "C": (C, states)}
-    expected |= {"D": (D, (dim,)), "dt_bias": (dt_bias, (dim,))}
-    for name, (tensor, shape) in expected.items():
-        if tensor is not None and tensor.shape != shape:
-            raise ShapeError(f"{name} has shape {tuple(tensor.shape)}; with u {tuple(u.shape)} it must be {shape}")
-    for name, tensor in {"dt": dt, "z": z, "B": B, "C": C}.items():
-        if tensor is not None and tensor.dtype != u.dtype:
-            raise ShapeError(f"{name} is {tensor.dtype} but u is {u.dtype}; give them one dtype")
+    tokens, states = ("u", "dt", "z"), ("B", "C")
+    expected: dict[str, tuple[int, ...]] = dict.fromkeys(tokens, (batch, dim, length))
+    expected |= dict.fromkeys(states, (batch, B.shape[1], A.shape[1], length)) | dict.fromkeys(("D", "dt_bias"), (dim,))
+    check_agreement(inputs, expected, (*tokens, *states), "u")

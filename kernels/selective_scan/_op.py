@@ -1,6 +1,5 @@
 """The scan as one torch operator: dispatch, fake and autograd. `selective_scan` is its one-dimensional grid."""
 
-from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -10,6 +9,7 @@ from medssm.kernels.dispatch import Operator
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import empty_states, empty_tokens
 from medssm.kernels.selective_scan._reference import CHUNK
+from medssm.kernels.selective_scan._tensors import ScanTensors
 
 OPERATOR = Operator(
     "selective_scan",
@@ -20,79 +20,53 @@ OPERATOR = Operator(
         "reference": "medssm.kernels.selective_scan._reference",
     },
 )
+TENSORS = "Tensor u, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor? z, Tensor? dt_bias"
+VISIT = "bool dt_softplus, SymInt[] shape, SymInt[] axes, bool[] reverse"
 
 
-def _grid(shape: Sequence[int], axes: Sequence[int], reverse: Sequence[bool]) -> Grid:
-    return Grid(tuple(shape), tuple(axes), tuple(reverse))
-
-
-@torch.library.custom_op("medssm::selective_scan", mutates_args=())
-def scan(
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    dt_bias: Tensor | None,
-    dt_softplus: bool,
-    shape: Sequence[int],
-    axes: Sequence[int],
-    reverse: Sequence[bool],
-    save_states: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor, Tensor]:
+@torch.library.custom_op(
+    "medssm::selective_scan",
+    mutates_args=(),
+    schema=f"({TENSORS}, {VISIT}, bool save_states, str backend) -> (Tensor, Tensor, Tensor)",
+)
+def selective_scan_op(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Output (batch, dim, length), last state (batch, dim, state), checkpoints (batch, chunks, state, dim).
 
     The arguments are those of `nd_selective_scan`, checked; an empty `backend` means the one of `use_backend`.
     """
-    grid = _grid(shape, axes, reverse)
-    chosen = OPERATOR.choose(backend, u.device, u, dt, A, B, C, D, z, dt_bias, grid)
-    return chosen.forward(u, dt, A, B, C, D, z, dt_bias, dt_softplus, grid, save_states)
+    *tensors, dt_softplus, shape, axes, reverse, save_states, backend = arguments
+    inputs, grid = ScanTensors(*tensors), Grid(tuple(shape), tuple(axes), tuple(reverse))
+    chosen = OPERATOR.choose(backend, inputs.u.device, inputs, grid)
+    return chosen.forward(inputs, dt_softplus, grid, save_states)
 
 
-@scan.register_fake
-def _scan_fake(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, C: Tensor, *settings: Any) -> tuple[Tensor, Tensor, Tensor]:
+@selective_scan_op.register_fake
+def _forward_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    u, _, A, *_, save_states, _ = arguments
     batch, dim, length = u.shape
-    save_states = settings[-2]
     state = A.shape[1]
     checkpoints = (batch, (length + CHUNK - 1) // CHUNK, state, dim) if save_states else (0,)
     return empty_tokens(u), A.new_empty(batch, dim, state), A.new_empty(checkpoints)
 
 
-@torch.library.custom_op("medssm::selective_scan_backward", mutates_args=())
-def scan_backward(
-    grad_y: Tensor,
-    grad_last_state: Tensor | None,
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    dt_bias: Tensor | None,
-    dt_softplus: bool,
-    shape: Sequence[int],
-    axes: Sequence[int],
-    reverse: Sequence[bool],
-    checkpoints: Tensor,
-    backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of u, dt, A, B, C, D, z, dt_bias; an empty tensor for an input that is absent."""
-    grid = _grid(shape, axes, reverse)
-    inputs = (u, dt, A, B, C, D, z, dt_bias)
-    chosen = OPERATOR.choose(backend, u.device, *inputs, grid)
-    gradients = chosen.backward(grad_y, grad_last_state, *inputs, dt_softplus, grid, checkpoints)
-    return tuple(  # type: ignore[return-value]
-        u.new_empty(0) if gradient is None else gradient for gradient in gradients
-    )
+@torch.library.custom_op(
+    "medssm::selective_scan_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad_y, Tensor? grad_last_state, {TENSORS}, {VISIT}, Tensor checkpoints, str backend) -> "
+    "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+def selective_scan_backward_op(grad_y: Tensor, grad_last_state: Tensor | None, *arguments: Any) -> tuple[Tensor, ...]:
+    """Gradients of u, dt, A, B, C, D, z, dt_bias, each in its shape; an empty tensor for an input that is absent."""
+    *tensors, dt_softplus, shape, axes, reverse, checkpoints, backend = arguments
+    inputs, grid = ScanTensors(*tensors), Grid(tuple(shape), tuple(axes), tuple(reverse))
+    chosen = OPERATOR.choose(backend, inputs.u.device, inputs, grid, grad_y, grad_last_state, checkpoints)
+    gradients = chosen.backward(grad_y, grad_last_state, inputs, dt_softplus, grid, checkpoints)
+    return tuple(grad_y.new_empty(0) if gradient is None else gradient for gradient in gradients)
 
 
-@scan_backward.register_fake
-def _scan_backward_fake(grad_y: Tensor, grad_last_state: Tensor | None, *arguments: Any) -> tuple[Tensor, ...]:
-    u, dt, A, B, C, D, z, dt_bias = arguments[:8]
+@selective_scan_backward_op.register_fake
+def _backward_fake(grad_y: Tensor, grad_last_state: Tensor | None, *arguments: Any) -> tuple[Tensor, ...]:
+    u, dt, A, B, C, D, z, dt_bias = arguments[: len(ScanTensors._fields)]
     absent = grad_y.new_empty(0)
     return (
         empty_tokens(u),
@@ -107,28 +81,21 @@ def _scan_backward_fake(grad_y: Tensor, grad_last_state: Tensor | None, *argumen
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:
-    *tensors, ctx.dt_softplus, ctx.shape, ctx.axes, ctx.reverse, _, ctx.backend = inputs
+    *tensors, ctx.dt_softplus, ctx.shape, ctx.axes, ctx.reverse, ctx.save_states, ctx.backend = inputs
     ctx.save_for_backward(*tensors, output[2])
     ctx.set_materialize_grads(False)
 
 
 def _backward(ctx: Any, grad_y: Tensor | None, grad_last_state: Tensor | None, _: Tensor | None) -> tuple[Any, ...]:
     *tensors, checkpoints = ctx.saved_tensors
+    visit = (ctx.dt_softplus, ctx.shape, ctx.axes, ctx.reverse)
+    if not ctx.save_states:  # a program that was exported without gradients, and then differentiated
+        checkpoints = selective_scan_op(*tensors, *visit, True, ctx.backend)[2]
     if grad_y is None:
         grad_y = torch.zeros_like(tensors[0])
-    gradients = scan_backward(
-        grad_y,
-        grad_last_state,
-        *tensors,
-        ctx.dt_softplus,
-        ctx.shape,
-        ctx.axes,
-        ctx.reverse,
-        checkpoints,
-        ctx.backend,
-    )
+    gradients = selective_scan_backward_op(grad_y, grad_last_state, *tensors, *visit, checkpoints, ctx.backend)
     given = [None if x is None else gradient for x, gradient in zip(tensors, gradients, strict=True)]
     return (*given, None, None, None, None, None, None)
 
 
-scan.register_autograd(_backward, setup_context=_setup_context)
+selective_scan_op.register_autograd(_backward, setup_context=_setup_context)

@@ -7,33 +7,22 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medssm.kernels.anywhere import unavailable, unsupported
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import laid_out
+from medssm.kernels.selective_scan._tensors import ScanTensors
+
+__all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 CHUNK = 64  # tokens between two checkpoints, the same in every backend
 
 
-def unavailable(device: torch.device) -> None:
-    return None
+def scan_equation(inputs: ScanTensors, dt_softplus: bool, grid: Grid) -> tuple[Tensor, Tensor, Tensor]:
+    """Output, last state and the states entering each chunk; differentiable, in time linear in the length.
 
-
-def unsupported(*arguments: object) -> None:
-    return None
-
-
-def scan(
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    dt_bias: Tensor | None,
-    dt_softplus: bool,
-    grid: Grid,
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Output, last state and the states entering each chunk; differentiable, in time linear in the length."""
+    Returns: (batch, dim, length), (batch, dim, state), (batch, chunks, state, dim).
+    """
+    u, dt, A, B, C, D, z, dt_bias = inputs
     u_visit, B_visit, C_visit = (_visit(x, A, grid) for x in (u, B, C))
     step = _step_size(_visit(dt, A, grid), dt_bias, dt_softplus)
     hs = _states(u_visit, step, A, B_visit)
@@ -46,38 +35,21 @@ def scan(
     return _put_back(y, grid).to(u.dtype), hs[-1], checkpoints
 
 
-def forward(
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    dt_bias: Tensor | None,
-    dt_softplus: bool,
-    grid: Grid,
-    save_states: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    y, last_state, checkpoints = scan(u, dt, A, B, C, D, z, dt_bias, dt_softplus, grid)
-    return laid_out(y), last_state.contiguous(), checkpoints.contiguous() if save_states else A.new_empty(0)
+def forward(inputs: ScanTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor, Tensor]:
+    y, last_state, checkpoints = scan_equation(inputs, dt_softplus, grid)
+    saved = checkpoints.contiguous() if save_states else last_state.new_empty(0)
+    return laid_out(y), last_state.contiguous(), saved
 
 
 def backward(
     grad_y: Tensor,
     grad_last_state: Tensor | None,
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    dt_bias: Tensor | None,
+    inputs: ScanTensors,
     dt_softplus: bool,
     grid: Grid,
     checkpoints: Tensor,
-) -> tuple[Tensor | None, ...]:
+) -> ScanTensors:
+    u, dt, A, B, C, D, z, dt_bias = inputs
     u_visit, B_visit, C_visit, grad = (_visit(x, A, grid) for x in (u, B, C, grad_y))
     raw_step = _visit(dt, A, grid)
     step = _step_size(raw_step, dt_bias, dt_softplus)
@@ -115,7 +87,7 @@ def backward(
         ddt_bias = dstep.sum((0, 2))
     du, dstep, dB, dC = (laid_out(_put_back(x, grid).to(u.dtype)) for x in (du, dstep, dB, dC))
     dz = None if dz is None else laid_out(_put_back(dz, grid).to(u.dtype))
-    return du, dstep, dA, dB, dC, dD, dz, ddt_bias
+    return ScanTensors(du, dstep, dA, dB, dC, dD, dz, ddt_bias)
 
 
 def _visit(x: Tensor, A: Tensor, grid: Grid) -> Tensor:

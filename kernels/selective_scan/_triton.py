@@ -8,6 +8,7 @@ memory and are added in a fixed order, so results do not depend on timing.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from torch import Tensor
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import empty_states, empty_tokens
 from medssm.kernels.selective_scan._reference import CHUNK
+from medssm.kernels.selective_scan._tensors import ScanTensors
 from medssm.kernels.triton_device import programs_to_fill, unavailable
 
 __all__ = ["backward", "forward", "unavailable", "unsupported"]
@@ -29,9 +31,9 @@ FORWARD_BLOCKS = ((1, 32), (1, 16), (1, 8))
 BACKWARD_BLOCKS = ((2, 8), (1, 8))
 
 
-def unsupported(u: Tensor, *arguments: object) -> str | None:
-    if u.dtype not in (torch.float32, torch.bfloat16, torch.float16):
-        return f"the triton scan computes in float32 and has no {u.dtype}"
+def unsupported(inputs: Any, *others: object) -> str | None:
+    if inputs.u.dtype not in (torch.float32, torch.bfloat16, torch.float16):
+        return f"the triton scan computes in float32 and has no {inputs.u.dtype}"
     return None
 
 
@@ -92,29 +94,17 @@ def tile(u: Tensor, B: Tensor, candidates: tuple[tuple[int, int], ...]) -> Tilin
     return Tiling(batch, blocks_per_group, groups, -(-chunks // span_chunks), span_chunks * CHUNK, state, j, w)
 
 
-def forward(
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    dt_bias: Tensor | None,
-    dt_softplus: bool,
-    grid: Grid,
-    save_states: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+def forward(inputs: ScanTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor, Tensor]:
     from medssm.kernels.selective_scan._triton_forward import scan_forward
 
-    D, dt_bias = (None if x is None else x.contiguous() for x in (D, dt_bias))
+    u, _, A, *_ = inputs
     batch, dim, length = u.shape
     state = A.shape[1]
-    tiling = tile(u, B, FORWARD_BLOCKS)
+    tiling = tile(u, inputs.B, FORWARD_BLOCKS)
     visits = None if grid.is_identity else grid.visits(u.device)
     entering = None
     if tiling.spans > 1:
-        entering = _entering_states(tiling, u, None, dt, B, A, dt_bias, dt_softplus, visits, None, reverse=False)
+        entering = _entering_states(tiling, u, None, inputs.B, inputs, dt_softplus, visits, None, reverse=False)
     y = empty_tokens(u)
     last_state = A.new_empty(batch, dim, state)
     checkpoints = A.new_empty((batch, -(-length // CHUNK), state, dim) if save_states else 0)
@@ -123,21 +113,7 @@ def forward(
         last_state,
         checkpoints if save_states else None,
         entering,
-        u,
-        u.stride(),
-        dt,
-        dt.stride(),
-        A,
-        *A.stride(),
-        B,
-        B.stride(),
-        C,
-        C.stride(),
-        D,
-        z,
-        None if z is None else z.stride(),
-        dt_bias,
-        visits,
+        *_arguments(inputs, visits),
         **tiling.sizes(length, dim),
         UNROLL=FORWARD_UNROLL,
         CHUNK=CHUNK,
@@ -150,29 +126,21 @@ def forward(
 def backward(
     grad_y: Tensor,
     grad_last_state: Tensor | None,
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    C: Tensor,
-    D: Tensor | None,
-    z: Tensor | None,
-    dt_bias: Tensor | None,
+    inputs: ScanTensors,
     dt_softplus: bool,
     grid: Grid,
     checkpoints: Tensor,
-) -> tuple[Tensor | None, ...]:
+) -> ScanTensors:
     from medssm.kernels.selective_scan._triton_backward import scan_backward
 
-    D, dt_bias, grad_last_state = (None if x is None else x.contiguous() for x in (D, dt_bias, grad_last_state))
+    u, dt, A, B, C, D, z, dt_bias = inputs
+    grad_last_state = None if grad_last_state is None else grad_last_state.contiguous()
     dim, length = u.shape[1:]
     tiling = tile(u, B, BACKWARD_BLOCKS)
     visits = None if grid.is_identity else grid.visits(u.device)
     entering = None
     if tiling.spans > 1:
-        entering = _entering_states(
-            tiling, grad_y, z, dt, C, A, dt_bias, dt_softplus, visits, grad_last_state, reverse=True
-        )
+        entering = _entering_states(tiling, grad_y, z, C, inputs, dt_softplus, visits, grad_last_state, reverse=True)
     du, ddt, dz = (None if x is None else empty_tokens(x) for x in (u, dt, z))
     dA = A.new_empty(tiling.batch * tiling.spans, *A.shape)
     dD_ddt_bias = A.new_empty(tiling.batch * tiling.spans, 2, dim)
@@ -192,29 +160,17 @@ def backward(
         grad_last_state,
         grad_y,
         grad_y.stride(),
-        u,
-        u.stride(),
-        dt,
-        dt.stride(),
-        A,
-        *A.stride(),
-        B,
-        B.stride(),
-        C,
-        C.stride(),
-        D,
-        z,
-        None if z is None else z.stride(),
-        dt_bias,
-        visits,
         checkpoints,
+        *_arguments(inputs, visits),
         **sizes,
         UNROLL=BACKWARD_UNROLL,
         CHUNK=CHUNK,
         SOFTPLUS=dt_softplus,
         enable_fp_fusion=True,
     )
-    return (
+    assert du is not None
+    assert ddt is not None
+    return ScanTensors(
         du,
         ddt,
         dA.sum(0),
@@ -226,14 +182,20 @@ def backward(
     )
 
 
+def _arguments(inputs: ScanTensors, visits: Tensor | None) -> tuple[Any, ...]:
+    """The inputs as both kernels take them: strides after each tensor but vectors, which are contiguous."""
+    u, dt, A, B, C, D, z, dt_bias = inputs
+    D, dt_bias = (None if x is None else x.contiguous() for x in (D, dt_bias))
+    tokens = (u, u.stride(), dt, dt.stride(), A, *A.stride(), B, B.stride(), C, C.stride())
+    return *tokens, D, z, None if z is None else z.stride(), dt_bias, visits
+
+
 def _entering_states(
     tiling: Tiling,
     drive: Tensor,
     z: Tensor | None,
-    dt: Tensor,
     vector: Tensor,
-    A: Tensor,
-    dt_bias: Tensor | None,
+    inputs: ScanTensors,
     dt_softplus: bool,
     visits: Tensor | None,
     initial: Tensor | None,
@@ -242,6 +204,7 @@ def _entering_states(
     """(batch, spans, state, dim): the state that enters each span, or in reverse the gradient of the one leaving it."""
     from medssm.kernels.selective_scan._triton_tiles import carry_states, span_states
 
+    dt, A, dt_bias = inputs.dt, inputs.A, inputs.dt_bias
     batch, dim, length = drive.shape
     states = A.new_empty(batch, tiling.spans, A.shape[1], dim)
     totals = A.new_empty(batch, tiling.spans, dim)
@@ -258,7 +221,7 @@ def _entering_states(
         vector.stride(),
         A,
         *A.stride(),
-        dt_bias,
+        None if dt_bias is None else dt_bias.contiguous(),
         visits,
         **tiling.sizes(length, dim),
         UNROLL=FORWARD_UNROLL,

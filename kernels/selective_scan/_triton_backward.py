@@ -30,6 +30,7 @@ def scan_backward(
     grad_last_state,  # (batch, dim, state) or None: the same for a single span
     grad_y,  # (batch, dim, length)
     grad_strides,
+    checkpoints,  # (batch, chunks, state, dim)
     u,  # (batch, dim, length)
     u_strides,
     dt,  # (batch, dim, length)
@@ -46,7 +47,6 @@ def scan_backward(
     z_strides,
     dt_bias,  # (dim,) or None
     visits,  # (length,) or None
-    checkpoints,  # (batch, chunks, state, dim)
     length,
     dim,
     group_dim,

@@ -3,11 +3,12 @@
 import math
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
+from medssm.kernels.arguments import check_tensors, parameter_dtype, refuse_tangents
 from medssm.kernels.errors import ShapeError
-from medssm.kernels.state_fusion._op import fuse
+from medssm.kernels.grid import check_length
+from medssm.kernels.state_fusion._op import state_fusion_op
 
 
 def state_fusion(
@@ -38,16 +39,18 @@ def state_fusion(
     Source: Xiao et al. 2024, arXiv:2410.15091 (Spatial-Mamba), structure-aware state fusion.
     """
     _check(h, kernels, alpha, shape, dilations)
-    parameter_dtype = torch.float64 if h.dtype == torch.float64 else torch.float32
     # The product is part of every call and of its gradient: a kernel merged once would outlive the weights it is of.
-    weights = alpha.to(parameter_dtype)[:, None, None, None] * kernels.to(parameter_dtype)
-    return fuse(h, weights, list(shape), list(dilations), backend or "")
+    weights = alpha.to(parameter_dtype(h))[:, None, None, None] * kernels.to(parameter_dtype(h))
+    return state_fusion_op(h, weights, list(shape), list(dilations), backend or "")
 
 
 def _check(h: Tensor, kernels: Tensor, alpha: Tensor, shape: tuple[int, int], dilations: Sequence[int]) -> None:
+    check_tensors("state_fusion", (("h", h), ("kernels", kernels), ("alpha", alpha)))
+    refuse_tangents("state_fusion", (h, kernels, alpha))
     if h.ndim != 3 or 0 in h.shape:
         raise ShapeError(f"h has shape {tuple(h.shape)}; it must be (batch, dim, length), none of them 0")
-    if len(shape) != 2 or math.prod(shape) != h.shape[2]:
+    check_length(h.shape[2])
+    if len(shape) != 2 or min(shape) < 1 or math.prod(shape) != h.shape[2]:
         raise ShapeError(f"shape {tuple(shape)} must be (height, width) of the {h.shape[2]} tokens of h")
     if not dilations or min(dilations) < 1:
         raise ShapeError(f"dilations are {tuple(dilations)}; give one or more, each at least 1")

@@ -3,19 +3,15 @@
 import torch
 from torch import Tensor
 
-from medssm.kernels import native
 from medssm.kernels.layout import empty_tokens
+from medssm.kernels.native import kernel, unavailable
 from medssm.kernels.native.packing import address, merge, pack, partial_sum, strided
 from medssm.kernels.state_fusion._taps import Taps, find_taps
 
+__all__ = ["backward", "forward", "unavailable", "unsupported"]
+
 # Below this many multiply-adds waking a second thread costs more than it saves.
 SMALL = 1 << 18
-
-
-def unavailable(device: torch.device) -> str | None:
-    if device.type != "cpu":
-        return "the native kernels run on the CPU only"
-    return native.unavailable()
 
 
 def unsupported(h: Tensor, *arguments: object) -> str | None:
@@ -27,7 +23,7 @@ def unsupported(h: Tensor, *arguments: object) -> str | None:
 def forward(h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple[int, ...]) -> Tensor:
     fused, weights = empty_tokens(h), weights.contiguous()
     inputs = _inputs(h, weights, shape, find_taps(dilations))
-    native.kernel("state_fusion_forward")(pack(*strided(fused), *inputs))
+    kernel("state_fusion_forward")(pack(*strided(fused), *inputs))
     return fused
 
 
@@ -37,7 +33,7 @@ def backward(
     dh, weights = empty_tokens(h), weights.contiguous()
     dweights = partial_sum(weights.new_empty(weights.shape), h.shape[0])
     inputs = _inputs(h, weights, shape, find_taps(dilations))
-    native.kernel("state_fusion_backward")(pack(*strided(dh), address(dweights[1]), *strided(grad), *inputs))
+    kernel("state_fusion_backward")(pack(*strided(dh), address(dweights[1]), *strided(grad), *inputs))
     merge([dweights])
     return dh, dweights[0]
 

@@ -20,7 +20,7 @@ OPERATOR = Operator(
 
 
 @torch.library.custom_op("medssm::state_fusion", mutates_args=())
-def fuse(h: Tensor, weights: Tensor, shape: Sequence[int], dilations: Sequence[int], backend: str) -> Tensor:
+def state_fusion_op(h: Tensor, weights: Tensor, shape: Sequence[int], dilations: Sequence[int], backend: str) -> Tensor:
     """(batch, dim, length), channels-last in memory.
 
     Args:
@@ -30,22 +30,22 @@ def fuse(h: Tensor, weights: Tensor, shape: Sequence[int], dilations: Sequence[i
     return OPERATOR.choose(backend, h.device, h, weights).forward(h, weights, tuple(shape), tuple(dilations))
 
 
-@fuse.register_fake
-def _fuse_fake(h: Tensor, *settings: Any) -> Tensor:
+@state_fusion_op.register_fake
+def _forward_fake(h: Tensor, *settings: Any) -> Tensor:
     return empty_tokens(h)
 
 
 @torch.library.custom_op("medssm::state_fusion_backward", mutates_args=())
-def fuse_backward(
+def state_fusion_backward_op(
     grad: Tensor, h: Tensor, weights: Tensor, shape: Sequence[int], dilations: Sequence[int], backend: str
 ) -> tuple[Tensor, Tensor]:
-    """Gradients of h and weights."""
-    chosen = OPERATOR.choose(backend, h.device, h, weights)
+    """Gradients of h, (batch, dim, length), and weights, (dilations, dim, 3, 3)."""
+    chosen = OPERATOR.choose(backend, h.device, h, weights, grad)
     return chosen.backward(grad, h, weights, tuple(shape), tuple(dilations))
 
 
-@fuse_backward.register_fake
-def _fuse_backward_fake(grad: Tensor, h: Tensor, weights: Tensor, *settings: Any) -> tuple[Tensor, Tensor]:
+@state_fusion_backward_op.register_fake
+def _backward_fake(grad: Tensor, h: Tensor, weights: Tensor, *settings: Any) -> tuple[Tensor, Tensor]:
     return empty_tokens(h), weights.new_empty(weights.shape)
 
 
@@ -56,7 +56,7 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
     h, weights = ctx.saved_tensors
-    return (*fuse_backward(grad, h, weights, *ctx.settings), *[None] * len(ctx.settings))
+    return (*state_fusion_backward_op(grad, h, weights, *ctx.settings), *[None] * len(ctx.settings))
 
 
-fuse.register_autograd(_backward, setup_context=_setup_context)
+state_fusion_op.register_autograd(_backward, setup_context=_setup_context)

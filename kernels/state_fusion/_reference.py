@@ -5,18 +5,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.nn.grad import conv2d_input, conv2d_weight
 
+from medssm.kernels.anywhere import unavailable, unsupported
 from medssm.kernels.layout import laid_out
 
-
-def unavailable(device: torch.device) -> None:
-    return None
+__all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 
-def unsupported(*arguments: object) -> None:
-    return None
-
-
-def fuse(h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple[int, ...]) -> Tensor:
+def fusion_equation(h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple[int, ...]) -> Tensor:
     """(batch, dim, length) of the dtype of h; differentiable. weights: (dilations, dim, 3, 3)."""
     grid = h.to(weights.dtype).unflatten(2, shape)
     fused = torch.zeros_like(grid)
@@ -27,7 +22,7 @@ def fuse(h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple[in
 
 
 def forward(h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple[int, ...]) -> Tensor:
-    return laid_out(fuse(h, weights, shape, dilations))
+    return laid_out(fusion_equation(h, weights, shape, dilations))
 
 
 def backward(

@@ -1,10 +1,12 @@
 """The recurrence of a selective scan whose states are handed back themselves, to be mixed before they are read."""
 
-import torch
 from torch import Tensor
 
+from medssm.kernels.arguments import check_agreement, check_tensors, parameter_dtype, refuse_tangents
 from medssm.kernels.errors import ShapeError
-from medssm.kernels.state_scan._op import scan_states
+from medssm.kernels.grid import check_length
+from medssm.kernels.state_scan._op import state_scan_op
+from medssm.kernels.state_scan._tensors import StateTensors
 
 
 def state_scan(
@@ -35,22 +37,20 @@ def state_scan(
     Raises: ShapeError if sizes or dtypes disagree; BackendError if the backend cannot run here.
     Source: Xiao et al. 2024, arXiv:2410.15091 (Spatial-Mamba), section 3.
     """
-    _check(u, dt, A, B, dt_bias)
-    parameter_dtype = torch.float64 if u.dtype == torch.float64 else torch.float32
-    dt_bias = None if dt_bias is None else dt_bias.to(parameter_dtype)
-    return scan_states(u, dt, A.to(parameter_dtype), B, dt_bias, dt_softplus, backend or "")
+    _check(StateTensors(u, dt, A, B, dt_bias))
+    A, dt_bias = (None if x is None else x.to(parameter_dtype(u)) for x in (A, dt_bias))  # type: ignore[assignment]
+    return state_scan_op(u, dt, A, B, dt_bias, dt_softplus, backend or "")
 
 
-def _check(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None) -> None:
+def _check(inputs: StateTensors) -> None:
+    u, _, A, *_ = inputs
+    check_tensors("state_scan", zip(inputs._fields, inputs, strict=True))
+    refuse_tangents("state_scan", inputs)
     if u.ndim != 3 or 0 in u.shape:
         raise ShapeError(f"u has shape {tuple(u.shape)}; it must be (batch, dim, length), none of them 0")
     batch, dim, length = u.shape
     if A.ndim != 2 or A.shape[0] != dim or A.shape[1] == 0:
         raise ShapeError(f"A has shape {tuple(A.shape)}; it must be ({dim}, state)")
-    expected = {"dt": (dt, (batch, dim, length)), "B": (B, (batch, A.shape[1], length)), "dt_bias": (dt_bias, (dim,))}
-    for name, (tensor, shape) in expected.items():
-        if tensor is not None and tensor.shape != shape:
-            raise ShapeError(f"{name} has shape {tuple(tensor.shape)}; with u {tuple(u.shape)} it must be {shape}")
-    for name, tensor in {"dt": dt, "B": B}.items():
-        if tensor.dtype != u.dtype:
-            raise ShapeError(f"{name} is {tensor.dtype} but u is {u.dtype}; give them one dtype")
+    expected = {"dt": (batch, dim, length), "B": (batch, A.shape[1], length), "dt_bias": (dim,)}
+    check_agreement(inputs, expected, ("dt", "B"), "u")
+    check_length(length)

@@ -3,40 +3,29 @@
 import torch
 from torch import Tensor
 
-from medssm.kernels import native
 from medssm.kernels.layout import empty_state_path, empty_tokens
+from medssm.kernels.native import kernel, unavailable
 from medssm.kernels.native.packing import address, merge, pack, partial_sum, strided
 from medssm.kernels.native.slices import slice_channels, threads_for
+from medssm.kernels.state_scan._tensors import StateTensors
+
+__all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 
-def unavailable(device: torch.device) -> str | None:
-    if device.type != "cpu":
-        return "the native kernels run on the CPU only"
-    return native.unavailable()
-
-
-def unsupported(u: Tensor, *arguments: object) -> str | None:
-    if u.dtype not in (torch.float32, torch.bfloat16):
-        return f"the native scan takes float32 and bfloat16, not {u.dtype}"
+def unsupported(inputs: StateTensors, *others: object) -> str | None:
+    if inputs.u.dtype not in (torch.float32, torch.bfloat16):
+        return f"the native scan of states takes float32 and bfloat16, not {inputs.u.dtype}"
     return None
 
 
-def forward(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, dt_softplus: bool) -> Tensor:
-    h = empty_state_path(u, A.shape[1])
-    native.kernel("state_scan_forward")(pack(*strided(h), *_inputs(u, dt, A, B, dt_bias, dt_softplus)))
+def forward(inputs: StateTensors, dt_softplus: bool) -> Tensor:
+    h = empty_state_path(inputs.u, inputs.A.shape[1])
+    kernel("state_scan_forward")(pack(*strided(h), *_fields(inputs, dt_softplus)))
     return h
 
 
-def backward(
-    grad_h: Tensor,
-    h: Tensor,
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    dt_bias: Tensor | None,
-    dt_softplus: bool,
-) -> tuple[Tensor | None, ...]:
+def backward(grad_h: Tensor, h: Tensor, inputs: StateTensors, dt_softplus: bool) -> StateTensors:
+    u, dt, A, B, dt_bias = inputs
     batch, dim, _ = u.shape
     slices, slice_dim = slice_channels(dim, batch)
     du, ddt = empty_tokens(u), empty_tokens(dt)
@@ -44,14 +33,15 @@ def backward(
     ddt_bias = None if dt_bias is None else partial_sum(dt_bias.new_empty(dt_bias.shape), batch)
     sums = (address(dA[1]), 0 if ddt_bias is None else address(ddt_bias[1]), address(dB[1]))
     states = (*strided(grad_h), *strided(h))
-    inputs = _inputs(u, dt, A, B, dt_bias, dt_softplus)
-    native.kernel("state_scan_backward")(pack(*strided(du), *strided(ddt), *sums, slices, slice_dim, *states, *inputs))
+    outputs = (*strided(du), *strided(ddt), *sums, slices, slice_dim)
+    kernel("state_scan_backward")(pack(*outputs, *states, *_fields(inputs, dt_softplus)))
     merge([x for x in (dA, dB, ddt_bias) if x is not None])
-    return du, ddt, dA[0], dB[0], None if ddt_bias is None else ddt_bias[0]
+    return StateTensors(du, ddt, dA[0], dB[0], None if ddt_bias is None else ddt_bias[0])
 
 
-def _inputs(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, dt_softplus: bool) -> tuple[int, ...]:
-    """The fields of StateInputs in states.h."""
+def _fields(inputs: StateTensors, dt_softplus: bool) -> tuple[int, ...]:
+    """Those of StateInputs in states.h."""
+    u, dt, A, B, dt_bias = inputs
     batch, dim, length = u.shape
     state = A.shape[1]
     threads = threads_for(batch * dim * length * state)

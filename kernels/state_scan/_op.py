@@ -7,6 +7,7 @@ from torch import Tensor
 
 from medssm.kernels.dispatch import Operator
 from medssm.kernels.layout import empty_state_path, empty_tokens
+from medssm.kernels.state_scan._tensors import StateTensors
 
 OPERATOR = Operator(
     "state_scan",
@@ -18,43 +19,43 @@ OPERATOR = Operator(
 )
 
 
-@torch.library.custom_op("medssm::state_scan", mutates_args=())
-def scan_states(
-    u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, dt_softplus: bool, backend: str
-) -> Tensor:
+TENSORS = "Tensor u, Tensor dt, Tensor A, Tensor B, Tensor? dt_bias"
+
+
+@torch.library.custom_op(
+    "medssm::state_scan", mutates_args=(), schema=f"({TENSORS}, bool dt_softplus, str backend) -> Tensor"
+)
+def state_scan_op(*arguments: Any) -> Tensor:
     """(batch, dim, state, length), the arguments those of `state_scan`, checked; an empty `backend` chooses."""
-    chosen = OPERATOR.choose(backend, u.device, u, dt, A, B, dt_bias)
-    return chosen.forward(u, dt, A, B, dt_bias, dt_softplus)
+    *tensors, dt_softplus, backend = arguments
+    inputs = StateTensors(*tensors)
+    return OPERATOR.choose(backend, inputs.u.device, inputs).forward(inputs, dt_softplus)
 
 
-@scan_states.register_fake
-def _scan_fake(u: Tensor, dt: Tensor, A: Tensor, *settings: Any) -> Tensor:
+@state_scan_op.register_fake
+def _forward_fake(u: Tensor, dt: Tensor, A: Tensor, *others: Any) -> Tensor:
     return empty_state_path(u, A.shape[1])
 
 
-@torch.library.custom_op("medssm::state_scan_backward", mutates_args=())
-def scan_states_backward(
-    grad_h: Tensor,
-    h: Tensor,
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    dt_bias: Tensor | None,
-    dt_softplus: bool,
-    backend: str,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Gradients of u, dt, A, B, dt_bias; an empty tensor for an absent bias."""
-    chosen = OPERATOR.choose(backend, u.device, u, dt, A, B, dt_bias)
-    *gradients, ddt_bias = chosen.backward(grad_h, h, u, dt, A, B, dt_bias, dt_softplus)
-    return (*gradients, A.new_empty(0) if ddt_bias is None else ddt_bias)
+@torch.library.custom_op(
+    "medssm::state_scan_backward",
+    mutates_args=(),
+    schema=f"(Tensor grad_h, Tensor h, {TENSORS}, bool dt_softplus, str backend) -> "
+    "(Tensor, Tensor, Tensor, Tensor, Tensor)",
+)
+def state_scan_backward_op(grad_h: Tensor, h: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    """Gradients of u, dt, A, B, dt_bias, each in its shape; an empty tensor for an absent bias."""
+    *tensors, dt_softplus, backend = arguments
+    inputs = StateTensors(*tensors)
+    chosen = OPERATOR.choose(backend, inputs.u.device, inputs, grad_h, h)
+    *gradients, ddt_bias = chosen.backward(grad_h, h, inputs, dt_softplus)
+    return (*gradients, grad_h.new_empty(0) if ddt_bias is None else ddt_bias)
 
 
-@scan_states_backward.register_fake
-def _scan_backward_fake(
-    grad_h: Tensor, h: Tensor, u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, *settings: Any
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-    ddt_bias = A.new_empty(0 if dt_bias is None else dt_bias.shape)
+@state_scan_backward_op.register_fake
+def _backward_fake(grad_h: Tensor, h: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    u, dt, A, B, dt_bias, *_ = arguments
+    ddt_bias = grad_h.new_empty(0) if dt_bias is None else dt_bias.new_empty(dt_bias.shape)
     return empty_tokens(u), empty_tokens(dt), A.new_empty(A.shape), empty_tokens(B), ddt_bias
 
 
@@ -65,9 +66,9 @@ def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 
 def _backward(ctx: Any, grad_h: Tensor) -> tuple[Any, ...]:
     h, *tensors = ctx.saved_tensors
-    gradients = scan_states_backward(grad_h, h, *tensors, ctx.dt_softplus, ctx.backend)
+    gradients = state_scan_backward_op(grad_h, h, *tensors, ctx.dt_softplus, ctx.backend)
     given = [None if x is None else gradient for x, gradient in zip(tensors, gradients, strict=True)]
     return (*given, None, None)
 
 
-scan_states.register_autograd(_backward, setup_context=_setup_context)
+state_scan_op.register_autograd(_backward, setup_context=_setup_context)

@@ -4,19 +4,16 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medssm.kernels.anywhere import unavailable, unsupported
 from medssm.kernels.layout import laid_out
+from medssm.kernels.state_scan._tensors import StateTensors
+
+__all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 
-def unavailable(device: torch.device) -> None:
-    return None
-
-
-def unsupported(*arguments: object) -> None:
-    return None
-
-
-def scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, dt_softplus: bool) -> Tensor:
+def states_equation(inputs: StateTensors, dt_softplus: bool) -> Tensor:
     """The states (batch, dim, state, length); differentiable, in time linear in the length."""
+    u, dt, A, B, dt_bias = inputs
     step = _step_size(dt.to(A.dtype), dt_bias, dt_softplus)
     h = A.new_zeros(u.shape[0], *A.T.shape)
     hs = []
@@ -26,39 +23,31 @@ def scan(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, dt
     return torch.stack(hs, dim=1).permute(0, 3, 2, 1).to(u.dtype)
 
 
-def forward(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, dt_softplus: bool) -> Tensor:
-    return scan(u, dt, A, B, dt_bias, dt_softplus)
+def forward(inputs: StateTensors, dt_softplus: bool) -> Tensor:
+    return states_equation(inputs, dt_softplus)
 
 
-def backward(
-    grad_h: Tensor,
-    h: Tensor,
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    dt_bias: Tensor | None,
-    dt_softplus: bool,
-) -> tuple[Tensor | None, ...]:
-    grad, hs, inputs, raw_step, Bs = (x.to(A.dtype) for x in (grad_h, h, u, dt, B))
+def backward(grad_h: Tensor, h: Tensor, inputs: StateTensors, dt_softplus: bool) -> StateTensors:
+    u, dt, A, B, dt_bias = inputs
+    grad, hs, us, raw_step, Bs = (x.to(A.dtype) for x in (grad_h, h, u, dt, B))
     step = _step_size(raw_step, dt_bias, dt_softplus)
-    du, dstep, dB = (torch.zeros_like(x) for x in (inputs, step, Bs))
+    du, dstep, dB = (torch.zeros_like(x) for x in (us, step, Bs))
     dA, dh, first = torch.zeros_like(A), torch.zeros_like(hs[..., 0]), torch.zeros_like(hs[..., 0])
     for t in reversed(range(u.shape[2])):
         dh = dh + grad[..., t]
-        dB[..., t] = (dh * (step[..., t] * inputs[..., t])[..., None]).sum(1)
+        dB[..., t] = (dh * (step[..., t] * us[..., t])[..., None]).sum(1)
         dx = (dh * Bs[:, None, :, t]).sum(-1)
         decay = torch.exp(step[..., t, None] * A)
         dexponent = dh * decay * (hs[..., t - 1] if t else first)
         dA += (dexponent * step[..., t, None]).sum(0)
-        dstep[..., t] = (dexponent * A).sum(-1) + dx * inputs[..., t]
+        dstep[..., t] = (dexponent * A).sum(-1) + dx * us[..., t]
         du[..., t] = dx * step[..., t]
         dh = dh * decay
     if dt_softplus:
         dstep *= torch.sigmoid(raw_step if dt_bias is None else raw_step + dt_bias[:, None])
     ddt_bias = None if dt_bias is None else dstep.sum((0, 2))
     du, dstep, dB = (laid_out(x.to(u.dtype)) for x in (du, dstep, dB))
-    return du, dstep, dA, dB, ddt_bias
+    return StateTensors(du, dstep, dA, dB, ddt_bias)
 
 
 def _step_size(dt: Tensor, dt_bias: Tensor | None, dt_softplus: bool) -> Tensor:

@@ -11,55 +11,45 @@ from medssm.kernels.grid import Grid
 from medssm.kernels.layout import empty_tokens, laid_out
 from medssm.kernels.selective_scan import _triton as scan
 from medssm.kernels.selective_scan._reference import CHUNK
+from medssm.kernels.selective_scan._tensors import ScanTensors
+from medssm.kernels.state_scan._tensors import StateTensors
 from medssm.kernels.triton_device import unavailable
 
 __all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 
-def unsupported(u: Tensor, *arguments: object) -> str | None:
-    return scan.unsupported(u)
+def unsupported(inputs: StateTensors, *others: object) -> str | None:
+    return scan.unsupported(inputs)
 
 
-def forward(u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, dt_softplus: bool) -> Tensor:
-    dim, state = A.shape
-    h, _, _ = scan.forward(*_arguments(u, dt, A, B, dt_bias, dt_softplus), save_states=False)
+def forward(inputs: StateTensors, dt_softplus: bool) -> Tensor:
+    dim, state = inputs.A.shape
+    h, _, _ = scan.forward(_as_channels(inputs), dt_softplus, _line(inputs), save_states=False)
     return h.transpose(1, 2).unflatten(2, (state, dim)).permute(0, 3, 2, 1)
 
 
-def backward(
-    grad_h: Tensor,
-    h: Tensor,
-    u: Tensor,
-    dt: Tensor,
-    A: Tensor,
-    B: Tensor,
-    dt_bias: Tensor | None,
-    dt_softplus: bool,
-) -> tuple[Tensor | None, ...]:
-    dim, state = A.shape
+def backward(grad_h: Tensor, h: Tensor, inputs: StateTensors, dt_softplus: bool) -> StateTensors:
+    dim, state = inputs.A.shape
     grad_y = grad_h.transpose(1, 2).flatten(1, 2)
-    arguments = _arguments(u, dt, A, B, dt_bias, dt_softplus)
-    du, ddt, dA, dgroups, _, _, _, ddt_bias = scan.backward(grad_y, None, *arguments, _entering(h, A.dtype))
-    assert du is not None
-    assert ddt is not None
-    assert dA is not None
-    assert dgroups is not None
-    du, ddt = (laid_out(x.unflatten(1, (state, dim)).sum(1)) for x in (du, ddt))
-    ddt_bias = None if ddt_bias is None else ddt_bias.view(state, dim).sum(0)
-    return du, ddt, dA.view(state, dim).T.contiguous(), empty_tokens(B).copy_(dgroups[:, :, 0]), ddt_bias
+    entering = _entering(h, inputs.A.dtype)
+    found = scan.backward(grad_y, None, _as_channels(inputs), dt_softplus, _line(inputs), entering)
+    du, ddt = (laid_out(x.unflatten(1, (state, dim)).sum(1)) for x in (found.u, found.dt))
+    dA, dB = found.A.view(state, dim).T.contiguous(), empty_tokens(inputs.B).copy_(found.B[:, :, 0])
+    return StateTensors(du, ddt, dA, dB, None if found.dt_bias is None else found.dt_bias.view(state, dim).sum(0))
 
 
-def _arguments(
-    u: Tensor, dt: Tensor, A: Tensor, B: Tensor, dt_bias: Tensor | None, dt_softplus: bool
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, None, None, Tensor | None, bool, Grid]:
+def _as_channels(inputs: StateTensors) -> ScanTensors:
     """Those of a selective scan of (state, dim) channels in as many groups as there are states."""
-    batch, _, length = u.shape
+    u, dt, A, B, dt_bias = inputs
     state = A.shape[1]
     u, dt = (x if state == 1 else x.repeat(1, state, 1) for x in (u, dt))
     dt_bias = None if dt_bias is None else dt_bias.repeat(state)
-    C = u.new_ones(1).expand(batch, state, 1, length)
-    line = Grid((length,), (0,), (False,))
-    return u, dt, A.T.reshape(-1, 1), B[:, :, None], C, None, None, dt_bias, dt_softplus, line
+    C = u.new_ones(1).expand(u.shape[0], state, 1, u.shape[2])
+    return ScanTensors(u, dt, A.T.reshape(-1, 1), B[:, :, None], C, None, None, dt_bias)
+
+
+def _line(inputs: StateTensors) -> Grid:
+    return Grid(inputs.u.shape[2:], (0,), (False,))
 
 
 def _entering(h: Tensor, dtype: torch.dtype) -> Tensor:

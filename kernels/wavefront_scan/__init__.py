@@ -5,10 +5,11 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from medssm.kernels.arguments import check_agreement, check_tensors, parameter_dtype, refuse_tangents
 from medssm.kernels.errors import ShapeError
 from medssm.kernels.grid import make_grid
-from medssm.kernels.wavefront_scan._inputs import Inputs
-from medssm.kernels.wavefront_scan._op import scan
+from medssm.kernels.wavefront_scan._op import wavefront_scan_op
+from medssm.kernels.wavefront_scan._tensors import GridTensors
 
 
 def wavefront_scan(
@@ -55,19 +56,21 @@ def wavefront_scan(
     Raises: ShapeError if sizes or dtypes disagree; BackendError if the backend cannot run here.
     Source: Mamba2D, arXiv:2412.16146, as its released code computes it.
     """
-    inputs = Inputs(x, dt_top, dt_left, A_top, A_left, B_top, B_left, C, D, dt_bias_top, dt_bias_left)
+    inputs = GridTensors(x, dt_top, dt_left, A_top, A_left, B_top, B_left, C, D, dt_bias_top, dt_bias_left)
     _check(inputs)
     if len(shape) != 2:
         raise ShapeError(f"shape {tuple(shape)} has {len(shape)} axes; it must be (height, width)")
     grid = make_grid(x.shape[2], shape, None, reverse)
     save_states = torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in inputs)
-    y, _ = scan(*_parameters_in_float(inputs), dt_softplus, list(grid.shape), reverse, save_states, backend or "")
+    y, _ = wavefront_scan_op(
+        *_parameters_in_float(inputs), dt_softplus, list(grid.shape), reverse, save_states, backend or ""
+    )
     return y
 
 
-def _parameters_in_float(inputs: Inputs) -> Inputs:
+def _parameters_in_float(inputs: GridTensors) -> GridTensors:
     """A, D and dt_bias in the dtype of the recurrence."""
-    dtype = torch.float64 if inputs.x.dtype == torch.float64 else torch.float32
+    dtype = parameter_dtype(inputs.x)
     return inputs._replace(
         A_top=inputs.A_top.to(dtype),
         A_left=inputs.A_left.to(dtype),
@@ -77,8 +80,10 @@ def _parameters_in_float(inputs: Inputs) -> Inputs:
     )
 
 
-def _check(inputs: Inputs) -> None:
+def _check(inputs: GridTensors) -> None:
     x = inputs.x
+    check_tensors("wavefront_scan", zip(inputs._fields, inputs, strict=True))
+    refuse_tangents("wavefront_scan", inputs)
     if x.ndim != 3 or 0 in x.shape:
         raise ShapeError(f"x has shape {tuple(x.shape)}; it must be (batch, dim, length), none of them 0")
     batch, dim, length = x.shape
@@ -89,12 +94,4 @@ def _check(inputs: Inputs) -> None:
     expected: dict[str, tuple[int, ...]] = dict.fromkeys(tokens, (batch, dim, length))
     expected |= dict.fromkeys(states, (batch, state, length)) | {"A_left": (dim, state)}
     expected |= dict.fromkeys(("D", "dt_bias_top", "dt_bias_left"), (dim,))
-    for name, shape in expected.items():
-        tensor = getattr(inputs, name)
-        if tensor is not None and tensor.shape != shape:
-            raise ShapeError(
-                f"{name} has shape {tuple(tensor.shape)}; with x {tuple(x.shape)} and {state} states it must be {shape}"
-            )
-    for name in (*tokens, *states):
-        if (dtype := getattr(inputs, name).dtype) != x.dtype:
-            raise ShapeError(f"{name} is {dtype} but x is {x.dtype}; give them one dtype")
+    check_agreement(inputs, expected, (*tokens, *states), "x", state)

@@ -3,39 +3,35 @@
 import torch
 from torch import Tensor
 
-from medssm.kernels import native
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import empty_tokens
+from medssm.kernels.native import kernel, unavailable
 from medssm.kernels.native.packing import PartialSum, address, merge, pack, partial_sum, strided
 from medssm.kernels.native.slices import VECTOR, slice_channels, threads_for
-from medssm.kernels.wavefront_scan._inputs import Gradients, Inputs
 from medssm.kernels.wavefront_scan._reference import CHUNK_ROWS
+from medssm.kernels.wavefront_scan._tensors import GridTensors
+
+__all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 
-def unavailable(device: torch.device) -> str | None:
-    if device.type != "cpu":
-        return "the native kernels run on the CPU only"
-    return native.unavailable()
-
-
-def unsupported(inputs: Inputs, grid: Grid) -> str | None:
+def unsupported(inputs: GridTensors, *others: object) -> str | None:
     if inputs.x.dtype not in (torch.float32, torch.bfloat16):
-        return f"the native scan takes float32 and bfloat16, not {inputs.x.dtype}"
+        return f"the native scan of a grid takes float32 and bfloat16, not {inputs.x.dtype}"
     return None
 
 
-def forward(inputs: Inputs, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor]:
+def forward(inputs: GridTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor]:
     batch, dim, _ = inputs.x.shape
     height, width = grid.shape
     chunks = (height - 1) // CHUNK_ROWS if save_states else 0
     y = empty_tokens(inputs.x)
     checkpoints = inputs.A_top.new_empty(batch, chunks, width, inputs.A_top.shape[1], dim)
     saved = address(checkpoints) if chunks else 0
-    native.kernel("wavefront_scan_forward")(pack(*_cells(y, grid), saved, *_inputs(inputs, dt_softplus, grid)))
+    kernel("wavefront_scan_forward")(pack(*_cells(y, grid), saved, *_fields(inputs, dt_softplus, grid)))
     return y, checkpoints
 
 
-def backward(grad_y: Tensor, inputs: Inputs, dt_softplus: bool, grid: Grid, checkpoints: Tensor) -> Gradients:
+def backward(grad_y: Tensor, inputs: GridTensors, dt_softplus: bool, grid: Grid, checkpoints: Tensor) -> GridTensors:
     batch, dim, _ = inputs.x.shape
     slices, slice_dim = slice_channels(dim, batch, VECTOR)
     of_cells = {name: empty_tokens(getattr(inputs, name)) for name in ("x", "dt_top", "dt_left")}
@@ -53,11 +49,11 @@ def backward(grad_y: Tensor, inputs: Inputs, dt_softplus: bool, grid: Grid, chec
 
     outputs = (*axis("top"), *axis("left"), *_cells(of_cells["x"], grid), parts("D"), *_sums(of_states["C"], grid))
     settings = (address(checkpoints), slices, slice_dim, *_cells(grad_y, grid))
-    native.kernel("wavefront_scan_backward")(pack(*outputs, *settings, *_inputs(inputs, dt_softplus, grid)))
+    kernel("wavefront_scan_backward")(pack(*outputs, *settings, *_fields(inputs, dt_softplus, grid)))
     sums = of_states | of_parameters
     merge(list(sums.values()))
     found = of_cells | {name: total for name, (total, _) in sums.items()}
-    return Gradients(**{name: found.get(name) for name in Gradients._fields})  # type: ignore[arg-type]
+    return GridTensors(**{name: found.get(name) for name in GridTensors._fields})  # type: ignore[arg-type]
 
 
 def _sums(sums: PartialSum, grid: Grid) -> tuple[int, int, int, int]:
@@ -69,8 +65,8 @@ def _sums(sums: PartialSum, grid: Grid) -> tuple[int, int, int, int]:
     return start, parts.stride(0), batch_stride, token
 
 
-def _inputs(inputs: Inputs, dt_softplus: bool, grid: Grid) -> tuple[int, ...]:
-    """The fields of GridInputs in wavefront.h."""
+def _fields(inputs: GridTensors, dt_softplus: bool, grid: Grid) -> tuple[int, ...]:
+    """Those of GridInputs in wavefront.h."""
     x, dt_top, dt_left, A_top, A_left, B_top, B_left, C, D, dt_bias_top, dt_bias_left = inputs
     batch, dim, length = x.shape
     state = A_top.shape[1]

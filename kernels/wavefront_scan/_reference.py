@@ -11,19 +11,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from medssm.kernels.anywhere import unavailable, unsupported
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import laid_out
-from medssm.kernels.wavefront_scan._inputs import Gradients, Inputs
+from medssm.kernels.wavefront_scan._tensors import GridTensors
+
+__all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 CHUNK_ROWS = 8  # rows between two checkpoints, the same in every backend
-
-
-def unavailable(device: torch.device) -> None:
-    return None
-
-
-def unsupported(*arguments: object) -> None:
-    return None
 
 
 @dataclass(frozen=True)
@@ -88,8 +83,11 @@ class Axis:
         return dstep, (exponent * self.step[k]).sum((0, 1)), dB, through * self.step[k]
 
 
-def scan(inputs: Inputs, dt_softplus: bool, grid: Grid) -> tuple[Tensor, Tensor]:
-    """Output and checkpoints; differentiable, in time linear in the number of cells."""
+def wavefront_equation(inputs: GridTensors, dt_softplus: bool, grid: Grid) -> tuple[Tensor, Tensor]:
+    """Output and checkpoints; differentiable, in time linear in the number of cells.
+
+    Returns: (batch, dim, length), (batch, chunks, width, state, dim).
+    """
     diagonals, order = _diagonals(grid), _order(grid, inputs.x.device)
     x, C = (_visit(t, inputs, grid) for t in (inputs.x, inputs.C))
     x_split = diagonals.split(x[..., None])
@@ -101,12 +99,12 @@ def scan(inputs: Inputs, dt_softplus: bool, grid: Grid) -> tuple[Tensor, Tensor]
     return _put_back(y, order).to(inputs.x.dtype), _checkpoints(diagonals, hs)
 
 
-def forward(inputs: Inputs, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor]:
-    y, checkpoints = scan(inputs, dt_softplus, grid)
+def forward(inputs: GridTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor]:
+    y, checkpoints = wavefront_equation(inputs, dt_softplus, grid)
     return laid_out(y), checkpoints if save_states else checkpoints[:, :0].clone()
 
 
-def backward(grad_y: Tensor, inputs: Inputs, dt_softplus: bool, grid: Grid, checkpoints: Tensor) -> Gradients:
+def backward(grad_y: Tensor, inputs: GridTensors, dt_softplus: bool, grid: Grid, checkpoints: Tensor) -> GridTensors:
     diagonals, order = _diagonals(grid), _order(grid, inputs.x.device)
     x, C, gy = (_visit(t, inputs, grid) for t in (inputs.x, inputs.C, grad_y))
     x_split, gy_split = (diagonals.split(t[..., None]) for t in (x, gy))
@@ -138,7 +136,7 @@ def backward(grad_y: Tensor, inputs: Inputs, dt_softplus: bool, grid: Grid, chec
     def put_back(cells: Tensor) -> Tensor:
         return laid_out(_put_back(cells, order).to(inputs.x.dtype))
 
-    return Gradients(
+    return GridTensors(
         x=put_back(dx),
         dt_top=put_back(ddt_top),
         dt_left=put_back(ddt_left),
@@ -163,7 +161,7 @@ def _order(grid: Grid, device: torch.device) -> Tensor:
     return grid.visits(device)[_diagonals(grid).places(device)].long()
 
 
-def _visit(t: Tensor, inputs: Inputs, grid: Grid) -> Tensor:
+def _visit(t: Tensor, inputs: GridTensors, grid: Grid) -> Tensor:
     """(batch, length, channels), in the order of the anti-diagonals and the dtype of the recurrence."""
     return t.transpose(1, 2).to(inputs.A_top.dtype).index_select(1, _order(grid, t.device))
 
@@ -179,15 +177,15 @@ def _step_size(dt: Tensor, dt_bias: Tensor | None, dt_softplus: bool) -> Tensor:
 
 
 def _before_softplus(
-    dstep: Tensor, dt: Tensor, dt_bias: Tensor | None, inputs: Inputs, dt_softplus: bool, grid: Grid
+    dstep: Tensor, dt: Tensor, dt_bias: Tensor | None, inputs: GridTensors, dt_softplus: bool, grid: Grid
 ) -> tuple[Tensor, Tensor | None]:
-    """Gradients of dt and its bias by that of the step."""
+    """GridTensors of dt and its bias by that of the step."""
     if dt_softplus:
         dstep = dstep * torch.sigmoid(_step_size(_visit(dt, inputs, grid), dt_bias, False))
     return dstep, None if dt_bias is None else dstep.sum((0, 1))
 
 
-def _axes(inputs: Inputs, dt_softplus: bool, grid: Grid) -> tuple[Axis, Axis]:
+def _axes(inputs: GridTensors, dt_softplus: bool, grid: Grid) -> tuple[Axis, Axis]:
     """What comes from the cell above, and from the cell to the left."""
     diagonals = _diagonals(grid)
     places = diagonals.places(inputs.x.device)

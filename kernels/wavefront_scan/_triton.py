@@ -14,8 +14,8 @@ from torch import Tensor
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import empty_tokens
 from medssm.kernels.triton_device import programs_to_fill, unavailable
-from medssm.kernels.wavefront_scan._inputs import Gradients, Inputs
 from medssm.kernels.wavefront_scan._reference import CHUNK_ROWS
+from medssm.kernels.wavefront_scan._tensors import GridTensors
 
 __all__ = ["backward", "forward", "unavailable", "unsupported"]
 
@@ -25,13 +25,13 @@ FORWARD_CHANNELS, FORWARD_STATES = (16, 8, 4), 16
 BACKWARD_CHANNELS, BACKWARD_STATES = (8, 4), 8
 
 
-def unsupported(inputs: Inputs, grid: Grid) -> str | None:
+def unsupported(inputs: GridTensors, *others: object) -> str | None:
     if inputs.x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
         return f"the triton scan computes in float32 and has no {inputs.x.dtype}"
     return None
 
 
-def forward(inputs: Inputs, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor]:
+def forward(inputs: GridTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor]:
     from medssm.kernels.wavefront_scan._triton_kernels import wavefront_forward
 
     batch, dim, _ = inputs.x.shape
@@ -47,7 +47,7 @@ def forward(inputs: Inputs, dt_softplus: bool, grid: Grid, save_states: bool) ->
     return y, checkpoints
 
 
-def backward(grad_y: Tensor, inputs: Inputs, dt_softplus: bool, grid: Grid, checkpoints: Tensor) -> Gradients:
+def backward(grad_y: Tensor, inputs: GridTensors, dt_softplus: bool, grid: Grid, checkpoints: Tensor) -> GridTensors:
     from medssm.kernels.wavefront_scan._triton_kernels import wavefront_backward
 
     A = inputs.A_top
@@ -83,7 +83,7 @@ def backward(grad_y: Tensor, inputs: Inputs, dt_softplus: bool, grid: Grid, chec
         *_arguments(inputs),
         **sizes,
     )
-    return Gradients(
+    return GridTensors(
         dx,
         ddt_top,
         ddt_left,
@@ -98,7 +98,7 @@ def backward(grad_y: Tensor, inputs: Inputs, dt_softplus: bool, grid: Grid, chec
     )
 
 
-def _arguments(inputs: Inputs) -> tuple[Any, ...]:
+def _arguments(inputs: GridTensors) -> tuple[Any, ...]:
     """The inputs as the kernels take them: strides after activations, parameters contiguous."""
     given: list[Any] = []
     for t in inputs:
@@ -109,7 +109,7 @@ def _arguments(inputs: Inputs) -> tuple[Any, ...]:
     return tuple(given)
 
 
-def _channels(inputs: Inputs, candidates: tuple[int, ...]) -> int:
+def _channels(inputs: GridTensors, candidates: tuple[int, ...]) -> int:
     """Channels of a program: the first of `candidates`, largest first, with which programs fill the device."""
     batch, dim, _ = inputs.x.shape
     wanted = programs_to_fill(inputs.x.device)
@@ -117,7 +117,7 @@ def _channels(inputs: Inputs, candidates: tuple[int, ...]) -> int:
 
 
 def _sizes(
-    inputs: Inputs, dt_softplus: bool, grid: Grid, slots: int, channels: int, thread_states: int
+    inputs: GridTensors, dt_softplus: bool, grid: Grid, slots: int, channels: int, thread_states: int
 ) -> dict[str, Any]:
     """What both kernels take after their tensors; `slots` are those of the rows between strips."""
     dim = inputs.x.shape[1]

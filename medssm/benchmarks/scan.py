@@ -27,6 +27,7 @@ from medssm.errors import MedssmError
 from medssm.kernels import causal_conv1d, native, selective_scan
 from medssm.kernels.grid import make_grid
 from medssm.kernels.selective_scan import _reference
+from medssm.kernels.selective_scan._tensors import ScanTensors
 
 SCAN, ND_SCAN, CONV = "selective_scan", "nd_selective_scan", "causal_conv1d"
 WAVEFRONT, PLAIN_LOOP = "wavefront_scan", "plain anti-diagonal loop"
@@ -269,7 +270,7 @@ def plain_scan(x: ScanInputs) -> Tensor:
     """The equation token by token, differentiable."""
     u, dt, A, B, C, D, z, dt_bias = x
     line = make_grid(u.shape[2], None, None, False)
-    return _reference.scan(u, dt, A, B[:, None], C[:, None], D, z, dt_bias, True, line)[0]
+    return _reference.scan_equation(ScanTensors(u, dt, A, B[:, None], C[:, None], D, z, dt_bias), True, line)[0]
 
 
 def plain_convolution(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

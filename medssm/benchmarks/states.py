@@ -19,6 +19,7 @@ from medssm.benchmarks.scan_inputs import Size, make_inputs
 from medssm.kernels import state_fusion, state_scan
 from medssm.kernels.state_fusion import _reference as convolutions
 from medssm.kernels.state_scan import _reference as equation
+from medssm.kernels.state_scan._tensors import StateTensors
 
 STATE_SCAN, FUSION = "state_scan", "state_fusion"
 DILATIONS = (1, 3, 5)
@@ -75,7 +76,7 @@ def scan_case(size: Size) -> Case:
         STATE_SCAN,
         (u, dt, A, B, dt_bias),
         lambda u, dt, A, B, dt_bias: state_scan(u, dt, A, B, dt_bias, True, backend="native"),
-        lambda u, dt, A, B, dt_bias: equation.scan(u, dt, A, B, dt_bias, True),
+        lambda u, dt, A, B, dt_bias: equation.states_equation(StateTensors(u, dt, A, B, dt_bias), True),
         Cost(states + tokens, 3 * states + 14 * tokens, 4 * (states + 2 * tokens)),
         Cost(states + tokens, 8 * states + 26 * tokens, 4 * (2 * states + 4 * tokens)),
     )
@@ -92,7 +93,7 @@ def fusion_case(size: Size) -> Case:
         FUSION,
         (h, kernels, torch.ones(len(DILATIONS))),
         lambda *inputs: state_fusion(*inputs, shape=(height, width), dilations=DILATIONS, backend="native"),
-        lambda h, kernels, alpha: convolutions.fuse(
+        lambda h, kernels, alpha: convolutions.fusion_equation(
             h, alpha[:, None, None, None] * kernels, (height, width), DILATIONS
         ),
         Cost(0, TAPS * tokens, 4 * 2 * tokens),

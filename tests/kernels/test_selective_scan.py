@@ -9,7 +9,8 @@ from torch import Tensor
 
 from medssm.kernels import BackendError, ShapeError, nd_selective_scan, operators, selective_scan, use_backend
 from medssm.kernels.grid import make_grid
-from medssm.kernels.selective_scan._reference import scan
+from medssm.kernels.selective_scan._reference import scan_equation
+from medssm.kernels.selective_scan._tensors import ScanTensors
 
 OPERATOR = operators()["selective_scan"]
 CPU = torch.device("cpu")
@@ -80,7 +81,7 @@ def check_against_equation(
     tolerance = TOLERANCE[u.dtype]
     exact = differentiable(inputs, torch.float64)
     grid = make_grid(u.shape[2], shape, axes, reverse)
-    y_exact, last_exact, _ = scan(**exact, dt_softplus=True, grid=grid)  # type: ignore[arg-type]
+    y_exact, last_exact, _ = scan_equation(ScanTensors(**exact), True, grid)  # type: ignore[arg-type]
     weights = [torch.randn_like(y_exact), torch.randn_like(last_exact)]
     if u.dtype == torch.bfloat16:
         weights = [w.bfloat16().double() for w in weights]

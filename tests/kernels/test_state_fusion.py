@@ -6,7 +6,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from medssm.kernels import ShapeError, native, operators, state_fusion
-from medssm.kernels.state_fusion._reference import fuse
+from medssm.kernels.state_fusion._reference import fusion_equation
 
 OPERATOR = operators()["state_fusion"]
 CPU = torch.device("cpu")
@@ -45,7 +45,7 @@ def assert_close(actual: Tensor, expected: Tensor, tolerance: float, name: str) 
 def fuse_exactly(
     h: Tensor, kernels: Tensor, alpha: Tensor, shape: tuple[int, int], dilations: tuple[int, ...]
 ) -> Tensor:
-    return fuse(h, alpha[:, None, None, None] * kernels, shape, dilations)
+    return fusion_equation(h, alpha[:, None, None, None] * kernels, shape, dilations)
 
 
 def check_against_convolutions(

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 from medssm.kernels import ShapeError, native, operators, selective_scan, state_scan
-from medssm.kernels.state_scan._reference import scan
+from medssm.kernels.state_scan._reference import states_equation
+from medssm.kernels.state_scan._tensors import StateTensors
 
 OPERATOR = operators()["state_scan"]
 CPU = torch.device("cpu")
@@ -64,7 +65,7 @@ def check_against_equation(inputs: dict[str, Tensor | None], backend: str, dt_so
     """States and every gradient of a backend beside autograd through the equation in float64."""
     exact, given = differentiable(inputs, torch.float64), differentiable(inputs)
     tolerance = TOLERANCE[given["u"].dtype]
-    h_exact = scan(**exact, dt_softplus=dt_softplus)
+    h_exact = states_equation(StateTensors(**exact), dt_softplus)
     weight = torch.randn_like(h_exact).to(given["u"].dtype)
     h = state_scan(**given, dt_softplus=dt_softplus, backend=backend)
     assert h.dtype == given["u"].dtype

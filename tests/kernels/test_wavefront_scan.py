@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from medssm.kernels import BackendError, ShapeError, operators, selective_scan, wavefront_scan
-from medssm.kernels.wavefront_scan._inputs import Inputs
+from medssm.kernels.wavefront_scan._tensors import GridTensors
 
 OPERATOR = operators()["wavefront_scan"]
 CPU = torch.device("cpu")
@@ -316,7 +316,7 @@ def test_published_recurrence_of_the_states_is_reproduced(backend: str) -> None:
     h = torch.zeros(2, 24, 35)
     for b, step, axis in zip((bT, bL), steps, torch.eye(2), strict=True):
         B_top, B_left = (acts * ones for acts in axis)
-        inputs = Inputs(apart(b) / step, *steps, A, A, B_top, B_left, ones, None, None, None)
+        inputs = GridTensors(apart(b) / step, *steps, A, A, B_top, B_left, ones, None, None, None)
         given = [None if t is None else t.to(dtype) for t in inputs]
         h = h + wavefront_scan(*given, shape=(5, 7), backend=backend)  # type: ignore[arg-type]
     assert_close(h, apart(arrays["h"]), TOLERANCE[dtype], "h")
