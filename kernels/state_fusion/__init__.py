@@ -41,7 +41,9 @@ def state_fusion(
     _check(h, kernels, alpha, shape, dilations)
     # The product is part of every call and of its gradient: a kernel merged once would outlive the weights it is of.
     weights = alpha.to(parameter_dtype(h))[:, None, None, None] * kernels.to(parameter_dtype(h))
-    return state_fusion_op(h, weights, list(shape), list(dilations), backend or "")
+    # A distance beyond the grid reaches its border from everywhere; a longer one is the same and takes more memory.
+    dilations = [min(dilation, max(shape)) for dilation in dilations]
+    return state_fusion_op(h, weights, list(shape), dilations, backend or "")
 
 
 def _check(h: Tensor, kernels: Tensor, alpha: Tensor, shape: tuple[int, int], dilations: Sequence[int]) -> None:

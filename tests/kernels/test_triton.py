@@ -13,13 +13,14 @@ from torch import Tensor
 
 from medssm.kernels.grid import Grid
 from medssm.kernels.selective_scan import _reference, _triton
+from medssm.kernels.selective_scan._tensors import ScanTensors
 
 CPU = torch.device("cpu")
 NEEDS_INTERPRETER = pytest.mark.skipif(_triton.unavailable(CPU) is not None, reason=str(_triton.unavailable(CPU)))
 
 
-def make_inputs(length: int, dim: int, state: int, dtype: torch.dtype) -> tuple[Tensor, ...]:
-    """u, dt, A, B, C, D, z, dt_bias with two groups."""
+def make_inputs(length: int, dim: int, state: int, dtype: torch.dtype) -> ScanTensors:
+    """With two groups."""
     generator = torch.Generator().manual_seed(1)
 
     def normal(*shape: int) -> Tensor:
@@ -27,7 +28,8 @@ def make_inputs(length: int, dim: int, state: int, dtype: torch.dtype) -> tuple[
 
     u, dt, z = (normal(1, length, dim).transpose(1, 2).to(dtype) for _ in range(3))
     B, C = (normal(1, 2, state, length).to(dtype) for _ in range(2))
-    return u, dt, -torch.rand((dim, state), generator=generator) * 0.1, B, C, normal(dim), z, normal(dim) - 3
+    A = -torch.rand((dim, state), generator=generator) * 0.1
+    return ScanTensors(u, dt, A, B, C, normal(dim), z, normal(dim) - 3)
 
 
 @NEEDS_INTERPRETER
@@ -40,12 +42,12 @@ def test_spans_give_what_one_pass_gives(monkeypatch: pytest.MonkeyPatch, chunks:
     monkeypatch.setattr(_triton, "CHUNKS_PER_SPAN", chunks)
     inputs = make_inputs(3 * 53, 6, 3, dtype)
     grid = Grid((3, 53), (1, 0), (True, False))
-    exact = tuple(x.double() for x in inputs)
-    y, last, checkpoints = _triton.forward(*inputs, True, grid, True)
-    expected = _reference.forward(*exact, True, grid, True)
+    exact = ScanTensors(*(x.double() for x in inputs if x is not None))
+    y, last, checkpoints = _triton.forward(inputs, True, grid, True)
+    expected = _reference.forward(exact, True, grid, True)
     grad_y, grad_last = torch.randn(y.shape).to(dtype), torch.randn(last.shape)
-    gradients = _triton.backward(grad_y, grad_last, *inputs, True, grid, checkpoints)
-    expected += _reference.backward(grad_y.double(), grad_last.double(), *exact, True, grid, expected[2])
+    gradients = _triton.backward(grad_y, grad_last, inputs, True, grid, checkpoints)
+    expected += _reference.backward(grad_y.double(), grad_last.double(), exact, True, grid, expected[2])
     tolerance = 2e-5 if dtype == torch.float32 else 2e-3
     for actual, wanted in zip((y, last, checkpoints, *gradients), expected, strict=True):
         assert actual is not None
