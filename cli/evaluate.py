@@ -49,7 +49,7 @@ def evaluate(
     from medssm import metrics
     from medssm.cli.terminal import case_progress, console
     from medssm.errors import UsageError
-    from medssm.metrics.organs import read_mapping, read_names
+    from medssm.metrics.organs import read_label_names, read_mapping
 
     if scans and not html:
         raise UsageError("--scans is what a report draws on; give --html report.html as well")
@@ -58,7 +58,7 @@ def evaluate(
             predictions,
             references,
             tolerance,
-            read_names(names) if names else None,
+            read_label_names(names) if names else None,
             progress=progress,
             mapping=read_mapping(mapping or ()),
         )

@@ -28,11 +28,11 @@ def view(
 ) -> None:
     """Look at a scan in slices and in 3-D, with its organs and their volumes; nothing leaves this machine."""
     from medssm.cli.terminal import console
-    from medssm.metrics.organs import read_names
+    from medssm.metrics.organs import read_label_names
     from medssm.viewing.page import build_page, serve_page, write_page
 
     screen = console()
-    named = read_names(names) if names else None
+    named = read_label_names(names) if names else None
 
     def tell(url: str, is_open: bool) -> None:
         what = "opened in the browser" if is_open else "open this address in a browser of this machine"

@@ -97,7 +97,7 @@ def is_organ_name(name: str) -> bool:
 _KNOWN = frozenset(map(folded, _ORGANS))
 
 
-def read_labels(path: Path) -> LabelLayers:
+def read_label_file(path: Path) -> LabelLayers:
     """The label map of a file, with the names that it holds.
 
     Raises: DataError if it cannot be read or is no label map; GeometryError if its grid is impossible.

@@ -16,7 +16,7 @@ from medssm.errors import UsageError
 from medssm.files import atomic_path, spreadsheet_cell
 from medssm.metrics.organ_scores import CodedMap, OrganScore, coded_map, score_organs
 from medssm.metrics.organs import LabelTable, Organ, match_organs
-from medssm.metrics.pairing import Case, pair
+from medssm.metrics.pairing import CaseFiles, pair
 from medssm.metrics.summary import Mean, OrganSummary, summarise
 
 
@@ -38,7 +38,7 @@ class Evaluation:
     tolerance: float
     without_prediction: list[Path]
     without_reference: list[Path]
-    cases: dict[str, Case] = field(default_factory=dict)
+    cases: dict[str, CaseFiles] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     names: Mapping[int, str] | None = None
     mapping: Sequence[tuple[str, str]] = ()
@@ -135,7 +135,9 @@ def evaluate(
     return Evaluation(scores, tolerance, alone, unasked, by_name, notes, names, mapping)
 
 
-def read_case(case: Case, names: Mapping[int, str] | None = None, mapping: Sequence[tuple[str, str]] = ()) -> CaseMaps:
+def read_case(
+    case: CaseFiles, names: Mapping[int, str] | None = None, mapping: Sequence[tuple[str, str]] = ()
+) -> CaseMaps:
     """Both label maps of a case, turned to lie alike; see `evaluate` for the arguments and what is raised."""
     prediction, reference = case.prediction.read(), case.reference.read()
     reference = reference.turned_like(prediction.grid)

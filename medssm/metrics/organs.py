@@ -125,7 +125,7 @@ def read_mapping(items: Iterable[str]) -> list[tuple[str, str]]:
     return pairs
 
 
-def read_names(items: Iterable[str]) -> dict[int, str]:
+def read_label_names(items: Iterable[str]) -> dict[int, str]:
     """Label value -> name, from "btcv", from `6=liver`, or from files with such a line each.
 
     Raises: UsageError if a label is no number, or an item is none of these; OSError if a file cannot be read.

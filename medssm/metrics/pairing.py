@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from medssm.data.scans.organ_masks import LabelLayers, is_organ_name, read_labels, read_organ_masks
+from medssm.data.scans.organ_masks import LabelLayers, is_organ_name, read_label_file, read_organ_masks
 from medssm.data.scans.volume import find_volumes, volume_stem
 from medssm.errors import DataError
 
@@ -49,10 +49,10 @@ class LabelFiles(NamedTuple):
 
     def read(self) -> LabelLayers:
         """The label map."""
-        return read_organ_masks(self.masks) if self.masks else read_labels(self.path)
+        return read_organ_masks(self.masks) if self.masks else read_label_file(self.path)
 
 
-class Case(NamedTuple):
+class CaseFiles(NamedTuple):
     """A prediction and its reference."""
 
     name: str
@@ -63,7 +63,7 @@ class Case(NamedTuple):
 class Pairing(NamedTuple):
     """The cases, and the references and predictions that have no partner."""
 
-    cases: list[Case]
+    cases: list[CaseFiles]
     without_prediction: list[Path]
     without_reference: list[Path]
 
@@ -77,9 +77,9 @@ def pair(predictions: Path, references: Path) -> Pairing:
 
     Raises: DataError if there is no case, or if several files have the name of one case.
     """
-    found, wanted = label_files(predictions), label_files(references)
+    found, wanted = label_maps_in(predictions), label_maps_in(references)
     if _is_one(predictions, found) and _is_one(references, wanted):
-        return Pairing([Case(_own_name(wanted[0]), found[0], wanted[0])], [], [])
+        return Pairing([CaseFiles(_own_name(wanted[0]), found[0], wanted[0])], [], [])
     partners: dict[Path, LabelFiles] = {}
     for key in (_whole, lambda files: files.case, lambda files: files.loose_case, _last):
         alone = [files for files in wanted if files.path not in partners]
@@ -92,7 +92,7 @@ def pair(predictions: Path, references: Path) -> Pairing:
         )
     names = Counter(_own_name(files) for files in wanted)
     cases = [
-        Case(name if names[name := _own_name(files)] == 1 else _whole(files), partners[files.path], files)
+        CaseFiles(name if names[name := _own_name(files)] == 1 else _whole(files), partners[files.path], files)
         for files in wanted
         if files.path in partners
     ]
@@ -120,7 +120,7 @@ def scans_of_cases(scans: Path, cases: Iterable[str]) -> dict[str, Path]:
     return by_case
 
 
-def label_files(path: Path) -> list[LabelFiles]:
+def label_maps_in(path: Path) -> list[LabelFiles]:
     """The label maps that `path` means, in the order of their names; scans beside them are left out.
 
     Where a folder holds `case1_seg.nii.gz` and `case1.nii.gz`, the second one is taken for the scan. The files of a
@@ -151,7 +151,7 @@ def read_label_map(path: Path) -> LabelLayers:
 
     Raises: DataError if there is none, or more than one in a folder.
     """
-    found = label_files(path)
+    found = label_maps_in(path)
     if len(found) != 1:
         raise DataError(f"{path}: holds {len(found)} label maps; give one of them")
     return found[0].read()
@@ -179,7 +179,7 @@ def _come_again(folder: tuple[str, ...], by_folder: Mapping[tuple[str, ...], lis
 
 
 def _is_binary(path: Path) -> bool:
-    first = read_labels(path)
+    first = read_label_file(path)
     highest = int(first.layers[0].max(initial=0))
     return not first.names and bool(((first.layers[0] == 0) | (first.layers[0] == highest)).all())
 

@@ -23,7 +23,7 @@ from medssm.metrics.summary import Mean, OrganSummary
 from medssm.viewing.comparison import agreement_figure
 from medssm.viewing.distributions import distribution
 from medssm.viewing.panels import pixels
-from medssm.viewing.report_page import Cell, document, escaped, table
+from medssm.viewing.report_page import Cell, document, escaped, html_table
 
 # How many of the worst cases are drawn, and in which quality; a picture is about 200 kB.
 WORST_CASES = 5
@@ -106,7 +106,7 @@ def _summary_table(evaluation: Evaluation) -> str:
     columns = ("organ", "n", "missed", "absent", "spurious", "Dice", "HD95 (mm)", "surface Dice")
     *organs, overall = map(_summary_row, evaluation.summary)
     caption = f"Mean [95 % bootstrap interval over cases]; surface Dice at {evaluation.tolerance:g} mm. {COUNTING}"
-    return table(caption, columns, organs, overall)
+    return html_table(caption, columns, organs, overall)
 
 
 def _summary_row(row: OrganSummary) -> list[str | Cell]:
@@ -214,7 +214,7 @@ def _score_table(scores: Sequence[OrganScore]) -> str:
         'placeholder="a case, an organ or a status"></label></p>\n'
     )
     caption = f"{_counted(len(scores), 'score')}, a row for each case and organ. The head of a column sorts by it."
-    return field + table(caption, columns, map(_score_row, scores), identifier="scores")
+    return field + html_table(caption, columns, map(_score_row, scores), identifier="scores")
 
 
 def _score_row(score: OrganScore) -> list[str | Cell]:

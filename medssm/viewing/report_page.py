@@ -104,7 +104,7 @@ def escaped(text: object) -> str:
     return html.escape(str(text).encode("utf-8", "replace").decode("utf-8"))
 
 
-def table(
+def html_table(
     caption: str,
     columns: Sequence[str],
     rows: Iterable[Sequence[str | Cell]],

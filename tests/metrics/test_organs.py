@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from medssm.errors import UsageError
-from medssm.metrics.organs import LabelTable, match_organs, read_mapping, read_names
+from medssm.metrics.organs import LabelTable, match_organs, read_label_names, read_mapping
 
 
 def table(names: dict[int, str], *present: int) -> LabelTable:
@@ -78,8 +78,8 @@ def test_an_organ_keeps_its_name_in_a_case_whose_reference_lacks_it() -> None:
 def test_mappings_and_names_are_read_from_words_and_files(tmp_path: Path) -> None:
     (tmp_path / "map.txt").write_text("# ours = theirs\n5 = 1\n\nliver=Leber\n", encoding="utf-8")
     assert read_mapping(["2=3", str(tmp_path / "map.txt")]) == [("2", "3"), ("5", "1"), ("liver", "Leber")]
-    assert read_names(["btcv", "6=Leber"])[1] == "spleen"
-    assert read_names(["btcv", "6=Leber"])[6] == "Leber"
+    assert read_label_names(["btcv", "6=Leber"])[1] == "spleen"
+    assert read_label_names(["btcv", "6=Leber"])[6] == "Leber"
 
 
 @pytest.mark.parametrize("item", ["5", "=1", "5=", "no such file"])
@@ -90,4 +90,4 @@ def test_what_is_no_pair_of_labels_is_refused(item: str) -> None:
 
 def test_a_name_needs_a_number() -> None:
     with pytest.raises(UsageError, match="liver=6: must be a label's number and its name"):
-        read_names(["liver=6"])
+        read_label_names(["liver=6"])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from medssm.errors import DataError
-from medssm.metrics.pairing import label_files, pair, scans_of_cases
+from medssm.metrics.pairing import label_maps_in, pair, scans_of_cases
 
 
 def save(path: Path, *labels: int) -> Path:
@@ -125,10 +125,10 @@ def test_a_folder_with_a_file_of_each_organ_is_one_case(tmp_path: Path) -> None:
 
 def test_names_that_come_again_in_other_folders_are_organs_where_the_maps_are_binary(tmp_path: Path) -> None:
     write(tmp_path / "binary", *(f"pat{n}/structures/{organ}" for n in (1, 2) for organ in ("A3", "B7")))
-    assert [len(files.masks) for files in label_files(tmp_path / "binary")] == [2, 2]
+    assert [len(files.masks) for files in label_maps_in(tmp_path / "binary")] == [2, 2]
     for name in ("pat1/pre", "pat1/post", "pat2/pre", "pat2/post"):
         save(tmp_path / "visits" / f"{name}.nii.gz", 1, 2)
-    assert [files.case for files in label_files(tmp_path / "visits")] == [
+    assert [files.case for files in label_maps_in(tmp_path / "visits")] == [
         "pat1/post",
         "pat1/pre",
         "pat2/post",

@@ -11,7 +11,9 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
+from medssm.cli.main import build_app
 from medssm.data.scans.volume import Volume, write_label_map
 from medssm.errors import DataError, GeometryError, MedssmError, UsageError
 from medssm.viewing.page import build_page, niivue, write_page
@@ -297,3 +299,16 @@ def test_more_labels_than_a_page_can_list_are_refused() -> None:
     labels = np.arange(20**3, dtype=np.uint16).reshape(20, 20, 20)
     with pytest.raises(DataError, match="7999 labels are too many to show"):
         build_page(Volume(np.zeros(labels.shape, np.int16), np.eye(4)), labels)
+
+
+def test_labels_are_named_from_the_command_line(tmp_path: Path) -> None:
+    scan = Volume(np.zeros((4, 4, 4), np.int16), np.eye(4))
+    labels = np.zeros(scan.shape, np.uint8)
+    labels[1], labels[2] = 5, 6
+    files = [tmp_path / f"{name}.nii.gz" for name in ("scan", "seg")]
+    write_label_map(files[0], np.ones(scan.shape, np.uint8), scan, {})
+    write_label_map(files[1], labels, scan, {})
+    arguments = ["view", *map(str, files), "--html", str(tmp_path / "a.html"), "--names", "6=Leber"]
+    assert CliRunner().invoke(build_app(), arguments).exit_code == 0
+    organs = data((tmp_path / "a.html").read_text(encoding="utf-8"))["organs"]
+    assert [organ["name"] for organ in organs] == ["label 5", "Leber"]

@@ -22,7 +22,7 @@ from medssm.viewing.page.places import organ_places, start_place
 from medssm.viewing.page.reduction import (
     Factors,
     PlacedArray,
-    cropped,
+    cropped_to_labels,
     reduced_image,
     reduced_labels,
     reduction_factors,
@@ -113,7 +113,7 @@ def _embedded(scan: Volume, overlay: Overlay | None, most_bytes: int) -> tuple[_
     voxels = MOST_VOXELS
     while True:
         factors = reduction_factors(image.array.shape, image.affine, voxels)
-        shown = _Shown(reduced_image(image, factors), cropped(reduced_labels(labels, factors)), factors)
+        shown = _Shown(reduced_image(image, factors), cropped_to_labels(reduced_labels(labels, factors)), factors)
         texts = embedded_scan(shown.scan), embedded_labels(shown.labels) if overlay else ""
         size = sum(map(len, texts))
         if size <= most_bytes or shown.scan.array.size == 1:

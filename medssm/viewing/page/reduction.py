@@ -74,7 +74,7 @@ def reduced_labels(labels: PlacedArray, factors: Factors) -> PlacedArray:
     return PlacedArray(labels.array[np.ix_(*picks)], labels.affine @ _step(factors, offsets))
 
 
-def cropped(labels: PlacedArray) -> PlacedArray:
+def cropped_to_labels(labels: PlacedArray) -> PlacedArray:
     """The part that holds labels, with a voxel of background around it; everything where there is no label."""
     box = []
     for axis, size in enumerate(labels.array.shape):
