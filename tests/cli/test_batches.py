@@ -223,8 +223,9 @@ def test_memory_that_runs_out_at_a_scan_is_the_failure_of_that_scan(
         model="mamband-xs", num_classes=3, in_channels=1, preprocessing=preprocessing, input_size=(24, 24, 24)
     )
     save_weights(path, create_model("mamband-xs", num_classes=3), metadata)
+    noise = np.random.default_rng(0).integers(-1000, 400, (8, 8, 8), dtype=np.int16)
     for name in "abc":
-        nib.save(nib.Nifti1Image(np.zeros((8, 8, 8), np.int16), np.eye(4)), tmp_path / f"{name}.nii.gz")
+        nib.save(nib.Nifti1Image(noise, np.eye(4)), tmp_path / f"{name}.nii.gz")
     predict = Predictor.predict
 
     def failing(self, scan, *arguments, **options):
