@@ -150,5 +150,5 @@ def test_a_prediction_under_a_bound_is_announced_and_refused(make_predictor, pla
 
 
 def test_volumes_are_not_copied_to_float64(make_predictor) -> None:
-    volume = Volume(np.zeros((64, 64, 64), np.int16), np.diag([1.5, 1.5, 2.0, 1.0]))
+    volume = Volume(np.arange(64**3).reshape(64, 64, 64).astype(np.int16), np.diag([1.5, 1.5, 2.0, 1.0]))
     assert make_predictor().predict(volume).volume.array is volume.array
