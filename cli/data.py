@@ -34,7 +34,7 @@ class MotionLayout(str, Enum):
 def register(app: typer.Typer) -> None:
     group = typer.Typer(help="Check a dataset, or write a synthetic one.", no_args_is_help=True)
     group.command()(check)
-    own = {"phantom": phantom, "motions": motions}
+    own: dict[str, Callable[..., None]] = {"phantom": phantom, "motions": motions}
     for name, row in SYNTHETIC.items():
         group.command(name, help=f"Write a synthetic dataset: {row.shows}.")(own.get(name) or _writing(row))
     app.add_typer(group, name="data")

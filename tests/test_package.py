@@ -83,6 +83,16 @@ def test_imports_inside_data_point_one_way() -> None:
                 assert not wrong, f"{name} imports {wrong}"
 
 
+def test_a_name_in_data_means_one_thing() -> None:
+    places: dict[str, list[str]] = {}
+    for name, path in module_names().items():
+        if name.startswith("medssm.data."):
+            for node in ast.parse(path.read_text(encoding="utf-8")).body:
+                if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                    places.setdefault(node.name, []).append(name)
+    assert {name: where for name, where in places.items() if len(set(where)) > 1} == {}
+
+
 def test_no_task_imports_another() -> None:
     rooms = {path.name for path in (ROOT / "medssm" / "tasks").iterdir() if (path / "__init__.py").is_file()}
     for name, path in module_names().items():

@@ -10,7 +10,8 @@ from medssm.data.progress import tracked
 from medssm.errors import UsageError
 from medssm.files import atomic_folder, cached_folder, refuse_full_folder
 
-Job, Result = TypeVar("Job"), TypeVar("Result")
+Job = TypeVar("Job")
+Result = TypeVar("Result")
 
 # Writes all files of a dataset into an empty folder.
 Fill = Callable[[Path], None]

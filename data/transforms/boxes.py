@@ -41,7 +41,7 @@ class AnnotatedImage:
         return height, width
 
 
-class CropSettings(Settings):
+class BoxCropSettings(Settings):
     """A random crop that half of the images go through before they are resized.
 
     Attributes:
@@ -74,7 +74,7 @@ class DetectionAugmentation(Settings):
     """
 
     flip: Probability = 0.5
-    crop: CropSettings | None = None
+    crop: BoxCropSettings | None = None
     short_sides: Annotated[tuple[Positive, ...], Field(min_length=1)] = (800,)
     long_side: Positive = 1333
 
@@ -87,10 +87,10 @@ def augmented(
         example = flipped(example)
     if settings.crop and generator.random() < 0.5:
         short = int(generator.choice(settings.crop.short_sides))
-        example = resized(example, resized_size(example.size, short, settings.crop.long_side))
-        example = cropped(example, random_window(example.size, settings.crop.sides, generator))
+        example = resized_example(example, resized_size(example.size, short, settings.crop.long_side))
+        example = cropped_example(example, random_window(example.size, settings.crop.sides, generator))
     short = int(generator.choice(settings.short_sides))
-    return resized(example, resized_size(example.size, short, settings.long_side))
+    return resized_example(example, resized_size(example.size, short, settings.long_side))
 
 
 def flipped(example: AnnotatedImage) -> AnnotatedImage:
@@ -113,7 +113,7 @@ def resized_size(size: Size, short_side: int, long_side: int) -> Size:
     return max(1, height), max(1, width)
 
 
-def resized(example: AnnotatedImage, size: Size) -> AnnotatedImage:
+def resized_example(example: AnnotatedImage, size: Size) -> AnnotatedImage:
     """The image in another size; between its pixels it is interpolated linearly, without smoothing, as OpenCV does."""
     if size == example.size:
         return example
@@ -145,7 +145,7 @@ def random_window(size: Size, sides: tuple[int, int], generator: np.random.Gener
     return top, left, height, width
 
 
-def cropped(example: AnnotatedImage, window: tuple[int, int, int, int]) -> AnnotatedImage:
+def cropped_example(example: AnnotatedImage, window: tuple[int, int, int, int]) -> AnnotatedImage:
     """A part of an image, and the objects whose boxes reach into it."""
     top, left, height, width = window
     part = (..., slice(top, top + height), slice(left, left + width))
@@ -153,11 +153,6 @@ def cropped(example: AnnotatedImage, window: tuple[int, int, int, int]) -> Annot
     boxes = torch.minimum(boxes, torch.tensor([width, height, width, height]))
     kept = (boxes[:, 2:] > boxes[:, :2]).all(1)
     return AnnotatedImage(example.image[part], boxes[kept], example.labels[kept], example.masks[kept][part])
-
-
-def normalised(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """An image (3, H, W) of uint8 as float32 with the colours' mean and deviation, for values in [0, 1], taken out."""
-    return functional.normalize(functional.to_dtype(image, torch.float32, scale=True), list(mean), list(std))
 
 
 def padded_together(images: Sequence[Tensor], multiple: int) -> Tensor:

@@ -76,7 +76,7 @@ def augment_clip(
     return clip.transpose(0, 1).contiguous()
 
 
-def resized(frame: Tensor, short_side: int | None) -> Tensor:
+def resized_frame(frame: Tensor, short_side: int | None) -> Tensor:
     """A frame (3, H, W) uint8 with a shorter side of so many pixels; None for its own."""
     return frame if short_side is None else functional.resize(frame, [short_side], antialias=True)
 

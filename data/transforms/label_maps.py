@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from medssm.data.images.labels import IGNORED
+from medssm.data.transforms.colours import normalised
 from medssm.data.transforms.photometric import PhotometricDistortion, distort
 from medssm.data.transforms.settings import Positive, Probability, Settings
 
@@ -65,7 +66,7 @@ def random_view(
     ratio = random.uniform(*settings.ratio)
     height, width = photograph.shape[:2]
     size = fitted_size((height, width), int(settings.short_side * ratio), int(settings.long_side * ratio))
-    image = resized(torch.from_numpy(photograph).permute(2, 0, 1), size)
+    image = resized_photograph(torch.from_numpy(photograph).permute(2, 0, 1), size)
     label_map = resized_labels(torch.from_numpy(labels), size)
     rows, columns = random_crop(label_map.numpy(), settings, random)
     image, label_map = image[:, rows, columns], label_map[rows, columns]
@@ -117,7 +118,7 @@ def scaled_size(size: Size, ratio: float) -> Size:
     return max(int(size[0] * ratio + 0.5), 1), max(int(size[1] * ratio + 0.5), 1)
 
 
-def resized(image: Tensor, size: Size) -> Tensor:
+def resized_photograph(image: Tensor, size: Size) -> Tensor:
     """An image (3, H, W) uint8 of another size."""
     if tuple(image.shape[1:]) == size:
         return image
@@ -128,9 +129,3 @@ def resized(image: Tensor, size: Size) -> Tensor:
 def resized_labels(labels: Tensor, size: Size) -> Tensor:
     """A label map (H, W) uint8 of another size, each pixel of the nearest one's class."""
     return F.interpolate(labels[None, None], size, mode="nearest")[0, 0]
-
-
-def normalised(image: Tensor, mean: Colour, std: Colour) -> Tensor:
-    """(3, H, W) float32 of an image (3, H, W) uint8."""
-    centre, deviation = (torch.tensor(colour, device=image.device).view(3, 1, 1) for colour in (mean, std))
-    return (image.float() / 255 - centre) / deviation

@@ -3,7 +3,7 @@
 from medssm.data.images.labels import IGNORED
 from medssm.data.layouts.ade20k.categories import ADE20K_NAMES, ade20k_palette
 from medssm.data.layouts.ade20k.dataset import Scene, SceneDataset, load_scenes, read_scene
-from medssm.data.layouts.ade20k.labels import read_labels
+from medssm.data.layouts.ade20k.labels import read_scene_labels
 
 __all__ = [
     "ADE20K_NAMES",
@@ -12,6 +12,6 @@ __all__ = [
     "SceneDataset",
     "ade20k_palette",
     "load_scenes",
-    "read_labels",
     "read_scene",
+    "read_scene_labels",
 ]

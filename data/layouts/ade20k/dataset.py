@@ -9,7 +9,7 @@ import numpy as np
 
 from medssm.data.images.reading import read_image
 from medssm.data.layouts import LAYOUTS
-from medssm.data.layouts.ade20k.labels import read_labels
+from medssm.data.layouts.ade20k.labels import read_scene_labels
 from medssm.data.layouts.ade20k.layout import (
     TRAINING,
     VALIDATION,
@@ -65,7 +65,7 @@ def read_scene(scene: Scene, num_classes: int) -> tuple[np.ndarray, np.ndarray]:
 
     Raises: DataError if either cannot be read, they differ in size, or a label is of no class.
     """
-    photograph, labels = np.array(read_image(scene.image)), read_labels(scene.labels, num_classes)
+    photograph, labels = np.array(read_image(scene.image)), read_scene_labels(scene.labels, num_classes)
     if photograph.shape[:2] != labels.shape:
         shapes = " and ".join(f"{height} x {width}" for height, width in (labels.shape, photograph.shape[:2]))
         raise DataError(

@@ -30,7 +30,7 @@ def read_numbers(path: Path) -> np.ndarray:
         return np.array(image)
 
 
-def read_labels(path: Path, num_classes: int) -> np.ndarray:
+def read_scene_labels(path: Path, num_classes: int) -> np.ndarray:
     """The classes of a label map, (H, W) uint8: 0 ... num_classes - 1, or IGNORED.
 
     Raises: DataError as `read_numbers`, and if a number is of no class.

@@ -28,7 +28,7 @@ SMALLEST, LARGEST = 0.17, 0.42
 
 
 @dataclass(frozen=True)
-class Scene:
+class Disc:
     """What stays the same in a clip.
 
     Attributes:
@@ -54,7 +54,7 @@ class Scene:
         return np.rint(inside * disc + (1 - inside) * self.background).astype(np.uint8)
 
 
-def draw_scene(generator: np.random.Generator) -> Scene:
+def draw_disc(generator: np.random.Generator) -> Disc:
     """Two colours of which one is bright and one dark, before a smooth background between them."""
     height, width = 2 * generator.integers(*SIDES, size=2, endpoint=True)
     corners = generator.uniform(90, 165, (2, 2, 3))
@@ -62,17 +62,17 @@ def draw_scene(generator: np.random.Generator) -> Scene:
     upper, lower = (corners[row, 0] * (1 - across) + corners[row, 1] * across for row in (0, 1))
     background = upper * (1 - down) + lower * down
     colours = np.stack([generator.uniform(190, 255, 3), generator.uniform(0, 65, 3)])
-    return Scene(background, colours)
+    return Disc(background, colours)
 
 
 def draw_motion(name: str, generator: np.random.Generator) -> np.ndarray:
     """A clip of a motion from a random state at a random speed, (T, H, W, 3) uint8."""
-    scene, start = draw_scene(generator), generator.uniform(0, 1, 4)
+    scene, start = draw_disc(generator), generator.uniform(0, 1, 4)
     count, speed = int(generator.integers(*FRAMES, endpoint=True)), generator.uniform(*SPEEDS)
-    return moved(scene, name, start, speed, count)
+    return moving_disc(scene, name, start, speed, count)
 
 
-def moved(scene: Scene, name: str, start: np.ndarray, speed: float, count: int) -> np.ndarray:
+def moving_disc(scene: Disc, name: str, start: np.ndarray, speed: float, count: int) -> np.ndarray:
     """`count` frames of a scene, (T, H, W, 3) uint8, from a state of four coordinates on."""
     coordinate, sign = MOTIONS[name]
     step = np.zeros(4)

@@ -9,7 +9,7 @@ from PIL import Image
 from medssm.data.layouts.ade20k.layout import ANNOTATIONS, IMAGES, NAME_FILES, TRAINING, VALIDATION
 from medssm.data.synthetic import SYNTHETIC
 from medssm.data.synthetic.dataset import Fill, check_counts, described, in_threads, write_cached, write_new
-from medssm.data.synthetic.scenes.drawing import CLASSES, draw_scene
+from medssm.data.synthetic.scenes.drawing import CLASSES, draw_landscape
 
 # Raise this whenever the same seed would give other scenes, so that no older ones are taken from the cache.
 VERSION = 1
@@ -60,7 +60,7 @@ def _write_dataset(folder: Path, counts: tuple[int, int], seed: int) -> None:
 
 def _write_scene(folder: Path, seed: int, job: tuple[int, int]) -> None:
     part, number = job
-    scene = draw_scene(np.random.default_rng((seed, part, number)))
+    scene = draw_landscape(np.random.default_rng((seed, part, number)))
     name = f"scene_{number + 1:05d}"
     Image.fromarray(scene.photograph).save(folder / IMAGES / _PARTS[part] / f"{name}.jpg", quality=_QUALITY)
     Image.fromarray(scene.numbers).save(folder / ANNOTATIONS / _PARTS[part] / f"{name}.png")

@@ -21,14 +21,14 @@ Colour = np.ndarray
 Mask = np.ndarray
 
 
-class Scene(NamedTuple):
+class Landscape(NamedTuple):
     """A photograph (H, W, 3) uint8 and the numbers of its label map (H, W) uint8."""
 
     photograph: np.ndarray
     numbers: np.ndarray
 
 
-def draw_scene(random: np.random.Generator) -> Scene:
+def draw_landscape(random: np.random.Generator) -> Landscape:
     """A landscape of random size, weather, plants and buildings."""
     height, width = (int(side) for side in random.integers(SHORTEST_SIDE, LONGEST_SIDE, 2, endpoint=True))
     canvas = _Canvas(height, width, random)
@@ -67,13 +67,13 @@ class _Canvas:
         """(H, W, 1), around 0."""
         return self.random.normal(0, amount, (self.height, self.width, 1)).astype(np.float32)
 
-    def scene(self) -> Scene:
+    def scene(self) -> Landscape:
         """The finished picture, under uneven light and with the camera's noise."""
         slope = self.random.uniform(-0.25, 0.25, 2)
         light = 1 + slope[0] * (self.y / self.height - 0.5) + slope[1] * (self.x / self.width - 0.5)
         seen = self.colours * light[..., None] * self.random.uniform(0.75, 1.15)
         seen += self.random.normal(0, self.random.uniform(1, 6), seen.shape)
-        return Scene(np.clip(np.rint(seen), 0, 255).astype(np.uint8), self.numbers)
+        return Landscape(np.clip(np.rint(seen), 0, 255).astype(np.uint8), self.numbers)
 
 
 def _one_of(random: np.random.Generator, colours: Sequence[tuple[int, int, int]]) -> Colour:

@@ -15,13 +15,13 @@ from medssm.checkpoints import WeightsMetadata
 from medssm.data.layouts.coco.categories import CATEGORIES
 from medssm.data.transforms.boxes import (
     AnnotatedImage,
-    normalised,
     on_original,
     padded_together,
-    resized,
+    resized_example,
     resized_size,
     to_tensor,
 )
+from medssm.data.transforms.colours import normalised
 from medssm.models.detection import Detections, Detector, paste_masks
 from medssm.models.info import DetectionInput
 from medssm.tasks.files import read_photograph
@@ -161,7 +161,7 @@ def prepared(photographs: Sequence[Image.Image], settings: DetectionInput) -> tu
         image = to_tensor(photograph)
         alone = AnnotatedImage(image, torch.zeros(0, 4), torch.zeros(0, dtype=torch.int64), image[:0])
         sizes.append(resized_size(alone.size, settings.short_side, settings.long_side))
-        views.append(normalised(resized(alone, sizes[-1]).image, settings.mean, settings.std))
+        views.append(normalised(resized_example(alone, sizes[-1]).image, settings.mean, settings.std))
     return padded_together(views, settings.multiple), sizes
 
 

@@ -14,10 +14,10 @@ from medssm.data.synthetic.objects import cached_objects
 from medssm.data.transforms.boxes import (
     AnnotatedImage,
     augmented,
-    normalised,
     padded_together,
     to_tensor,
 )
+from medssm.data.transforms.colours import normalised
 from medssm.errors import DataError, UsageError
 from medssm.metrics.detection import FoundObjects
 from medssm.models.detection import Detections, Objects

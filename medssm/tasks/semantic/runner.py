@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata
 from medssm.data.layouts.ade20k.labels import as_numbers
-from medssm.data.transforms.label_maps import fitted_size, normalised, resized, scaled_size
+from medssm.data.transforms.colours import normalised
+from medssm.data.transforms.label_maps import fitted_size, resized_photograph, scaled_size
 from medssm.errors import UsageError
 from medssm.files import atomic_path
 from medssm.models.info import SemanticInput
@@ -92,7 +93,7 @@ def _stripes(
     photograph: Tensor, network: Network, settings: SemanticInput, classes: int, size: Size
 ) -> Iterator[Stripe]:
     """Stripes of the scores of a photograph that the network sees at a size."""
-    image = resized(photograph, size)
+    image = resized_photograph(photograph, size)
     own: Size = (photograph.shape[1], photograph.shape[2])
 
     def scores(batch: Tensor) -> Tensor:

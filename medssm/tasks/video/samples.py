@@ -14,7 +14,7 @@ from medssm.data.clips.views import random_segment_frames, random_strided_frames
 from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.actions import ActionSet, load_action_set
 from medssm.data.synthetic.motions import cached_motions
-from medssm.data.transforms.clips import augment_clip, resized
+from medssm.data.transforms.clips import augment_clip, resized_frame
 from medssm.data.transforms.mixing import mix
 from medssm.errors import DataError, UsageError
 from medssm.models.info import ClipInput
@@ -95,7 +95,7 @@ class Clips(Source):
         short_side = self.recipe.augmentation.short_side
 
         def prepare(picture: np.ndarray) -> Tensor:
-            return resized(torch.from_numpy(picture.copy()).permute(2, 0, 1), short_side)
+            return resized_frame(torch.from_numpy(picture.copy()).permute(2, 0, 1), short_side)
 
         [frames] = read_frames(path, lambda count: [choose(count)], prepare)
         return torch.stack(frames)

@@ -6,19 +6,19 @@ import torch
 
 from medssm.data.transforms.boxes import (
     AnnotatedImage,
-    CropSettings,
+    BoxCropSettings,
     DetectionAugmentation,
     augmented,
-    cropped,
+    cropped_example,
     flipped,
-    normalised,
     padded_together,
     random_window,
-    resized,
+    resized_example,
     resized_size,
 )
+from medssm.data.transforms.colours import normalised
 
-THREE_TIMES = DetectionAugmentation(crop=CropSettings(), short_sides=tuple(range(480, 801, 32)))
+THREE_TIMES = DetectionAugmentation(crop=BoxCropSettings(), short_sides=tuple(range(480, 801, 32)))
 
 
 def example(height: int = 60, width: int = 90) -> AnnotatedImage:
@@ -64,7 +64,7 @@ def test_flipping_moves_boxes_and_masks_with_the_pixels():
 
 @pytest.mark.parametrize("size", [(120, 180), (30, 45), (60, 45)])
 def test_resizing_moves_boxes_and_masks_with_the_pixels(size):
-    found = resized(example(), size)
+    found = resized_example(example(), size)
     assert found.size == size
     assert found.masks.shape == (2, *size)
     torch.testing.assert_close(boxes_of(found.masks), found.boxes, atol=1, rtol=0)
@@ -76,11 +76,11 @@ def test_resizing_interpolates_as_opencv_does_without_smoothing():
     """Halving takes the mean of two neighbours; at thirds, every third pixel itself."""
     row = torch.arange(12, dtype=torch.uint8).expand(3, 12, 12)
     plain = AnnotatedImage(row, torch.zeros(0, 4), torch.zeros(0, dtype=torch.long), torch.zeros(0, 12, 12).byte())
-    assert resized(plain, (12, 4)).image[0, 0].tolist() == [1, 4, 7, 10]
+    assert resized_example(plain, (12, 4)).image[0, 0].tolist() == [1, 4, 7, 10]
 
 
 def test_a_crop_keeps_what_reaches_into_it():
-    found = cropped(example(), (10, 20, 30, 30))
+    found = cropped_example(example(), (10, 20, 30, 30))
     assert found.size == (30, 30)
     assert found.boxes.tolist() == [[0, 0, 20, 15]]
     assert found.labels.tolist() == [3]
@@ -88,7 +88,7 @@ def test_a_crop_keeps_what_reaches_into_it():
 
 
 def test_a_crop_without_objects_is_an_image_without_objects():
-    found = cropped(example(), (40, 0, 20, 20))
+    found = cropped_example(example(), (40, 0, 20, 20))
     assert (found.boxes.shape, found.masks.shape) == ((0, 4), (0, 20, 20))
 
 
@@ -137,4 +137,4 @@ def test_colours_are_normalised_and_padding_is_zero():
 
 def test_sides_of_crops_come_in_order():
     with pytest.raises(ValueError, match="smallest must come first"):
-        CropSettings(sides=(600, 384))
+        BoxCropSettings(sides=(600, 384))

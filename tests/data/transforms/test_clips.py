@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medssm.data.transforms.clips import ClipAugmentation, augment_clip, resized
+from medssm.data.transforms.clips import ClipAugmentation, augment_clip, resized_frame
 from medssm.data.transforms.rand_augment import RandAugmentSettings
 
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -111,6 +111,6 @@ def test_erasing_happens_as_often_as_asked() -> None:
 
 
 def test_the_shorter_side_is_resized() -> None:
-    assert resized(torch.zeros(3, 60, 90, dtype=torch.uint8), 20).shape == (3, 20, 30)
-    assert resized(torch.zeros(3, 90, 60, dtype=torch.uint8), 20).shape == (3, 30, 20)
-    assert resized(torch.zeros(3, 9, 6, dtype=torch.uint8), None).shape == (3, 9, 6)
+    assert resized_frame(torch.zeros(3, 60, 90, dtype=torch.uint8), 20).shape == (3, 20, 30)
+    assert resized_frame(torch.zeros(3, 90, 60, dtype=torch.uint8), 20).shape == (3, 30, 20)
+    assert resized_frame(torch.zeros(3, 9, 6, dtype=torch.uint8), None).shape == (3, 9, 6)

@@ -5,15 +5,15 @@ import pytest
 import torch
 from torch import Tensor
 
+from medssm.data.transforms.colours import normalised
 from medssm.data.transforms.label_maps import (
     SceneAugmentation,
     fitted_size,
     is_mixed,
-    normalised,
     random_crop,
     random_view,
-    resized,
     resized_labels,
+    resized_photograph,
     scaled_size,
 )
 
@@ -53,7 +53,7 @@ def bilinear(image: np.ndarray, height: int, width: int) -> np.ndarray:
 @pytest.mark.parametrize("size", [(5, 4), (13, 22), (7, 9)])
 def test_resizing_is_bilinear_without_smoothing(size: tuple[int, int]) -> None:
     image = np.random.default_rng(0).integers(0, 256, (3, 7, 9), dtype=np.uint8)
-    found = resized(torch.from_numpy(image), size).numpy()
+    found = resized_photograph(torch.from_numpy(image), size).numpy()
     assert abs(found - bilinear(image, *size)).max() <= 0.501
 
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medssm.data.layouts.ade20k import ADE20K_NAMES, load_scenes, read_labels
+from medssm.data.layouts.ade20k import ADE20K_NAMES, load_scenes, read_scene_labels
 from medssm.data.layouts.ade20k.labels import as_numbers
 from medssm.errors import DataError
 
@@ -21,7 +21,7 @@ def test_photographs_are_found_with_their_label_maps(folder: Path) -> None:
 
 
 def test_labels_count_from_0_and_other_is_ignored(folder: Path) -> None:
-    labels = read_labels(folder / "annotations/training/a.png", 3)
+    labels = read_scene_labels(folder / "annotations/training/a.png", 3)
     assert labels.tolist() == [[255, 0, 1], [2, 255, 0]]
     assert as_numbers(labels).tolist() == [[0, 1, 2], [3, 0, 1]]
 
@@ -78,14 +78,14 @@ def test_another_folder_is_told_where_to_get_the_benchmark(tmp_path: Path) -> No
 def test_a_number_of_no_class_is_explained(folder: Path, write_scene: Callable[..., None]) -> None:
     write_scene("training", "a", [[4, 1], [2, 7]])
     with pytest.raises(DataError, match=r"a\.png: holds label 4, but the classes are 1 to 3 and 0 is other"):
-        read_labels(folder / "annotations/training/a.png", 3)
+        read_scene_labels(folder / "annotations/training/a.png", 3)
 
 
 def test_a_label_map_in_colours_is_explained(folder: Path) -> None:
     path = folder / "annotations/training/a.png"
     Image.new("RGB", (3, 2)).save(path)
     with pytest.raises(DataError, match=r"a\.png: holds colours \(RGB\), no label numbers"):
-        read_labels(path, 3)
+        read_scene_labels(path, 3)
 
 
 def test_a_label_map_with_a_palette_is_its_numbers(folder: Path) -> None:
@@ -93,4 +93,4 @@ def test_a_label_map_with_a_palette_is_its_numbers(folder: Path) -> None:
     image = Image.fromarray(np.array([[0, 1], [3, 2]], np.uint8), mode="P")
     image.putpalette(list(range(12)))
     image.save(path)
-    assert read_labels(path, 3).tolist() == [[255, 0], [2, 1]]
+    assert read_scene_labels(path, 3).tolist() == [[255, 0], [2, 1]]

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 import pytest
 
-from medssm.data.synthetic.motions.drawing import MOTIONS, SPEEDS, draw_motion, draw_scene, moved
+from medssm.data.synthetic.motions.drawing import MOTIONS, SPEEDS, draw_disc, draw_motion, moving_disc
 
 OPPOSITES = {"left": "right", "up": "down", "clockwise": "anticlockwise", "grow": "shrink"}
 SIDE, COUNT, KNOWN, LENGTH = 16, 40, 25, 16
@@ -15,12 +15,12 @@ SIDE, COUNT, KNOWN, LENGTH = 16, 40, 25, 16
 @pytest.mark.parametrize("pair", OPPOSITES.items())
 def test_a_clip_played_backwards_is_one_of_the_opposite_motion(pair: tuple[str, str]) -> None:
     generator = np.random.default_rng(0)
-    scene, start, speed, count = draw_scene(generator), generator.uniform(0, 1, 4), 0.03, 30
+    scene, start, speed, count = draw_disc(generator), generator.uniform(0, 1, 4), 0.03, 30
     for name, opposite in (pair, pair[::-1]):
-        forward = moved(scene, name, start, speed, count)
+        forward = moving_disc(scene, name, start, speed, count)
         coordinate, sign = MOTIONS[name]
         end = start + (count - 1) * speed * sign * (np.arange(4) == coordinate)
-        backward = moved(scene, opposite, end, speed, count)
+        backward = moving_disc(scene, opposite, end, speed, count)
         assert np.abs(forward[::-1].astype(int) - backward).max() <= 1
         assert np.abs(forward.astype(int) - backward).max() > 100
 
@@ -41,7 +41,7 @@ def test_all_states_are_equally_likely_in_every_frame(name: str) -> None:
 
 @pytest.mark.parametrize(("axis", "coordinate"), [(1, 0), (0, 1)])
 def test_what_leaves_on_one_side_comes_in_on_the_other(axis: int, coordinate: int) -> None:
-    scene = draw_scene(np.random.default_rng(1))
+    scene = draw_disc(np.random.default_rng(1))
     scene = type(scene)(np.full_like(scene.background, 128.0), scene.colours)
     start = np.array([0.5, 0.5, 0.2, 0.3])
     half_a_round = start + 0.5 * (np.arange(4) == coordinate)
@@ -63,8 +63,8 @@ def clips() -> tuple[np.ndarray, np.ndarray]:
     for label, name in enumerate(MOTIONS):
         for number in range(COUNT):
             generator = np.random.default_rng((label, number))
-            scene, start, speed = draw_scene(generator), generator.uniform(0, 1, 4), generator.uniform(*SPEEDS)
-            clip = moved(scene, name, start, speed, LENGTH).mean(-1)
+            scene, start, speed = draw_disc(generator), generator.uniform(0, 1, 4), generator.uniform(*SPEEDS)
+            clip = moving_disc(scene, name, start, speed, LENGTH).mean(-1)
             rows, columns = (np.linspace(0, side - 1, SIDE).round().astype(int) for side in clip.shape[1:])
             found.append(clip[:, rows][:, :, columns])
             labels.append(label)

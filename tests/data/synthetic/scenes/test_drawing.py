@@ -2,22 +2,22 @@
 
 import numpy as np
 
-from medssm.data.synthetic.scenes.drawing import CLASSES, LONGEST_SIDE, SHORTEST_SIDE, Scene, draw_scene
+from medssm.data.synthetic.scenes.drawing import CLASSES, LONGEST_SIDE, SHORTEST_SIDE, Landscape, draw_landscape
 
 
-def scenes(first: int, count: int) -> list[Scene]:
-    return [draw_scene(np.random.default_rng(seed)) for seed in range(first, first + count)]
+def scenes(first: int, count: int) -> list[Landscape]:
+    return [draw_landscape(np.random.default_rng(seed)) for seed in range(first, first + count)]
 
 
-def pixels(drawn: list[Scene]) -> tuple[np.ndarray, np.ndarray]:
+def pixels(drawn: list[Landscape]) -> tuple[np.ndarray, np.ndarray]:
     """Coarse colours and numbers of all pixels that have a class."""
     coarse = np.concatenate([(scene.photograph // 16).astype(int) @ (256, 16, 1) for scene in map(_flat, drawn)])
     numbers = np.concatenate([scene.numbers for scene in map(_flat, drawn)])
     return coarse[numbers > 0], numbers[numbers > 0] - 1
 
 
-def _flat(scene: Scene) -> Scene:
-    return Scene(scene.photograph.reshape(-1, 3), scene.numbers.ravel())
+def _flat(scene: Landscape) -> Landscape:
+    return Landscape(scene.photograph.reshape(-1, 3), scene.numbers.ravel())
 
 
 def test_every_class_and_other_have_their_share() -> None:
