@@ -53,7 +53,10 @@ class Evaluation:
 
         A text that a spreadsheet would take for a formula gets a ' before it.
         """
-        with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        with (
+            atomic_path(path) as temporary,
+            open(temporary, "w", newline="", encoding="utf-8", errors="backslashreplace") as file,
+        ):
             writer = csv.writer(file)
             writer.writerow(OrganScore._fields)
             writer.writerows(map(spreadsheet_cell, score) for score in self.scores)

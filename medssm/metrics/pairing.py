@@ -126,7 +126,11 @@ def label_maps_in(path: Path) -> list[LabelFiles]:
     Where a folder holds `case1_seg.nii.gz` and `case1.nii.gz`, the second one is taken for the scan. The files of a
     folder are masks of organs if one has an organ's name (`liver.nii.gz`), or if their names come again in another
     folder and the first of them is binary.
+
+    Raises: FileNotFoundError if there is nothing at `path`; DataError if a folder holds no scan.
     """
+    if not path.exists():
+        raise FileNotFoundError(2, "no such file or folder", str(path))
     listed = [files for files in _listed(path) if not volume_stem(files.path).endswith("_prob")]
     if path.is_file():
         return listed

@@ -278,3 +278,11 @@ def test_memory_stays_a_few_bytes_a_voxel(tmp_path: Path) -> None:
     command = [sys.executable, "-c", program, str(small), str(large)]
     kilobytes = int(subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()[-1])
     assert kilobytes * 1024 < 14 * labels.size
+
+
+def test_names_of_files_that_are_no_text_are_written_escaped(tmp_path: Path) -> None:
+    file = save(tmp_path / "caf\udce9.nii.gz", label=1)
+    outcome = evaluate(file, file)
+    outcome.write_csv(tmp_path / "scores.csv")
+    outcome.write_json(tmp_path / "scores.json")
+    assert (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()[1].startswith("caf\\udce9,1,label 1")

@@ -144,3 +144,9 @@ def test_scans_are_found_by_the_names_of_cases(tmp_path: Path) -> None:
         "case_2": "case_2_ct.nii.gz",
         "pat1": "pat1/scan_0000.nii.gz",
     }
+
+
+def test_what_is_not_there_is_named(tmp_path: Path) -> None:
+    write(tmp_path / "r", "case1")
+    with pytest.raises(FileNotFoundError, match="gone"):
+        pair(tmp_path / "gone", tmp_path / "r")
