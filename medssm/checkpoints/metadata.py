@@ -20,6 +20,8 @@ class WeightsMetadata(BaseModel):
         flips: axis x, y or z of the grid -> "swap" or "as-published", the mirror images seen in training; prediction
             may average over these and no others.
         pairs: label values that "swap" exchanged, left with right; None in files written before this was kept.
+        trained_on: of scans, what tells those of the training apart from others: `scan_digest` of each. fold: of the
+            dataset's splits the one that they were trained by. Empty and None where it is not known.
         licence: of the weights. source: where they come from.
         sha256: of the tensors with their names, types and shapes; set when the file is written.
     """
@@ -36,6 +38,8 @@ class WeightsMetadata(BaseModel):
     input_size: tuple[int, ...] = Field(validation_alias=AliasChoices("input_size", "window"))
     flips: dict[str, str] = {}
     pairs: tuple[tuple[int, int], ...] | None = None
+    trained_on: tuple[str, ...] = ()
+    fold: int | None = None
     licence: str = ""
     source: str = ""
     sha256: str = ""

@@ -1,5 +1,6 @@
 """Which scans train and which validate, and whether their labels are what the network can learn."""
 
+import hashlib
 from pathlib import Path
 
 import torch
@@ -14,21 +15,31 @@ from medssm.errors import DataError, UsageError
 from medssm.tasks.segmentation.settings import DataSettings
 
 
-def open_scans(data: DataSettings) -> ScanDataset:
+def open_scans(data: DataSettings, fold: int | None = None) -> ScanDataset:
     """The dataset that a recipe names.
+
+    Args:
+        fold: the split where the recipe names none; None for the first.
 
     Raises: UsageError if it names none; DataError if there is none or it has nothing to train or validate on.
     """
     if data.folder is None:
         raise UsageError(f"no dataset was given. {LAYOUTS['btcv'].where}")
     folder = cached_phantom(data.phantom_cases) if data.folder == "phantom" else Path(data.folder)
-    dataset = load_dataset(folder, data.fold)
+    dataset = load_dataset(folder, (fold or 0) if data.fold is None else data.fold)
     if not dataset.training or not dataset.validation:
         raise DataError(
             f"{dataset.source}: lists {len(dataset.training)} training and {len(dataset.validation)} validation cases "
             "with labels; both are needed"
         )
     return dataset
+
+
+def scan_digest(scan: Path) -> str:
+    """What tells a scan from others wherever it lies: of its first file the size and the first MiB, hashed."""
+    first = min(path for path in scan.rglob("*") if path.is_file()) if scan.is_dir() else scan
+    with open(first, "rb") as file:
+        return hashlib.sha256(b"%d" % first.stat().st_size + file.read(1 << 20)).hexdigest()[:16]
 
 
 def exchanged_pairs(dataset: ScanDataset) -> tuple[tuple[int, int], ...]:

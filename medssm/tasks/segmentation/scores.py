@@ -13,10 +13,11 @@ from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.label_values import label_array
 from medssm.data.scans.organ_masks import check_same_grid
 from medssm.data.scans.volume import read_volume, turned_like
+from medssm.errors import UsageError
 from medssm.tasks.measured import Measured, Subject, Table, figure_or_none
 from medssm.tasks.segmentation.dice import dice_per_class, organ_mean
 from medssm.tasks.segmentation.runner import Predictor, PredictSettings
-from medssm.tasks.segmentation.samples import check_classes, check_label, open_scans
+from medssm.tasks.segmentation.samples import check_classes, check_label, open_scans, scan_digest
 from medssm.tasks.segmentation.settings import SegmentationRecipe
 
 REMARK = (
@@ -35,11 +36,13 @@ class CaseDice:
     Attributes:
         network_grid: as published: resampled, cropped, never mapped back.
         own_grid: on the scan's own grid.
+        is_seen: the network was trained on the case, which then counts in no mean.
     """
 
     case: str
     network_grid: Tensor
     own_grid: Tensor
+    is_seen: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,14 +61,21 @@ class Validation(Measured):
     spacing: tuple[float, float, float]
     cases: tuple[CaseDice, ...]
 
+    @property
+    def unseen(self) -> list[CaseDice]:
+        """The cases that the network was not trained on, as far as its weights say."""
+        return [case for case in self.cases if not case.is_seen]
+
     def summary(self) -> dict[str, Any]:
         """The figures that can be compared with published ones, each with what it is a mean of."""
-        last = self.cases[-1]
+        cases = self.unseen
+        last = cases[-1]
         return {
-            "cases": len(self.cases),
-            "absent": int(sum(case.own_grid[1:].isnan().sum() for case in self.cases)),
-            "network_grid": _means([case.network_grid for case in self.cases]),
-            "own_grid": _means([case.own_grid for case in self.cases]),
+            "cases": len(cases),
+            "seen_in_training": [case.case for case in self.cases if case.is_seen],
+            "absent": int(sum(case.own_grid[1:].isnan().sum() for case in cases)),
+            "network_grid": _means([case.network_grid for case in cases]),
+            "own_grid": _means([case.own_grid for case in cases]),
             "last_case": {"case": last.case, "dice_with_background": float(last.network_grid.nanmean())},
             "remark": REMARK,
         }
@@ -80,6 +90,7 @@ class Validation(Measured):
                 "organ": name,
                 "network_grid": _rounded(case.network_grid[label]),
                 "own_grid": _rounded(case.own_grid[label]),
+                "seen_in_training": case.is_seen,
             }
             for case in self.cases
             for label, name in names.items()
@@ -97,19 +108,23 @@ class Validation(Measured):
         summary, grid = self.summary(), " x ".join(f"{side:g}" for side in self.spacing)
         grids, keys = ("network_grid", "own_grid"), ("dice", "dice_with_background")
         rows = [
-            (case.case, *(f"{m:.4f}" for dice in _grids(case) for m in (dice[1:].nanmean(), dice.nanmean())))
+            (
+                f"{case.case}{' (seen in training)' * case.is_seen}",
+                *(f"{m:.4f}" for dice in _grids(case) for m in (dice[1:].nanmean(), dice.nanmean())),
+            )
             for case in self.cases
         ]
-        rows.append((f"mean of {len(self.cases)}", *(f"{summary[of][key]:.4f}" for of in grids for key in keys)))
+        rows.append((f"mean of {summary['cases']}", *(f"{summary[of][key]:.4f}" for of in grids for key in keys)))
         published = f"as published: {grid} mm grid, cropped"
         header = ("case", published, "... with background", "own grid", "... with background")
         return Table(header, rows, has_total=True)
 
     def remarks(self) -> str:
-        summary = self.summary()
+        summary, seen = self.summary(), len(self.cases) - len(self.unseen)
+        trained = f"The network was trained on {seen} of the cases, which count in no mean. " if seen else ""
         return (
-            f"Each figure is the mean over the organs that a case's reference holds; {summary['absent']} were absent. "
-            f"The last case alone, with background, as the original prints it: "
+            f"{trained}Each figure is the mean over the organs that a case's reference holds; {summary['absent']} were "
+            f"absent. The last case alone, with background, as the original prints it: "
             f"{summary['last_case']['dice_with_background']:.4f} ({summary['last_case']['case']}). {summary['remark']}"
         )
 
@@ -122,20 +137,26 @@ def measure_scans(
     Args:
         progress: called with (cases done, cases).
 
-    Raises: UsageError or DataError if there is no dataset, or the network lacks a label of it.
+    Raises: UsageError or DataError if there is no dataset, the network lacks a label of it, or has seen all its cases.
     """
-    predictor, dataset = subject.runner, open_scans(recipe.data)
+    predictor, dataset = subject.runner, open_scans(recipe.data, subject.metadata.fold)
     check_classes(predictor.classes, dataset)
+    is_seen = [scan_digest(case.image) in subject.metadata.trained_on for case in dataset.validation]
+    if all(is_seen):
+        raise UsageError(
+            f"{subject.weights}: the network was trained on all {len(is_seen)} validation cases of {dataset.source}; "
+            "give the split that it was trained by (data.fold), or other cases"
+        )
     preprocessed = PreprocessedCases(dataset.validation, predictor.preprocessing)
     scored: list[CaseDice] = []
-    for case, on_network_grid in zip(dataset.validation, preprocessed, strict=True):
+    for case, on_network_grid, seen in zip(dataset.validation, preprocessed, is_seen, strict=True):
         progress(len(scored), len(dataset.validation))
         assert case.label is not None  # open_scans has seen to it
         assert on_network_grid.label is not None
         check_label(int(on_network_grid.label.max()), predictor.classes, case.label)
         labels = predictor.on_network_grid(on_network_grid.image, AS_PUBLISHED)
         published = dice_per_class(labels, on_network_grid.label, predictor.classes)
-        scored.append(CaseDice(case.id, published, _own_dice(predictor, case.image, case.label)))
+        scored.append(CaseDice(case.id, published, _own_dice(predictor, case.image, case.label), seen))
     progress(len(scored), len(scored))
     return Validation(
         subject.metadata.model,

@@ -30,11 +30,12 @@ class DataSettings(DatasetSettings):
 
     Attributes:
         folder: the dataset, or "phantom" for the synthetic one; None if it must be given with --data.
-        fold: which split, where the dataset lists several.
+        fold: which split, where the dataset lists several; None is the first for a training, and the weights' own where
+            weights are measured.
         phantom_cases: how many cases the synthetic dataset has; about 3 in 11 validate.
     """
 
-    fold: int = Field(0, ge=0)
+    fold: int | None = Field(None, ge=0)
     phantom_cases: int = Field(22, gt=1)
     preprocessing: Preprocessing
 

@@ -1,5 +1,6 @@
 """Segmentation of scans, as the training loop wants it."""
 
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,7 +16,7 @@ from medssm.models import create_model
 from medssm.tasks.segmentation.dice import dice_per_class, organ_mean
 from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
 from medssm.tasks.segmentation.pictures import validation_pictures
-from medssm.tasks.segmentation.samples import check_classes, count_voxels, exchanged_pairs, open_scans
+from medssm.tasks.segmentation.samples import check_classes, count_voxels, exchanged_pairs, open_scans, scan_digest
 from medssm.tasks.segmentation.settings import SegmentationRecipe, ValidationSettings
 from medssm.tasks.windows import segment
 from medssm.training import Moment, Task
@@ -73,6 +74,11 @@ class SegmentationTraining(Task):
         counts = count_voxels(self.training, num_classes)
         if self.recipe.loss.class_weights == "inverse-root":
             self.class_weights = inverse_root_weights(counts, num_classes)
+
+    @cached_property
+    def trained_on(self) -> tuple[str, ...]:
+        """What tells the scans of the training from others."""
+        return tuple(scan_digest(case.image) for case in self.dataset.training)
 
     def build_model(self) -> nn.Module:
         settings = self.recipe.model
@@ -133,6 +139,8 @@ class SegmentationTraining(Task):
             input_size=recipe.augmentation.crops.size,
             flips=recipe.augmentation.flips.by_axis,
             pairs=self.pairs,
+            trained_on=self.trained_on,
+            fold=recipe.data.fold or 0,
             licence="of whoever trained them and of the data",
             source=f"recipe {recipe.name} on {self.dataset.name}, validation Dice {scores['dice']:.4f}",
         )

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ from monai.transforms import CropForeground, ScaleIntensityRange
 from typer.testing import CliRunner
 
 import medssm
-from medssm.checkpoints import load_model
+from medssm.checkpoints import load_model, save_weights
 from medssm.cli.main import build_app
+from medssm.errors import UsageError
 from medssm.recipes import load_recipe, measure
 from medssm.tasks.segmentation.scores import CaseDice, Validation
 
@@ -94,3 +96,64 @@ def test_the_command_prints_both_protocols_and_writes_them(
         ("img0005", "brighter"),
     ]
     assert float(rows[1]["own_grid"]) == pytest.approx(float(outcome.cases[0].own_grid[1]), abs=1e-6)
+
+
+def moved(cubes: Path, folder: Path, validation: tuple[str, ...], turn: str = "RAS") -> Path:
+    """The cubes in another place, with another split, and label maps stored along other axes."""
+    shutil.copytree(cubes, folder)
+    listed = json.loads((folder / "dataset_0.json").read_text(encoding="utf-8"))
+    cases = listed["training"] + listed["validation"]
+    parts: dict[str, list[Any]] = {"training": [], "validation": []}
+    for case in cases:
+        parts["validation" if case["image"].endswith(tuple(f"{n}.nii.gz" for n in validation)) else "training"] += [
+            case
+        ]
+        label = nib.load(folder / case["label"])
+        ornt = nib.orientations.axcodes2ornt(turn)
+        change = nib.orientations.ornt_transform(nib.io_orientation(label.affine), ornt)
+        nib.save(label.as_reoriented(change), folder / case["label"])
+    (folder / "dataset_0.json").unlink()
+    (folder / "dataset_3.json").write_text(json.dumps({**listed, **parts}), encoding="utf-8")
+    return folder
+
+
+def test_a_label_map_along_other_axes_is_turned(
+    outcome: Validation, trained: Path, cube_dataset: Path, tmp_path: Path
+) -> None:
+    folder = moved(cube_dataset, tmp_path / "data", VALIDATION, "LIP")
+    turned = measure(load_recipe("btcv", overrides={"data.folder": str(folder), "data.fold": 3}), trained)
+    for before, after in zip(outcome.cases, turned.cases, strict=True):
+        np.testing.assert_allclose(after.own_grid, before.own_grid, atol=1e-6)
+        np.testing.assert_allclose(after.network_grid, before.network_grid, atol=1e-6)
+
+
+def test_cases_of_the_training_are_marked_and_count_in_no_mean(
+    outcome: Validation, trained: Path, cube_dataset: Path, tmp_path: Path
+) -> None:
+    folder = moved(cube_dataset, tmp_path / "data", ("0001", "0005"))
+    found = measure(load_recipe("btcv", overrides={"data.folder": str(folder), "data.fold": 3}), trained)
+    assert {case.case: case.is_seen for case in found.cases} == {"img0001": True, "img0005": False}
+    assert found.summary()["own_grid"]["dice"] == pytest.approx(
+        float(outcome.cases[0].own_grid[1:].nanmean()), abs=1e-6
+    )
+    assert "trained on 1 of the cases" in found.remarks()
+    assert any("img0001 (seen in training)" in row[0] for row in found.table().rows)
+    assert {row["case"] for row in found.rows() if row["seen_in_training"]} == {"img0001"}
+
+
+def test_a_network_that_was_trained_on_all_cases_is_refused(trained: Path, cube_dataset: Path, tmp_path: Path) -> None:
+    folder = moved(cube_dataset, tmp_path / "data", ("0001", "0002"))
+    recipe = load_recipe("btcv", overrides={"data.folder": str(folder), "data.fold": 3})
+    with pytest.raises(UsageError, match=r"trained on all 2 validation cases of .*dataset_3\.json"):
+        measure(recipe, trained)
+
+
+def test_the_fold_is_the_weights_own(outcome: Validation, trained: Path, cube_dataset: Path, tmp_path: Path) -> None:
+    """The data lists fold 3 alone; weights that say so need not be told."""
+    folder = moved(cube_dataset, tmp_path / "data", VALIDATION)
+    network, metadata = load_model(trained)
+    assert metadata.fold == 0
+    assert len(metadata.trained_on) == len(set(metadata.trained_on)) == 4
+    save_weights(tmp_path / "w.safetensors", network, metadata.model_copy(update={"fold": 3}))
+    found = measure(load_recipe("btcv", overrides={"data.folder": str(folder)}), tmp_path / "w.safetensors")
+    assert [case.case for case in found.cases] == [case.case for case in outcome.cases]
