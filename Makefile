@@ -25,7 +25,7 @@ lint: $(VENV)/installed
 	$(BIN)/ruff format --check .
 
 types: $(VENV)/installed layout
-	cd $(TYPED) && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml -p medssm
+	cd $(TYPED) && $(CURDIR)/$(BIN)/mypy --cache-dir $(CURDIR)/build/mypy --config-file $(CURDIR)/pyproject.toml -p medssm
 
 # A broken link, or a name in the code's reference that is no more, fails.
 docs: $(VENV)/installed layout
