@@ -61,7 +61,7 @@ class ImageSamples(Sequence[ImageSample]):
         return ImageSample(folder / name, int(self.labels[i]))
 
     def relabelled(self, new_labels: np.ndarray) -> "ImageSamples":
-        """The same images; label k becomes new_labels[k]."""
+        """The same images; label k becomes new_labels[k], (classes,)."""
         samples = copy(self)
         samples.labels = new_labels[self.labels]
         return samples

@@ -50,28 +50,28 @@ class Layout:
 
 
 def _nnunet() -> Reader:
-    from medssm.data.layouts.scans.nnunet import is_nnunet
+    from medssm.data.layouts.scans.nnunet import find_nnunet
 
-    return _scans(is_nnunet)
+    return _scans(find_nnunet)
 
 
 def _decathlon() -> Reader:
-    from medssm.data.layouts.scans.decathlon import is_decathlon
+    from medssm.data.layouts.scans.decathlon import find_decathlon
 
-    return _scans(is_decathlon)
+    return _scans(find_decathlon)
 
 
 def _btcv() -> Reader:
-    from medssm.data.layouts.scans.btcv import is_btcv
+    from medssm.data.layouts.scans.btcv import find_btcv
 
-    return _scans(is_btcv)
+    return _scans(find_btcv)
 
 
-def _scans(find: Callable[[Path, int], bool]) -> Reader:
+def _scans(find: Callable[[Path, int], Path | None]) -> Reader:
     from medssm.data.layouts.scans.check import check_scan_dataset
     from medssm.data.layouts.scans.dataset import load_dataset
 
-    return Reader(find, load_dataset, check_scan_dataset)
+    return Reader(lambda folder, fold: find(folder, fold) is not None, load_dataset, check_scan_dataset)
 
 
 def _ade20k() -> Reader:

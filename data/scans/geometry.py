@@ -52,13 +52,13 @@ def spacing_of(affine: np.ndarray) -> tuple[float, float, float]:
 
 
 def voxel_volume(affine: np.ndarray) -> float:
-    """Volume of a voxel in mm^3; of a sheared grid, too, whose spacing multiplied would be too much."""
+    """Volume of a voxel in mm^3 by an affine (4, 4); of a sheared one, too, whose spacings' product is too much."""
     first, second, third = affine[:3, :3].T
     return abs(float(first @ np.cross(second, third)))  # exact where the axes are straight, as a determinant is not
 
 
 def is_sheared(affine: np.ndarray) -> bool:
-    """Whether two axes of the grid are not at right angles, as in a scan with a tilted gantry.
+    """Whether two axes of the grid of an affine (4, 4) are not at right angles, as in a scan with a tilted gantry.
 
     >>> is_sheared(np.array([[1, 0, 0.3, 0], [0, 1, 0, 0], [0, 0, 2, 0], [0, 0, 0, 1.0]]))
     True
@@ -83,7 +83,7 @@ def grid_offset(shape: Sequence[int], first: np.ndarray, second: np.ndarray) -> 
 
 
 def is_same_grid(shape: Sequence[int], first: np.ndarray, second: np.ndarray) -> bool:
-    """Whether two affines put every voxel in the same place, but for rounding: within a hundredth of a voxel."""
+    """Whether two affines (4, 4) put every voxel in the same place, but for rounding: within a hundredth of a voxel."""
     return grid_offset(shape, first, second) <= _SAME_GRID * min(spacing_of(first))
 
 
@@ -96,7 +96,7 @@ def from_itk(spacing: Sequence[float], direction: Sequence[float], origin: Seque
 
 
 def check_affine(affine: np.ndarray, source: object) -> None:
-    """Raises GeometryError if the affine is no affine of a grid: not finite, a spacing of zero, or flat."""
+    """Raises GeometryError if the affine (4, 4) is none of a grid: not finite, a spacing of zero, or flat."""
     if affine.shape != (4, 4) or not np.isfinite(affine).all():
         raise GeometryError(f"{source}: the affine holds numbers that are not finite; correct the header")
     spacing = spacing_of(affine)

@@ -80,7 +80,7 @@ def random_view(
 
 
 def random_crop(labels: np.ndarray, settings: SceneAugmentation, random: np.random.Generator) -> tuple[slice, slice]:
-    """Rows and columns of a crop in which no class has too large a share, or of the last one that was tried."""
+    """Rows and columns of a crop of labels (H, W) in which no class has too large a share, or of the last one tried."""
     crop = _drawn(labels.shape, settings.crop, random)
     for _ in range(TRIES if settings.largest_share < 1 else 0):
         if is_mixed(labels[crop], settings.largest_share):
@@ -90,7 +90,7 @@ def random_crop(labels: np.ndarray, settings: SceneAugmentation, random: np.rand
 
 
 def is_mixed(labels: np.ndarray, largest_share: float) -> bool:
-    """Whether there are two classes or more, none of which has so large a share of the pixels that have a class."""
+    """Whether labels (H, W) are of two classes or more, none with so large a share of the pixels that have a class."""
     counts = np.bincount(labels.ravel(), minlength=IGNORED + 1)[:IGNORED]
     return bool(np.count_nonzero(counts) > 1 and counts.max() < largest_share * counts.sum())
 

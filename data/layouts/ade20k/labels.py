@@ -39,7 +39,7 @@ def read_scene_labels(path: Path, num_classes: int) -> np.ndarray:
 
 
 def as_classes(path: Path, numbers: np.ndarray, num_classes: int) -> np.ndarray:
-    """The same of what `read_numbers` gave."""
+    """The same, (H, W), of the numbers (H, W) that `read_numbers` gave."""
     if strange := strange_numbers(numbers, num_classes):
         raise DataError(
             f"{path}: holds label {strange[0]}, but the classes are 1 to {num_classes} and 0 is other; correct the "
@@ -58,5 +58,5 @@ def as_numbers(labels: np.ndarray) -> np.ndarray:
 
 
 def strange_numbers(numbers: np.ndarray, num_classes: int) -> list[int]:
-    """The numbers of a file that are neither a class, nor 0, nor IGNORED."""
+    """The numbers of a file, (H, W), that are neither a class, nor 0, nor IGNORED."""
     return [int(number) for number in np.unique(numbers) if not 0 <= number <= num_classes and number != IGNORED]

@@ -164,7 +164,7 @@ def read_annotated_image(path: Path, size: tuple[int, int]) -> Image.Image:
 
 
 def with_objects(annotations: Annotations) -> np.ndarray:
-    """Indices of the images that have an annotation, a crowd region too, and are not very small.
+    """Indices (n,) of the images that have an annotation, a crowd region too, and are not very small.
 
     Source: `filter_empty_gt` and `min_size` of MMDetection's CocoDataset.
     """

@@ -11,9 +11,9 @@ from medssm.data.scans.organs import BTCV_ORGANS
 from medssm.errors import DataError
 
 
-def is_btcv(folder: Path, fold: int) -> bool:
-    """Whether a folder has BTCV's folders of images and label maps."""
-    return image_and_label_folders(folder) is not None
+def find_btcv(folder: Path, fold: int) -> Path | None:
+    """The folder itself if it has BTCV's folders of images and label maps."""
+    return folder if image_and_label_folders(folder) else None
 
 
 def read_btcv(folder: Path, fold: int) -> ScanDataset:
@@ -22,10 +22,9 @@ def read_btcv(folder: Path, fold: int) -> ScanDataset:
     Raises: DataError if there is none, or one is not called as in BTCV.
     """
     pair = image_and_label_folders(folder)
-    assert pair is not None  # is_btcv has found it
-    images = volumes_in(pair[0])
-    if not images:
-        raise DataError(f"{pair[0]}: no dataset here, as this folder holds no scan. {LAYOUTS['btcv'].where}")
+    images = volumes_in(pair[0]) if pair else []
+    if not pair or not images:
+        raise DataError(f"{folder}: no dataset here, as there is no scan among its images. {LAYOUTS['btcv'].where}")
     training = tuple(ScanCase(case_id(image), image, _label_of(image, pair[1])) for image in images)
     if not all(btcv_number(case) for case in training):
         raise DataError(

@@ -17,7 +17,7 @@ _SHOWN = 8
 
 
 def check_label(path: Path, array: np.ndarray, names: Mapping[int, str]) -> Iterator[Remark]:
-    """Values that no label map of this dataset should hold; at most one fault of the values, the most telling."""
+    """What no label map (X, Y, Z) of this dataset should hold; of its values at most one fault, the most telling."""
     if array.dtype.kind == "f":
         yield Remark(path, "float-labels", f"labels are stored as {array.dtype}; store them as uint8")
     values = _distinct(array)

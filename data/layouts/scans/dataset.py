@@ -4,17 +4,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 from medssm.data.layouts import LAYOUTS
-from medssm.data.layouts.scans.btcv import is_btcv, read_btcv
-from medssm.data.layouts.scans.decathlon import is_decathlon, read_decathlon
-from medssm.data.layouts.scans.nnunet import is_nnunet, read_nnunet
+from medssm.data.layouts.scans.btcv import find_btcv, read_btcv
+from medssm.data.layouts.scans.decathlon import find_decathlon, read_decathlon
+from medssm.data.layouts.scans.nnunet import find_nnunet, read_nnunet
 from medssm.data.scans.cases import ScanDataset
 from medssm.errors import DataError
 
 # In this order: nnU-Net's list is a list as well, and a folder with a list may have BTCV's folders.
-_READERS: tuple[tuple[Callable[[Path, int], bool], Callable[[Path, int], ScanDataset]], ...] = (
-    (is_nnunet, read_nnunet),
-    (is_decathlon, read_decathlon),
-    (is_btcv, read_btcv),
+_READERS: tuple[tuple[Callable[[Path, int], Path | None], Callable[[Path, int], ScanDataset]], ...] = (
+    (find_nnunet, read_nnunet),
+    (find_decathlon, read_decathlon),
+    (find_btcv, read_btcv),
 )
 
 
@@ -52,9 +52,9 @@ def read_datalist(folder: str | Path, fold: int = 0) -> ScanDataset:
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(f"{folder}: no such dataset folder. {LAYOUTS['btcv'].where}")
-    for is_laid_out_so, read in _READERS:
-        if is_laid_out_so(folder, fold):
-            return read(folder, fold)
+    for find, read in _READERS:
+        if path := find(folder, fold):
+            return read(path, fold)
     raise DataError(
         f"{folder}: no dataset here (no dataset.json and no imagesTr with labelsTr). {LAYOUTS['btcv'].where}"
     )

@@ -11,18 +11,16 @@ from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.errors import DataError
 
 
-def is_decathlon(folder: Path, fold: int) -> bool:
-    """Whether a folder has a list, whatever it says."""
-    return list_in(folder, fold) is not None
+def find_decathlon(folder: Path, fold: int) -> Path | None:
+    """The list of a folder, whatever it says."""
+    return list_in(folder, fold)
 
 
-def read_decathlon(folder: Path, fold: int) -> ScanDataset:
+def read_decathlon(path: Path, fold: int) -> ScanDataset:
     """A list of {image, label}; its counts (numTraining, numTest) are not to be trusted and not read.
 
     Raises: DataError if the list cannot be understood.
     """
-    path = list_in(folder, fold)
-    assert path is not None  # is_decathlon has found it
     content = read_json(path)
     if not isinstance(content, dict):
         raise DataError(f"{path}: holds no JSON object; write a Decathlon or nnU-Net datalist")

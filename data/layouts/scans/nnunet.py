@@ -13,24 +13,23 @@ from medssm.errors import DataError, UsageError
 _OWN_KEYS = {"channel_names", "file_ending"}
 
 
-def is_nnunet(folder: Path, fold: int) -> bool:
-    """Whether a folder has a dataset.json that lists no cases, but says how the files are called."""
+def find_nnunet(folder: Path, fold: int) -> Path | None:
+    """The dataset.json of a folder if it lists no cases, but says how the files are called."""
     path = list_in(folder, fold)
     try:
         content = read_json(path) if path else None
     except DataError:
-        return False
-    return isinstance(content, dict) and "training" not in content and bool(content.keys() & _OWN_KEYS)
+        return None
+    is_own = isinstance(content, dict) and "training" not in content and bool(content.keys() & _OWN_KEYS)
+    return path if is_own else None
 
 
-def read_nnunet(folder: Path, fold: int) -> ScanDataset:
+def read_nnunet(path: Path, fold: int) -> ScanDataset:
     """The cases in imagesTr, split as splits_final.json has it.
 
     Raises: DataError if one of the two lists cannot be understood; UsageError if there is no such fold.
     """
-    path = list_in(folder, fold)
-    assert path is not None  # is_nnunet has found it
-    content = read_json(path)
+    folder, content = path.parent, read_json(path)
     ending = str(content.get("file_ending", ".nii.gz"))
     training = tuple(
         ScanCase(id, image, folder / "labelsTr" / f"{id}{ending}")

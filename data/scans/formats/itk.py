@@ -82,7 +82,7 @@ def _check_readable(path: Path, reader: sitk.ImageFileReader) -> None:
 
 
 def itk_header(affine: np.ndarray) -> ItkHeader:
-    """The header of a grid that came from another format."""
+    """The header of the affine (4, 4), to RAS+ mm, of a grid that came from another format."""
     lps, spacing = RAS_LPS @ affine, spacing_of(affine)
     return ItkHeader(spacing, tuple((lps[:3, :3] / spacing).ravel().tolist()), tuple(lps[:3, 3].tolist()))
 

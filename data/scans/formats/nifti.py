@@ -188,7 +188,7 @@ def _scaled(array: np.ndarray, slope: float, inter: float) -> np.ndarray:
 
 
 def nifti_header(affine: np.ndarray, shape: tuple[int, ...]) -> NiftiHeader:
-    """A header for a grid that came from another format: sform and, where it can say the same, qform."""
+    """A header for the affine (4, 4) of a grid of another format: sform and, where it can say the same, qform."""
     header = Nifti1Header()
     header.set_data_shape(shape)
     header.set_xyzt_units("mm")

@@ -23,7 +23,7 @@ class Shape(Protocol):
     """A solid."""
 
     def distance(self, points: Points) -> np.ndarray:
-        """Signed distance of each point in mm."""
+        """Signed distance (...) of each point (..., 3) in mm."""
         ...
 
     def box(self) -> Box:
@@ -194,7 +194,7 @@ class Grown:
 
 
 def smooth_minimum(first: np.ndarray, second: np.ndarray, blend: float) -> np.ndarray:
-    """The smaller of two distances, rounded off where they differ by less than `blend`.
+    """The smaller of two distances of any shape, rounded off where they differ by less than `blend`.
 
     Source: I. Quilez, smooth minimum (quadratic polynomial).
     """

@@ -79,11 +79,11 @@ class Variation:
         return np.asarray(mean, dtype=float) + shift * np.asarray(sd)
 
     def sizes(self, mean: Sequence[float], sd: float) -> np.ndarray:
-        """Half axes near `mean`: a common factor and a smaller one for each axis."""
+        """Half axes (3,) near `mean`: a common factor and a smaller one for each axis."""
         return np.asarray(mean) * self.factor(sd) * np.exp(self.point((0, 0, 0), sd / 2))
 
     def angles(self, mean: Sequence[float], sd: float) -> np.ndarray:
-        """Angles (about x, y, z) in degrees near `mean`."""
+        """Angles (3,), about x, y and z, in degrees near `mean`."""
         return self.point(mean, sd)
 
     def happens(self, probability: float) -> bool:
@@ -96,5 +96,5 @@ class Variation:
 
 
 def soft_step(distance: np.ndarray) -> np.ndarray:
-    """0 outside, 1 inside, over 1.5 mm."""
+    """0 outside, 1 inside, over 1.5 mm; of any shape, as the distance."""
     return np.clip(distance * np.float32(1 / 1.5) + np.float32(0.5), 0, 1)

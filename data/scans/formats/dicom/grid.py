@@ -39,13 +39,13 @@ def ordered(slices: Sequence[SliceHeader], folder: Path) -> list[SliceHeader]:
 
 
 def position_of(header: SliceHeader) -> np.ndarray:
-    """Position of a slice in LPS+ mm; series selection lets no slice through that has none."""
+    """Position (3,) of a slice in LPS+ mm; series selection lets no slice through that has none."""
     assert header.position is not None
     return header.position
 
 
 def normal_of(header: SliceHeader) -> np.ndarray:
-    """Unit normal of a slice in LPS+: the column direction crossed with the row direction."""
+    """Unit normal (3,) of a slice in LPS+: the column direction crossed with the row direction."""
     assert header.axes is not None
     normal = np.cross(header.axes[0], header.axes[1])
     return normal / np.linalg.norm(normal)
@@ -57,7 +57,7 @@ def same_place(a: SliceHeader, b: SliceHeader) -> bool:
 
 
 def affine_of(slices: Sequence[SliceHeader], folder: Path) -> tuple[np.ndarray, tuple[str, ...]]:
-    """RAS+ affine of ordered slices without duplicates, and a note if the grid is sheared or a thickness was believed.
+    """RAS+ affine (4, 4) of ordered slices without duplicates, and a note if it is sheared or a thickness was believed.
 
     A tilted gantry moves each slice sideways: the affine is sheared then, and exact.
 
