@@ -17,6 +17,8 @@ from medssm.tasks.room import Room
 from medssm.tasks.settings import Recipe
 from medssm.training import TrainingSettings
 
+_LONGEST_SHOWN = 120  # letters of a value in a sentence
+
 
 def list_recipes() -> list[str]:
     """The names that `load_recipe` takes besides paths."""
@@ -35,11 +37,13 @@ def load_recipe(recipe: str | Path, model: str | None = None, overrides: Mapping
     """
     name, content = str(recipe), _read(recipe)
     if (kind := str(content.get("task"))) not in TASKS:
-        raise UsageError(f"{name}: task: must be one of {', '.join(TASKS)}, found {kind!r}")
+        raise UsageError(f"{name}: task: must be one of {', '.join(TASKS)}, found {_shown(kind)}")
     task = TASKS[kind]
-    sections = content.pop("models", None) or {}
+    sections = _mapping(name, "models", content.pop("models", None) or {})
     overrides = overrides or {}
     model = model or overrides.get("model.name") or _mapping(name, "model", content.get("model", {})).get("name")
+    if model is not None and not isinstance(model, str):
+        raise UsageError(f"{name}: model.name must be one of `medssm models`, found {_shown(model)}")
     if model is not None:
         model = _of_task(name, task, model)
         content = merged(content, section_of(name, sections, model))
@@ -64,7 +68,7 @@ def section_of(recipe: str, sections: Mapping[str, Any], model: str) -> dict[str
         return section
     others = {name: value for name, value in sections.items() if name != model}
     if other not in others:
-        raise UsageError(f"{recipe}: models.{model}.like: there is no other section {other!r}")
+        raise UsageError(f"{recipe}: models.{model}.like: there is no other section {_shown(other)}")
     return merged(section_of(recipe, others, other), section)
 
 
@@ -95,7 +99,7 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
         try:
             overrides[key.strip()] = parse(value)
         except yaml.YAMLError as error:
-            raise UsageError(f"--set {assignment}: {value!r} is no value; quote it") from error
+            raise UsageError(f"--set {key.strip()[:_LONGEST_SHOWN]}: {_shown(value)} is no value; quote it") from error
     return overrides
 
 
@@ -131,7 +135,7 @@ def explain(error: ValidationError, settings: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in fault["loc"] if part not in _kinds())
     if fault["type"] != "extra_forbidden":
         message = fault["msg"].removeprefix("Value error, ")
-        found = "" if isinstance(fault["input"], dict) else f" (found {fault['input']!r})"
+        found = "" if isinstance(fault["input"], dict) else f" (found {_shown(fault['input'])})"
         return f"{key}: {message[:1].lower()}{message[1:]}{found}".removeprefix(": ")
     nearest = nearest_key(key, settings)
     return f"{key}: there is no such key" + (f"; did you mean {nearest}?" if nearest else "")
@@ -168,7 +172,7 @@ def _content(recipe: str | Path) -> dict[str, Any]:
     if packaged.is_file() and not _is_yaml(path.name):
         text = packaged.read_text(encoding="utf-8")
     elif path.is_file():
-        text = path.read_text(encoding="utf-8")
+        text = _read_text(path)
     else:
         nearest = difflib.get_close_matches(str(recipe), list_recipes(), n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else f"recipes are {', '.join(list_recipes())}"
@@ -176,13 +180,31 @@ def _content(recipe: str | Path) -> dict[str, Any]:
     try:
         return dict(_mapping(str(recipe), "the file", parse(text)))
     except yaml.YAMLError as error:
-        raise UsageError(f"{recipe}: is not YAML: {' '.join(str(error).split())}") from error
+        raise UsageError(f"{recipe}: is not YAML: {_line(error)}") from error
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{path}: is no text in UTF-8 (byte {error.start}); save it as such") from error
 
 
 def _mapping(recipe: str, where: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise UsageError(f"{recipe}: {where} must hold `key: value` lines, found {value!r}")
+        raise UsageError(f"{recipe}: {where} must hold `key: value` lines, found {_shown(value)}")
     return value
+
+
+def _shown(value: Any) -> str:
+    """A value in a sentence, not longer than a line."""
+    text = repr(value)
+    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
+
+
+def _line(error: Exception) -> str:
+    """A parser's words in one line."""
+    return " ".join(str(error).split())[:_LONGEST_SHOWN]
 
 
 def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

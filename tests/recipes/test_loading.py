@@ -1,5 +1,6 @@
 """Recipes: the published values, models' sections, overrides, and what a mistake is told."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -154,3 +155,54 @@ def test_a_broken_file_of_the_users_own_is_explained(text: str, sentence: str, t
     (tmp_path / "mine.yaml").write_text(text)
     with pytest.raises(UsageError, match=sentence):
         load_recipe(tmp_path / "mine.yaml")
+
+
+BOMB = "a: &a [1, 1, 1, 1]\n" + "".join(
+    f"{name}: &{name} [*{below}, *{below}, *{below}, *{below}]\n" for below, name in pairwise("abcdefghijklm")
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "!!int abc",
+        "!!timestamp 1",
+        "!!float x",
+        "!!python/object/apply:os.system [ls]",
+        BOMB,
+        "a: &a [*a]",
+        "[" * 5000,
+        "{" * 5000,
+        "? [a]\n: 1",
+        "? {a: 1}\n: 1",
+        "x" * (2 << 20),
+        "\0",
+        "task: [",
+        "- 1",
+        "5",
+        "model: {name: {a: 1}}\ntask: segmentation",
+        "base: [1]",
+        "task: {}",
+        "models: 5\ntask: segmentation\nmodel: {name: mamband-s}",
+    ],
+)
+def test_strange_yaml_is_refused_in_a_short_sentence(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError) as error:
+        load_recipe(path)
+    assert "\n" not in str(error.value)
+    assert len(str(error.value).replace(str(tmp_path), "")) < 300
+
+
+def test_a_recipe_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_bytes(b"name: \xf8\n")
+    with pytest.raises(UsageError, match=r"own\.yaml: is no text in UTF-8 \(byte 6\)"):
+        load_recipe(tmp_path / "own.yaml")
+
+
+@pytest.mark.parametrize("assignment", ["data=!!timestamp 1", "model.name=? a", "name=!!float x", "a=*b", "a=[" * 400])
+def test_a_strange_value_of_a_setting_is_refused_in_a_short_sentence(assignment: str) -> None:
+    with pytest.raises(UsageError) as error:
+        load_recipe("btcv", None, parse_overrides([assignment]))
+    assert len(str(error.value)) < 300
