@@ -148,7 +148,7 @@ def _checksum(tensors: Mapping[str, Tensor]) -> str:
     """CRC-32 of the tensors' bytes in the order of their names: it is to find damage, not forgery."""
     value = 0
     for name in sorted(tensors):
-        value = zlib.crc32(memoryview(tensors[name].contiguous().view(-1).numpy()).cast("B"), value)
+        value = zlib.crc32(tensors[name].contiguous().view(-1).numpy().data.cast("B"), value)
     return f"{value:08x}"
 
 

@@ -39,36 +39,6 @@ _NRRD_SPACES = frozenset(
         *("3d-left-handed", "3d-right-handed-time", "3d-left-handed-time"),
     ]
 )
-_NUMBER = 1e9
-_DEFLATE_LIMIT = 1032  # bytes that a compressed one can hold at most
-
-_META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "LONG": 4, "ULONG": 4}
-_META_BYTES |= {"LONG_LONG": 8, "ULONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
-_NRRD_BYTES = {
-    1: "signed char, int8, int8_t, uchar, unsigned char, uint8, uint8_t",
-    2: "short, short int, signed short, signed short int, int16, int16_t, ushort, unsigned short, unsigned short int, "
-    "uint16, uint16_t",
-    4: "int, signed int, int32, int32_t, uint, unsigned int, uint32, uint32_t, float",
-    8: "longlong, long long, long long int, signed long long, signed long long int, int64, int64_t, ulonglong, "
-    "unsigned long long, unsigned long long int, uint64, uint64_t, double",
-}
-_NRRD_TYPES = {name: size for size, names in _NRRD_BYTES.items() for name in names.split(", ")}
-_NRRD_SPACES = {
-    f"{prefix}{name}"
-    for names in (
-        "right-anterior-superior ras left-anterior-superior las left-posterior-superior lps",
-        "scanner-xyz 3d-right-handed 3d-left-handed",
-    )
-    for name in names.split()
-    for prefix in ("",)
-} | {
-    "right-anterior-superior-time",
-    "rast",
-    "left-anterior-superior-time",
-    "last",
-    "left-posterior-superior-time",
-    "lpst",
-}
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?|[-+]?(nan|inf)", re.IGNORECASE)
 
 

@@ -23,7 +23,7 @@ class Shape(Protocol):
     """A solid."""
 
     def distance(self, points: Points) -> np.ndarray:
-        """Signed distance (...) of each point (..., 3) in mm."""
+        """Signed distance in mm of points, their x, y and z (D, H, W) or what broadcasts to it."""
         ...
 
     def box(self) -> Box:
