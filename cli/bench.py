@@ -31,12 +31,21 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         help="Measure speed and memory side by side with plain PyTorch, MONAI and timm.", no_args_is_help=True
     )
-    for command in (scan, window, predict, memory, model, zoo):
-        group.command()(command)
+    commands = {
+        "scan": bench_scan,
+        "window": bench_window,
+        "predict": bench_predict,
+        "memory": bench_memory,
+        "start": bench_start,
+        "model": bench_model,
+        "zoo": bench_zoo,
+    }
+    for name, command in commands.items():
+        group.command(name)(command)
     app.add_typer(group, name="bench")
 
 
-def scan(
+def bench_scan(
     device: Annotated[Device, typer.Option(help="Where the scans run.")] = Device.cpu,
     threads: Threads = None,
     repeats: Repeats = 7,
@@ -72,7 +81,7 @@ def scan(
         write_json(json, report)
 
 
-def window(
+def bench_window(
     model: Annotated[
         str, typer.Option(help="A name of `medssm models`, of a decoder at full resolution.")
     ] = "mamband-s",
@@ -94,7 +103,7 @@ def window(
         write_json(json, report)
 
 
-def predict(
+def bench_predict(
     full: Annotated[bool, typer.Option("--full", help="160x160x128 voxels, 18 windows, instead of 2.")] = False,
     json: Json = None,
 ) -> None:
@@ -112,7 +121,7 @@ def predict(
         write_json(json, report)
 
 
-def memory(json: Json = None) -> None:
+def bench_memory(json: Json = None) -> None:
     """Predict a scan of 512x512x1000 voxels and 14 classes in a process that cannot have more than 4 GiB."""
     from medssm.benchmarks.memory import measure_memory
     from medssm.benchmarks.report import write_json
@@ -125,7 +134,26 @@ def memory(json: Json = None) -> None:
         write_json(json, report)
 
 
-def model(
+def bench_start(
+    repeats: Annotated[int, typer.Option(min=1, help="Of each command, taken in turn.")] = 5, json: Json = None
+) -> None:
+    """Time the start of commands: importing torch, listing the models, predicting up to the first window.
+
+    Each runs in a fresh process, in turn, after one round that does not count. Seconds are the processor's, where the
+    system tells them.
+    """
+    from medssm.benchmarks.report import write_json
+    from medssm.benchmarks.start import measure_start
+    from medssm.benchmarks.tables import start_table
+    from medssm.cli.terminal import console
+
+    report = measure_start(repeats)
+    console().print(start_table(report))
+    if json:
+        write_json(json, report)
+
+
+def bench_model(
     names: Annotated[
         list[str], typer.Argument(metavar="NAME...", help="Of `medssm models`, or timm's with timm: before them.")
     ],
@@ -180,7 +208,7 @@ def model(
         write_json(json, report)
 
 
-def zoo(
+def bench_zoo(
     names: Annotated[
         list[str] | None,
         typer.Argument(metavar="[NAME...]", help="Of `medssm models`; by default all for images and clips."),

@@ -10,6 +10,7 @@ from medssm.benchmarks.models import ModelsReport, Speed
 from medssm.benchmarks.pairs import Pairs, Spread
 from medssm.benchmarks.predict import PredictReport
 from medssm.benchmarks.scan import OrderSummary, Row, ScanReport
+from medssm.benchmarks.start import MODELS, PREDICT, StartReport
 from medssm.benchmarks.targets import AGREEMENT, SOURCE
 from medssm.benchmarks.window import WINDOW, WindowReport
 
@@ -85,6 +86,17 @@ def memory_table(report: MemoryReport) -> Table:
         "estimate", f"{report.estimate / GIB:.2f} GiB, {report.windows} windows, passes of the volume: {report.passes}"
     )
     table.add_row("time", f"{report.seconds:.0f} s")
+    return table
+
+
+def start_table(report: StartReport) -> Table:
+    """Seconds until something happens, what was started a row."""
+    targets = {MODELS: f"{report.models_target:g} s", PREDICT: f"{report.predict_target:g} s beyond torch"}
+    table = _table(f"Start of commands on {report.machine}", ("what",), ("s, min / median / max", "target"))
+    for what, (least, middle, most) in report.spreads.items():
+        cells = f"{least:.2f} / {middle:.2f} / {most:.2f}", targets.get(what, "-")
+        table.add_row(what, *cells, VERDICTS[report.reached.get(what)])
+    table.caption = f"a prediction's first window comes {report.beyond_torch:.2f} s after torch alone is imported"
     return table
 
 

@@ -48,6 +48,7 @@ GPU = 1.0  # no slower than mamba_ssm's kernel, in no order
 WINDOW, PREDICT, STITCHING = 2.7, 2.6, 1.0
 AGREEMENT = 0.999  # part of the voxels with the same label
 MEMORY = 4 << 30  # bytes
+START, LISTING = 0.7, 1.5  # seconds: of a prediction beyond importing torch, and of the list of models
 
 
 def scan_target(length: int, backward: bool, instruction_set: str) -> Target:

@@ -7,7 +7,6 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import numpy as np
-from scipy import ndimage
 
 from medssm.data.scans.volume import Volume
 from medssm.files import atomic_path, spreadsheet_cell
@@ -48,6 +47,8 @@ def organ_statistics(
         labels: (X, Y, Z) uint8 on the grid of the volume.
         confidence: label value -> mean probability.
     """
+    from scipy import ndimage  # takes a third of a second to import, and most predictions need no statistics
+
     count, mean, sd = _moments(volume.array, labels)
     boxes = ndimage.find_objects(labels, max_label=max(names, default=0))
     rows = []

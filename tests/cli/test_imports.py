@@ -1,0 +1,33 @@
+"""Which modules a command may load: what it does not need costs every call of it seconds."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("torch", "numpy", "monai", "timm", "torchvision", "huggingface_hub", "matplotlib", "scipy", "av")
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """The heavy modules that a command has loaded when it ends, in a process of its own."""
+    code = "import sys, atexit; atexit.register(lambda: print('loaded', *sys.modules, file=sys.stderr)); "
+    code += "from medssm.cli.main import main; main()"
+    result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    modules = result.stderr.rpartition("loaded ")[2].split()
+    return set(HEAVY) & set(modules)
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("models",), ("models", "mambavision-t"), ("bench", "--help")])
+def test_help_and_lists_of_models_load_nothing_heavy(arguments: tuple[str, ...]) -> None:
+    assert loaded_by(*arguments) == set()
+
+
+def test_networks_for_scans_need_torch_alone() -> None:
+    code = (
+        "import sys; from medssm.models import list_models, model_info; "
+        "[model_info(name).variant() for name in list_models()]; import medssm.checkpoints; print(*sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert not {"monai", "timm", "torchvision", "huggingface_hub", "matplotlib", "av"} & set(result.stdout.split())
