@@ -55,7 +55,7 @@ def load_recipe(recipe: str | Path, model: str | None = None, overrides: Mapping
     try:
         return settings.model_validate(content)
     except ValidationError as error:
-        raise UsageError(f"{name}: {explain(error, settings)}") from error
+        raise UsageError(f"{name}: {first_fault(error, settings)}") from error
 
 
 def section_of(recipe: str, sections: Mapping[str, Any], model: str) -> dict[str, Any]:
@@ -129,7 +129,7 @@ def _is_same_kind(old: Any, new: Any) -> TypeGuard[Mapping[str, Any]]:
     return both and new.get("kind", old.get("kind")) == old.get("kind")
 
 
-def explain(error: ValidationError, settings: type[BaseModel]) -> str:
+def first_fault(error: ValidationError, settings: type[BaseModel]) -> str:
     """The first fault of a recipe in words, with the nearest known key if one is unknown."""
     fault = error.errors()[0]
     key = ".".join(str(part) for part in fault["loc"] if part not in _kinds())

@@ -22,7 +22,7 @@ RunnerOf = TypeVar("RunnerOf")
 
 
 @dataclass(frozen=True)
-class Subject(Generic[RunnerOf]):
+class ShippedNetwork(Generic[RunnerOf]):
     """What is measured: the runner that files go through too.
 
     Attributes:
@@ -113,7 +113,7 @@ def measure(
         raise UsageError(f"{weights}: holds {contents(metadata)}; the recipe to measure it by is {found.example}")
     device = None if run.accelerator == "auto" else run.accelerator
     runner = task.runner(network, metadata, device, resolve_precision(run.precision, run.accelerator))
-    outcome: Measured = task.measure(Subject(runner, metadata, str(weights)), recipe, progress)
+    outcome: Measured = task.measure(ShippedNetwork(runner, metadata, str(weights)), recipe, progress)
     return outcome
 
 

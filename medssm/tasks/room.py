@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from medssm.checkpoints import WeightsMetadata
     from medssm.models.info import TaskName
     from medssm.tasks.files import FileKind
-    from medssm.tasks.measured import Measured, Subject
+    from medssm.tasks.measured import Measured, ShippedNetwork
     from medssm.tasks.settings import Recipe
     from medssm.training import Task
 
@@ -27,7 +27,7 @@ Found = TypeVar("Found")
 if TYPE_CHECKING:
     Opens = Callable[[RecipeOf], Task]
     Runs = Callable[[nn.Module, WeightsMetadata, str | torch.device | None, str], RunnerOf]
-    Measures = Callable[[Subject[RunnerOf], RecipeOf, Callable[[int, int], None]], Measured]
+    Measures = Callable[[ShippedNetwork[RunnerOf], RecipeOf, Callable[[int, int], None]], Measured]
     Draws = Callable[[Found], np.ndarray]
 
 

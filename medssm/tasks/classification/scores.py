@@ -14,7 +14,7 @@ from medssm.models.info import ImageInput, PublishedResult
 from medssm.tasks.classification.samples import open_images
 from medssm.tasks.classification.settings import ClassificationRecipe
 from medssm.tasks.classifier import Classifier
-from medssm.tasks.measured import Measured, Subject, Table, source_of
+from medssm.tasks.measured import Measured, ShippedNetwork, Table, source_of
 from medssm.tasks.runner import input_fields
 from medssm.tasks.scored_files import ScoredFiles, by_class, classified
 
@@ -90,7 +90,7 @@ class ImageAccuracy(Measured):
 
 
 def measure_images(
-    subject: Subject[Classifier], recipe: ClassificationRecipe, progress: Callable[[int, int], None]
+    subject: ShippedNetwork[Classifier], recipe: ClassificationRecipe, progress: Callable[[int, int], None]
 ) -> ImageAccuracy:
     """The accuracy of a network on all validation images of a recipe's dataset.
 

@@ -13,7 +13,7 @@ from medssm.models.info import DetectionInput, PublishedDense
 from medssm.tasks.detection.runner import ObjectDetector
 from medssm.tasks.detection.samples import ScoredPhotographs, found_objects, open_objects
 from medssm.tasks.detection.settings import DetectionRecipe
-from medssm.tasks.measured import Measured, Subject, Table, figure_or_none, percent, source_of
+from medssm.tasks.measured import Measured, ShippedNetwork, Table, figure_or_none, percent, source_of
 from medssm.tasks.names import labels_in_dataset
 from medssm.training.loader import by_processes
 
@@ -97,7 +97,7 @@ class ObjectScores(Measured):
 
 
 def measure_objects(
-    subject: Subject[ObjectDetector], recipe: DetectionRecipe, progress: Callable[[int, int], None]
+    subject: ShippedNetwork[ObjectDetector], recipe: DetectionRecipe, progress: Callable[[int, int], None]
 ) -> ObjectScores:
     """The average precision of a network on all validation images of a recipe's dataset.
 

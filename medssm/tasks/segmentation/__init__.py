@@ -44,9 +44,9 @@ class _Scans(Room["SegmentationRecipe", "Predictor", "Segmentation"]):
 
     @property
     def measure(self) -> "Measures[Predictor, SegmentationRecipe]":
-        from medssm.tasks.segmentation.scores import measure_scans
+        from medssm.tasks.segmentation.scores import measure_cases
 
-        return measure_scans
+        return measure_cases
 
     @property
     def picture(self) -> "Draws[Segmentation]":

@@ -67,7 +67,7 @@ def check_classes(num_classes: int, dataset: ScanDataset) -> None:
         )
 
 
-def check_label(highest: int, num_classes: int, file: Path | str) -> None:
+def check_highest_label(highest: int, num_classes: int, file: Path | str) -> None:
     """Raises DataError if a label map holds a label that a model of so many classes does not have."""
     if highest >= num_classes:
         raise DataError(
@@ -89,7 +89,7 @@ def count_voxels(cases: PreprocessedCases, num_classes: int) -> dict[int, int]:
                 f"{file}: has no labelled voxel; correct it or take the case out of the list (medssm data check shows "
                 "all such cases)"
             )
-        check_label(int(case.candidates.organ_counts.nonzero().max()), num_classes, file)
+        check_highest_label(int(case.candidates.organ_counts.nonzero().max()), num_classes, file)
         counts += case.candidates.organ_counts
         counts[0] += case.label.numel() - len(case.candidates.organs)
     return dict(enumerate(counts.tolist()))

@@ -14,10 +14,10 @@ from medssm.data.scans.label_values import label_array
 from medssm.data.scans.organ_masks import check_same_grid
 from medssm.data.scans.volume import read_volume, turned_like
 from medssm.errors import UsageError
-from medssm.tasks.measured import Measured, Subject, Table, figure_or_none
+from medssm.tasks.measured import Measured, ShippedNetwork, Table, figure_or_none
 from medssm.tasks.segmentation.dice import dice_per_class, organ_mean
 from medssm.tasks.segmentation.runner import Predictor, PredictSettings
-from medssm.tasks.segmentation.samples import check_classes, check_label, open_scans, scan_digest
+from medssm.tasks.segmentation.samples import check_classes, check_highest_label, open_scans, scan_digest
 from medssm.tasks.segmentation.settings import SegmentationRecipe
 
 REMARK = (
@@ -129,8 +129,8 @@ class Validation(Measured):
         )
 
 
-def measure_scans(
-    subject: Subject[Predictor], recipe: SegmentationRecipe, progress: Callable[[int, int], None]
+def measure_cases(
+    subject: ShippedNetwork[Predictor], recipe: SegmentationRecipe, progress: Callable[[int, int], None]
 ) -> Validation:
     """The Dice of a network on the validation cases of a recipe's dataset.
 
@@ -153,7 +153,7 @@ def measure_scans(
         progress(len(scored), len(dataset.validation))
         assert case.label is not None  # open_scans has seen to it
         assert on_network_grid.label is not None
-        check_label(int(on_network_grid.label.max()), predictor.classes, case.label)
+        check_highest_label(int(on_network_grid.label.max()), predictor.classes, case.label)
         labels = predictor.on_network_grid(on_network_grid.image, AS_PUBLISHED)
         published = dice_per_class(labels, on_network_grid.label, predictor.classes)
         scored.append(CaseDice(case.id, published, _own_dice(predictor, case.image, case.label), seen))

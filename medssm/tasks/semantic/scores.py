@@ -11,7 +11,7 @@ from medssm.data.layouts.ade20k import IGNORED
 from medssm.metrics.semantic import LabelScores, PixelCounts, count_pixels, label_scores, total
 from medssm.models import head_info, model_info
 from medssm.models.info import PublishedResult, SemanticInput
-from medssm.tasks.measured import Measured, Subject, Table, figure_or_none, percent, source_of
+from medssm.tasks.measured import Measured, ShippedNetwork, Table, figure_or_none, percent, source_of
 from medssm.tasks.names import labels_in_dataset
 from medssm.tasks.semantic.runner import Scales, SemanticSegmenter
 from medssm.tasks.semantic.samples import Scenes, ValidationScene, open_scenes
@@ -96,7 +96,7 @@ class LabelMeasures(Measured):
 
 
 def measure_label_maps(
-    subject: Subject[SemanticSegmenter], recipe: SemanticRecipe, progress: Callable[[int, int], None]
+    subject: ShippedNetwork[SemanticSegmenter], recipe: SemanticRecipe, progress: Callable[[int, int], None]
 ) -> LabelMeasures:
     """The scores of a network on all validation images of a recipe's dataset; windows and scales are the recipe's.
 

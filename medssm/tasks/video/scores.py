@@ -11,7 +11,7 @@ from medssm.errors import UsageError
 from medssm.models import model_info
 from medssm.models.info import ClipInput, PublishedResult
 from medssm.tasks.classifier import Classifier
-from medssm.tasks.measured import Measured, Subject, Table, source_of
+from medssm.tasks.measured import Measured, ShippedNetwork, Table, source_of
 from medssm.tasks.runner import input_fields
 from medssm.tasks.scored_files import ScoredFiles, accuracy, by_class, classified
 from medssm.tasks.video.broken import BrokenVideos
@@ -90,7 +90,7 @@ class VideoAccuracy(Measured):
 
 
 def measure_clips(
-    subject: Subject[Classifier], recipe: VideoRecipe, progress: Callable[[int, int], None]
+    subject: ShippedNetwork[Classifier], recipe: VideoRecipe, progress: Callable[[int, int], None]
 ) -> VideoAccuracy:
     """The accuracy of a network on all validation videos of a recipe's data set, in the views that its weights ask for.
 

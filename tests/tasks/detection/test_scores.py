@@ -20,7 +20,7 @@ from medssm.recipes import load_recipe, measure
 from medssm.tasks import TASKS
 from medssm.tasks.detection import scores as object_scores
 from medssm.tasks.detection.scores import ObjectScores
-from medssm.tasks.measured import Subject
+from medssm.tasks.measured import ShippedNetwork
 from medssm.tasks.names import labels_in_dataset
 
 # The dataset's five in another order, and one that it does not have.
@@ -78,7 +78,7 @@ def measured(objects: Path, missed: str = "", **settings: Any) -> ObjectScores:
     detector = task.runner(Oracle(load_coco(objects), missed), METADATA, "cpu", "32-true")
     changes = {"data.folder": str(objects), "run.accelerator": "cpu", "validation.batch_size": 3, **settings}
     recipe = load_recipe("coco", "spatialmamba-xs", changes)
-    return task.measure(Subject(detector, METADATA, "oracle"), recipe, lambda *_: None)
+    return task.measure(ShippedNetwork(detector, METADATA, "oracle"), recipe, lambda *_: None)
 
 
 def test_what_is_annotated_scores_one_in_other_sizes_and_labels(objects):
