@@ -31,7 +31,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Gr
 
     y = empty_tokens(x)
     programs, arguments, sizes = _launch(x, weight, bias, silu, grid)
-    conv_forward[(programs,)](y, *arguments, **sizes)
+    conv_forward[(programs,)](y, arguments, **sizes)
     return y
 
 
@@ -43,8 +43,8 @@ def backward(
     width = weight.shape[1]
     dx = empty_tokens(x)
     programs, arguments, sizes = _launch(x, weight, bias, silu, grid)
-    partial = weight.new_empty(programs // sizes["channel_blocks"], width + 1, x.shape[1])
-    conv_backward[(programs,)](dx, partial, grad_y, grad_y.stride(), *arguments, **sizes)
+    partial = weight.new_empty(programs // -(-x.shape[1] // CHANNELS), width + 1, x.shape[1])
+    conv_backward[(programs,)](dx, partial, grad_y, grad_y.stride(), arguments, **sizes)
     dweight = partial[:, :width].sum(0).t().contiguous()
     return dx, dweight, None if bias is None else partial[:, width].sum(0)
 
@@ -57,10 +57,7 @@ def _launch(
     token_blocks, channel_blocks = -(-length // TOKENS), -(-dim // CHANNELS)
     visits = None if grid.is_identity else grid.visits(x.device)
     sizes = {
-        "length": length,
-        "dim": dim,
-        "token_blocks": token_blocks,
-        "channel_blocks": channel_blocks,
+        "sizes": (length, dim, token_blocks, channel_blocks),
         "WIDTH": weight.shape[1],
         "SILU": silu,
         "T": TOKENS,

@@ -51,4 +51,4 @@ def backward(
     context = Context()
     SelectiveScanFn.forward(context, *inputs, dt_softplus, False)
     gradients = SelectiveScanFn.backward(context, grad_y)[:8]
-    return ScanTensors(*(None if x is None else laid_out(x) for x in gradients))
+    return ScanTensors(*(None if x is None else laid_out(x) for x in gradients))  # type: ignore[arg-type]

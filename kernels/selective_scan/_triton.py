@@ -58,17 +58,12 @@ class Tiling:
     def programs(self) -> int:
         return self.batch * self.spans * self.blocks
 
-    def sizes(self, length: int, dim: int) -> dict[str, int]:
+    def sizes(self, length: int, dim: int) -> dict[str, Any]:
         """The kernel arguments that every kernel over spans takes."""
         padded = 1 << (self.state - 1).bit_length()
+        sizes = (length, dim, dim // self.groups)
         return {
-            "length": length,
-            "dim": dim,
-            "group_dim": dim // self.groups,
-            "blocks_per_group": self.blocks_per_group,
-            "blocks": self.blocks,
-            "spans": self.spans,
-            "span_length": self.span_length,
+            "sizes": (*sizes, self.blocks_per_group, self.blocks, self.spans, self.span_length),
             "unit": 1,
             "STATE": self.state,
             "N": padded,
@@ -113,7 +108,8 @@ def forward(inputs: ScanTensors, dt_softplus: bool, grid: Grid, save_states: boo
         last_state,
         checkpoints if save_states else None,
         entering,
-        *_arguments(inputs, visits),
+        _arguments(inputs, visits),
+        *inputs.A.stride(),
         **tiling.sizes(length, dim),
         UNROLL=FORWARD_UNROLL,
         CHUNK=CHUNK,
@@ -161,7 +157,8 @@ def backward(
         grad_y,
         grad_y.stride(),
         checkpoints,
-        *_arguments(inputs, visits),
+        _arguments(inputs, visits),
+        *inputs.A.stride(),
         **sizes,
         UNROLL=BACKWARD_UNROLL,
         CHUNK=CHUNK,
@@ -183,10 +180,10 @@ def backward(
 
 
 def _arguments(inputs: ScanTensors, visits: Tensor | None) -> tuple[Any, ...]:
-    """The inputs as both kernels take them: strides after each tensor but vectors, which are contiguous."""
+    """The inputs as both kernels take them: strides after each tensor but A, and contiguous vectors."""
     u, dt, A, B, C, D, z, dt_bias = inputs
     D, dt_bias = (None if x is None else x.contiguous() for x in (D, dt_bias))
-    tokens = (u, u.stride(), dt, dt.stride(), A, *A.stride(), B, B.stride(), C, C.stride())
+    tokens = (u, u.stride(), dt, dt.stride(), A, B, B.stride(), C, C.stride())
     return *tokens, D, z, None if z is None else z.stride(), dt_bias, visits
 
 

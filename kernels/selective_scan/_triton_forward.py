@@ -5,7 +5,10 @@ import triton.language as tl
 
 from medssm.kernels.selective_scan._triton_tiles import (
     LAYOUT_NEUTRAL,
+    begin,
     channels_of,
+    load_exponents,
+    load_parameters,
     load_places,
     load_rows,
     load_tile,
@@ -13,7 +16,7 @@ from medssm.kernels.selective_scan._triton_tiles import (
     step_sizes,
     store_tile,
 )
-from medssm.kernels.triton_math import LOG2_E, sigmoid
+from medssm.kernels.triton_math import sigmoid
 
 
 @triton.jit(do_not_specialize=LAYOUT_NEUTRAL)
@@ -22,29 +25,10 @@ def scan_forward(
     last_state,  # (batch, dim, state): out
     checkpoints,  # (batch, chunks, state, dim) or None: out, the state that enters each chunk
     entering,  # (batch, spans, state, dim) or None: the state that enters each span; None for zero
-    u,  # (batch, dim, length)
-    u_strides,
-    dt,  # (batch, dim, length)
-    dt_strides,
-    A,  # (dim, state)
+    inputs,
     A_stride_dim,
     A_stride_state,
-    B,  # (batch, groups, state, length)
-    B_strides,
-    C,  # (batch, groups, state, length)
-    C_strides,
-    D,  # (dim,) or None
-    z,  # (batch, dim, length) or None
-    z_strides,
-    dt_bias,  # (dim,) or None
-    visits,  # (length,) or None
-    length,
-    dim,
-    group_dim,
-    blocks_per_group,
-    blocks,
-    spans,
-    span_length,
+    sizes,
     unit,
     STATE: tl.constexpr,
     N: tl.constexpr,
@@ -55,17 +39,17 @@ def scan_forward(
     SOFTPLUS: tl.constexpr,
 ):
     """h = exp(dt A) h + dt u B,  y = (C . h + D u) silu(z), over one span from the state that enters it."""
+    u, u_strides, dt, dt_strides, A, B, B_strides, C, C_strides, D, z, z_strides, dt_bias, visits = inputs
+    length, dim, group_dim, blocks_per_group, blocks, spans, span_length = sizes
     block, span, batch = split_program(blocks, spans)
     channel, lane, exist, group = channels_of(block, blocks_per_group, group_dim, unit, J, W)
     n = tl.arange(0, N)[None, :, None].to(tl.int64)
-    exponent = load_tile(A + channel * A_stride_dim, lane, A_stride_dim, n, A_stride_state, exist, STATE) * LOG2_E
-    bias = None if dt_bias is None else tl.load(dt_bias + channel + lane, mask=lane < exist, other=0.0)
-    skip = None if D is None else tl.load(D + channel + lane, mask=lane < exist, other=0.0)
+    exponent = load_exponents(A + channel * A_stride_dim, lane, A_stride_dim, n, A_stride_state, exist, STATE)
+    bias = load_parameters(dt_bias, channel + lane, lane < exist)
+    skip = load_parameters(D, channel + lane, lane < exist)
     y += batch * length * dim + channel
-    u += batch * u_strides[0] + channel * u_strides[1]
-    dt += batch * dt_strides[0] + channel * dt_strides[1]
-    B += batch * B_strides[0] + group * B_strides[1]
-    C += batch * C_strides[0] + group * C_strides[1]
+    u, dt = begin(u, u_strides, batch, channel), begin(dt, dt_strides, batch, channel)
+    B, C = begin(B, B_strides, batch, group), begin(C, C_strides, batch, group)
     if z is not None:
         z += batch * z_strides[0] + channel * z_strides[1]
     first = span * span_length

@@ -4,6 +4,11 @@ A program owns J * W neighbouring channels of one group and keeps all their N st
 channel j * W + w, state n. A row of one token is (J, 1, W) for its channels and (1, N, 1) for its B or C. W channels
 and a part of N lie across the lanes of a warp, J within a thread, so that sums over channels cross few lanes.
 
+The scan's kernels, forward and backward, take `inputs`: u, dt (batch, dim, length), each followed by its strides,
+A (dim, state), B, C (batch, groups, state, length) and their strides, D (dim,), z and its strides, dt_bias (dim,) and
+the visits (length,), the last five None where absent; and `sizes`: (length, dim, channels of a group, blocks of a
+group, blocks, spans, tokens of a span).
+
 Tokens are taken UNROLL at a time: a Python tuple of rows unrolls in the compiler, and rows of the next tokens are
 loaded while these are computed. A token past the end has step 0 and gradient 0, which leaves every state as it is.
 """
@@ -38,6 +43,24 @@ def channels_of(block, blocks_per_group, group_dim, unit, J: tl.constexpr, W: tl
 def load_tile(x, lane, lane_stride, n, n_stride, exist, STATE: tl.constexpr):
     """A tile (J, N, W) of states from its first entry on; 0 for channels and states that do not exist."""
     return tl.load(x + lane * lane_stride + n * n_stride, mask=(lane < exist) & (n < STATE), other=0.0)
+
+
+@triton.jit
+def load_exponents(A, lane, lane_stride, n, n_stride, exist, STATE: tl.constexpr):
+    """The tile of A * log2(e), for powers of 2."""
+    return load_tile(A, lane, lane_stride, n, n_stride, exist, STATE) * LOG2_E
+
+
+@triton.jit
+def load_parameters(x, entries, known):
+    """A parameter's `entries`, (J, 1, W), of the channels that exist; None for None."""
+    return None if x is None else tl.load(x + entries, mask=known, other=0.0)
+
+
+@triton.jit
+def begin(x, strides, batch, first):
+    """The address of a (batch, dim, ...) tensor's batch entry at channel or group `first`."""
+    return x + (batch * strides[0] + first * strides[1])
 
 
 @triton.jit
@@ -96,13 +119,7 @@ def span_states(
     A_stride_state,
     dt_bias,  # (dim,) or None
     visits,  # (length,) or None
-    length,
-    dim,
-    group_dim,
-    blocks_per_group,
-    blocks,
-    spans,
-    span_length,
+    sizes,
     unit,
     STATE: tl.constexpr,
     N: tl.constexpr,
@@ -113,14 +130,15 @@ def span_states(
     REVERSE: tl.constexpr,
 ):
     """First of two levels: h = exp(dt A) h + dt u B over each span from h = 0; reversed, g = exp(dt A) (g + dy C)."""
+    length, dim, group_dim, blocks_per_group, blocks, spans, span_length = sizes
     block, span, batch = split_program(blocks, spans)
     channel, lane, exist, group = channels_of(block, blocks_per_group, group_dim, unit, J, W)
     n = tl.arange(0, N)[None, :, None].to(tl.int64)
-    exponent = load_tile(A + channel * A_stride_dim, lane, A_stride_dim, n, A_stride_state, exist, STATE) * LOG2_E
-    bias = None if dt_bias is None else tl.load(dt_bias + channel + lane, mask=lane < exist, other=0.0)
-    drive += batch * drive_strides[0] + channel * drive_strides[1]
-    dt += batch * dt_strides[0] + channel * dt_strides[1]
-    vector += batch * vector_strides[0] + group * vector_strides[1]
+    exponent = load_exponents(A + channel * A_stride_dim, lane, A_stride_dim, n, A_stride_state, exist, STATE)
+    bias = load_parameters(dt_bias, channel + lane, lane < exist)
+    drive = begin(drive, drive_strides, batch, channel)
+    dt = begin(dt, dt_strides, batch, channel)
+    vector = begin(vector, vector_strides, batch, group)
     if z is not None:
         z += batch * z_strides[0] + channel * z_strides[1]
 

@@ -43,7 +43,7 @@ def forward(inputs: GridTensors, dt_softplus: bool, grid: Grid, save_states: boo
     rows = checkpoints if save_states else inputs.A_top.new_empty(batch, min(strips, 2), *shape)
     channels = _channels(inputs, FORWARD_CHANNELS)
     sizes = _sizes(inputs, dt_softplus, grid, max(1, rows.shape[1]), channels, FORWARD_STATES)
-    wavefront_forward[(batch * sizes["blocks"],)](y, rows, *_arguments(inputs), **sizes)
+    wavefront_forward[(batch * sizes["sizes"][4],)](y, rows, _arguments(inputs), **sizes)
     return y, checkpoints
 
 
@@ -55,7 +55,7 @@ def backward(grad_y: Tensor, inputs: GridTensors, dt_softplus: bool, grid: Grid,
     _, width = grid.shape
     channels = _channels(inputs, BACKWARD_CHANNELS)
     sizes = _sizes(inputs, dt_softplus, grid, max(1, checkpoints.shape[1]), channels, BACKWARD_STATES)
-    blocks, state = sizes["blocks"], A.shape[1]
+    blocks, state = sizes["sizes"][4], A.shape[1]
     dx, ddt_top, ddt_left = (empty_tokens(t) for t in (inputs.x, inputs.dt_top, inputs.dt_left))
     dA_top, dA_left = A.new_empty(2, batch, dim, state)
     dB_top, dB_left, dC = A.new_empty(3, batch, blocks, length, state)
@@ -80,7 +80,7 @@ def backward(grad_y: Tensor, inputs: GridTensors, dt_softplus: bool, grid: Grid,
         grad_y,
         grad_y.stride(),
         checkpoints,
-        *_arguments(inputs),
+        _arguments(inputs),
         **sizes,
     )
     return GridTensors(
@@ -125,12 +125,7 @@ def _sizes(
     state = inputs.A_top.shape[1]
     padded = 1 << (state - 1).bit_length()
     return {
-        "height": height,
-        "width": width,
-        "dim": dim,
-        "state": state,
-        "blocks": -(-dim // channels),
-        "slots": slots,
+        "sizes": (height, width, dim, state, -(-dim // channels), slots),
         "REVERSE": all(grid.reverse),
         "SOFTPLUS": dt_softplus,
         "R": CHUNK_ROWS,

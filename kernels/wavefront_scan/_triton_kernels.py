@@ -5,6 +5,10 @@ sweeps the anti-diagonals: step k takes the cells (i, k - i) of all rows i at on
 the left of a cell is then the tile's own of the step before, the state above that of the row before. The last row of a
 strip reaches the next one through memory. A cell outside the grid has step 0 and input 0.
 
+Both kernels take `inputs`, the tensors of GridTensors in their order, (batch, dim or state, length) followed by their
+strides, (dim, state) and (dim,) contiguous, None for an absent one; and `sizes`, (height, width, dim, state, blocks of
+channels, slots of `rows`).
+
 Pointers to tensors are moved once to the program's channels and states, and at each step to the place of each cell.
 """
 
@@ -45,6 +49,26 @@ def load_axis(dt, bias, B, exist, exist_c, exist_n, SOFTPLUS: tl.constexpr):
 
 
 @triton.jit
+def enter(step, exponent, h, x, B):
+    """What one axis brings into the states of the cells: exp(step A) h + step x B, (R, N, W)."""
+    return tl.exp2(step * exponent) * h + (step * x) * B
+
+
+@triton.jit
+def begin(x, strides, batch, entries):
+    """Pointers (1, 1, W) or (1, N, 1) to the entries of the first cell of a (batch, entries, length) tensor."""
+    return x + (batch * strides[0] + entries * strides[1])
+
+
+@triton.jit
+def load_exponents(A_top, A_left, c, n, state, known):
+    """A * log2(e) of both axes, (1, N, W) each."""
+    entry = c * state + n
+    top = tl.load(A_top + entry, mask=known, other=0.0) * LOG2_E
+    return top, tl.load(A_left + entry, mask=known, other=0.0) * LOG2_E
+
+
+@triton.jit
 def moved(tile, by: tl.constexpr, R: tl.constexpr):
     """A tile (R, N, W) whose row r is the row r + by; 0 where there is none."""
     r = tl.arange(0, R)[:, None, None] + by
@@ -56,29 +80,8 @@ def moved(tile, by: tl.constexpr, R: tl.constexpr):
 def wavefront_forward(
     y,  # (batch, length, dim): out
     rows,  # (batch, slots, width, state, dim): out, the last row of each strip but the last, over and over
-    x,  # (batch, dim, length)
-    x_strides,
-    dt_top,  # (batch, dim, length)
-    dt_top_strides,
-    dt_left,  # (batch, dim, length)
-    dt_left_strides,
-    A_top,  # (dim, state)
-    A_left,  # (dim, state)
-    B_top,  # (batch, state, length)
-    B_top_strides,
-    B_left,  # (batch, state, length)
-    B_left_strides,
-    C,  # (batch, state, length)
-    C_strides,
-    D,  # (dim,) or None
-    dt_bias_top,  # (dim,) or None
-    dt_bias_left,  # (dim,) or None
-    height,
-    width,
-    dim,
-    state,
-    blocks,
-    slots,
+    inputs,  # see above
+    sizes,
     REVERSE: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     R: tl.constexpr,
@@ -86,6 +89,9 @@ def wavefront_forward(
     W: tl.constexpr,
 ):
     """h = w_top (exp(dt_top A_top) h_top + dt_top B_top x) + w_left (the same of left),  y = C . h + D x."""
+    x, x_strides, dt_top, dt_top_strides, dt_left, dt_left_strides, A_top, A_left = inputs[:8]
+    B_top, B_top_strides, B_left, B_left_strides, C, C_strides, D, dt_bias_top, dt_bias_left = inputs[8:]
+    height, width, dim, state, blocks, slots = sizes
     batch = (tl.program_id(0) // blocks).to(tl.int64)
     c = tl.program_id(0) % blocks * W + tl.arange(0, W)[None, None, :]
     n = tl.arange(0, N)[None, :, None]
@@ -95,14 +101,10 @@ def wavefront_forward(
     row_size = (width * state * dim).to(tl.int64)
     y += batch * height * width * dim + c
     rows += batch * slots * row_size + n * dim + c
-    x += batch * x_strides[0] + c * x_strides[1]
-    dt_top += batch * dt_top_strides[0] + c * dt_top_strides[1]
-    dt_left += batch * dt_left_strides[0] + c * dt_left_strides[1]
-    B_top += batch * B_top_strides[0] + n * B_top_strides[1]
-    B_left += batch * B_left_strides[0] + n * B_left_strides[1]
-    C += batch * C_strides[0] + n * C_strides[1]
-    exponent_top = tl.load(A_top + c * state + n, mask=known, other=0.0) * LOG2_E
-    exponent_left = tl.load(A_left + c * state + n, mask=known, other=0.0) * LOG2_E
+    x, C = begin(x, x_strides, batch, c), begin(C, C_strides, batch, n)
+    dt_top, B_top = begin(dt_top, dt_top_strides, batch, c), begin(B_top, B_top_strides, batch, n)
+    dt_left, B_left = begin(dt_left, dt_left_strides, batch, c), begin(B_left, B_left_strides, batch, n)
+    exponent_top, exponent_left = load_exponents(A_top, A_left, c, n, state, known)
     skip = load_channels(D, c, known_c, W)
     bias_top = load_channels(dt_bias_top, c, known_c, W)
     bias_left = load_channels(dt_bias_left, c, known_c, W)
@@ -126,8 +128,8 @@ def wavefront_forward(
 
             h_top = moved(h, -1, R) + tl.load(above + column, mask=known_above & exist, other=0.0)
             h_left = tl.where(j > 0, h, 0.0)
-            top = tl.exp2(step_top * exponent_top) * h_top + (step_top * xs) * Bs_top
-            left = tl.exp2(step_left * exponent_left) * h_left + (step_left * xs) * Bs_left
+            top = enter(step_top, exponent_top, h_top, xs, Bs_top)
+            left = enter(step_left, exponent_left, h_left, xs, Bs_left)
             h = w_top * top + w_left * left
             tl.store(y + place * dim, tl.sum(h * Cs, axis=1, keep_dims=True) + skip * xs, mask=exist_c)
             tl.store(below + column, h, mask=known_below & exist)
@@ -152,29 +154,8 @@ def wavefront_backward(
     grad_y,  # (batch, dim, length)
     grad_y_strides,
     rows,  # (batch, slots, width, state, dim), the last row of each strip but the last
-    x,  # (batch, dim, length)
-    x_strides,
-    dt_top,  # (batch, dim, length)
-    dt_top_strides,
-    dt_left,  # (batch, dim, length)
-    dt_left_strides,
-    A_top,  # (dim, state)
-    A_left,  # (dim, state)
-    B_top,  # (batch, state, length)
-    B_top_strides,
-    B_left,  # (batch, state, length)
-    B_left_strides,
-    C,  # (batch, state, length)
-    C_strides,
-    D,  # (dim,) or None
-    dt_bias_top,  # (dim,) or None
-    dt_bias_left,  # (dim,) or None
-    height,
-    width,
-    dim,
-    state,
-    blocks,
-    slots,
+    inputs,  # see above
+    sizes,
     REVERSE: tl.constexpr,
     SOFTPLUS: tl.constexpr,
     R: tl.constexpr,
@@ -182,6 +163,9 @@ def wavefront_backward(
     W: tl.constexpr,
 ):
     """Strips from the last to the first: the states of a strip again, then their gradient back through it."""
+    x, x_strides, dt_top, dt_top_strides, dt_left, dt_left_strides, A_top, A_left = inputs[:8]
+    B_top, B_top_strides, B_left, B_left_strides, C, C_strides, D, dt_bias_top, dt_bias_left = inputs[8:]
+    height, width, dim, state, blocks, slots = sizes
     batch = (tl.program_id(0) // blocks).to(tl.int64)
     program = tl.program_id(0).to(tl.int64)
     c = tl.program_id(0) % blocks * W + tl.arange(0, W)[None, None, :]
@@ -202,14 +186,10 @@ def wavefront_backward(
     carried += batch * 2 * row_size + n * dim + c
     grad_y += batch * grad_y_strides[0] + c * grad_y_strides[1]
     rows += batch * slots * row_size + n * dim + c
-    x += batch * x_strides[0] + c * x_strides[1]
-    dt_top += batch * dt_top_strides[0] + c * dt_top_strides[1]
-    dt_left += batch * dt_left_strides[0] + c * dt_left_strides[1]
-    B_top += batch * B_top_strides[0] + n * B_top_strides[1]
-    B_left += batch * B_left_strides[0] + n * B_left_strides[1]
-    C += batch * C_strides[0] + n * C_strides[1]
-    exponent_top = tl.load(A_top + c * state + n, mask=known, other=0.0) * LOG2_E
-    exponent_left = tl.load(A_left + c * state + n, mask=known, other=0.0) * LOG2_E
+    x, C = begin(x, x_strides, batch, c), begin(C, C_strides, batch, n)
+    dt_top, B_top = begin(dt_top, dt_top_strides, batch, c), begin(B_top, B_top_strides, batch, n)
+    dt_left, B_left = begin(dt_left, dt_left_strides, batch, c), begin(B_left, B_left_strides, batch, n)
+    exponent_top, exponent_left = load_exponents(A_top, A_left, c, n, state, known)
     skip = load_channels(D, c, known_c, W)
     bias_top = load_channels(dt_bias_top, c, known_c, W)
     bias_left = load_channels(dt_bias_left, c, known_c, W)
@@ -236,8 +216,8 @@ def wavefront_backward(
             column = j.to(tl.int64) * (state * dim)
             h_top = moved(h, -1, R) + tl.load(above + column, mask=known_above & exist, other=0.0)
             h_left = tl.where(j > 0, h, 0.0)
-            top = tl.exp2(step_top * exponent_top) * h_top + (step_top * xs) * Bs_top
-            left = tl.exp2(step_left * exponent_left) * h_left + (step_left * xs) * Bs_left
+            top = enter(step_top, exponent_top, h_top, xs, Bs_top)
+            left = enter(step_left, exponent_left, h_left, xs, Bs_left)
             h = w_top * top + w_left * left
             tl.store(hs + k * (R * N * W), h)
         tl.debug_barrier()

@@ -36,27 +36,58 @@ INTEGERS |= {"margin", "count"}
 TABLES = {"visits", "dilations"}
 
 
+# What the arguments that are tuples hold, by name, for the kernels of a name that begins so.
+SPANS = ("length", "dim", "group_dim", "blocks_per_group", "blocks", "spans", "span_length")
+TUPLES: dict[str, dict[str, tuple[str, ...]]] = {
+    "wavefront": {
+        "inputs": (
+            *("x", "x_strides", "dt_top", "dt_top_strides", "dt_left", "dt_left_strides", "A_top", "A_left"),
+            *("B_top", "B_top_strides", "B_left", "B_left_strides", "C", "C_strides"),
+            *("D", "dt_bias_top", "dt_bias_left"),
+        ),
+        "sizes": ("height", "width", "dim", "state", "blocks", "slots"),
+    },
+    "conv": {
+        "inputs": ("x", "x_strides", "weight", "bias", "visits"),
+        "sizes": ("length", "dim", "token_blocks", "channel_blocks"),
+    },
+    "scan": {
+        "inputs": (
+            *("u", "u_strides", "dt", "dt_strides", "A", "B", "B_strides", "C", "C_strides"),
+            *("D", "z", "z_strides", "dt_bias", "visits"),
+        ),
+        "sizes": SPANS,
+    },
+    "span": {"sizes": SPANS},
+}
+
+
 def source(kernel: Any, dtype: str, constants: dict[str, Any]) -> ASTSource:
     """The kernel for channels-last activations of one dtype, aligned as torch allocates them."""
-    signature: dict[str, Any] = {}
+    tuples = TUPLES.get(kernel.__name__.split("_")[0], {})
     values: dict[tuple[int, ...], Any] = {}
     attributes: dict[tuple[int, ...], Any] = {}
-    for index, name in enumerate(kernel.arg_names):
+
+    def kind(name: str, path: tuple[int, ...]) -> Any:
+        """Its type in the signature; what is constant and what is aligned is noted by its path."""
         if name in constants:
-            signature[name] = "constexpr"
-            values[(index,)] = constants[name]
-        elif name.endswith("_strides"):
+            values[path] = constants[name]
+            return "constexpr"
+        if name in tuples:
+            return tuple(kind(inner, (*path, index)) for index, inner in enumerate(tuples[name]))
+        if name.endswith("_strides"):
             # of (batch, groups, state, length) the state, of (batch, channel, length) the channel
-            ones = 2 if name[0] in "BCv" and "group_dim" in kernel.arg_names else 1
+            ones = 2 if name[0] in "BCv" and "unit" in kernel.arg_names else 1
             rank = 2 + ones
-            signature[name] = tuple("constexpr" if axis == ones else "i32" for axis in range(rank))
-            values[(index, ones)] = 1
-            attributes |= {(index, axis): ALIGNED for axis in range(rank) if axis != ones}
-        elif name in INTEGERS:
-            signature[name] = "i32"
-        else:
-            signature[name] = "*" + (dtype if name in ACTIVATIONS else "i32" if name in TABLES else "fp32")
-            attributes[(index,)] = ALIGNED
+            values[(*path, ones)] = 1
+            attributes.update({(*path, axis): ALIGNED for axis in range(rank) if axis != ones})
+            return tuple("constexpr" if axis == ones else "i32" for axis in range(rank))
+        if name in INTEGERS:
+            return "i32"
+        attributes[path] = ALIGNED
+        return "*" + (dtype if name in ACTIVATIONS else "i32" if name in TABLES else "fp32")
+
+    signature = {name: kind(name, (index,)) for index, name in enumerate(kernel.arg_names)}
     return ASTSource(fn=kernel, signature=signature, constexprs=values, attrs=attributes)
 
 
