@@ -1,5 +1,6 @@
 """Classification of images, as the training loop wants it."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ class ClassificationTraining(Task):
     def open(cls, recipe: ClassificationRecipe) -> "ClassificationTraining":
         """The training of a recipe, with its data found."""
         return cls(recipe, open_images(recipe.data))
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        return self.dataset.names
 
     @property
     def source(self) -> ClassificationImages:

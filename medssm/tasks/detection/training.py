@@ -1,5 +1,6 @@
 """Detection of objects, as the training loop wants it."""
 
+from collections.abc import Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -47,6 +48,10 @@ class DetectionTraining(Task):
     def open(cls, recipe: DetectionRecipe) -> "DetectionTraining":
         """The training of a recipe, with its dataset found."""
         return cls(recipe, open_objects(recipe.data))
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        return self.dataset.names
 
     @property
     def source(self) -> DetectionImages:

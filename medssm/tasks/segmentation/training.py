@@ -1,5 +1,6 @@
 """Segmentation of scans, as the training loop wants it."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -91,6 +92,10 @@ class SegmentationTraining(Task):
         if settings.gradient_checkpointing:
             model.set_grad_checkpointing()
         return model
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        return tuple(self.organs.values())
 
     @property
     def training_size(self) -> int:

@@ -1,5 +1,6 @@
 """Semantic segmentation of photographs, as the training loop wants it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,6 +47,10 @@ class SemanticTraining(Task):
     def open(cls, recipe: SemanticRecipe) -> "SemanticTraining":
         """The training of a recipe, with its dataset found."""
         return cls(recipe, open_scenes(recipe.data))
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        return self.dataset.names
 
     @property
     def source(self) -> Scenes:

@@ -1,5 +1,6 @@
 """Recognition of actions in videos, as the training loop wants it."""
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -57,6 +58,10 @@ class VideoTraining(Task):
         Raises: UsageError or DataError if there are none.
         """
         return cls(recipe, open_clips(recipe.data))
+
+    @property
+    def class_names(self) -> Sequence[str]:
+        return self.dataset.classes
 
     @property
     def source(self) -> Clips:

@@ -131,3 +131,16 @@ def test_without_data_it_says_where_btcv_is_had_and_offers_the_phantom(run: Run,
         run(tmp_path / "run", None)
     with pytest.raises(DataError, match=r"Synapse.*--data phantom"):
         run(tmp_path / "run", tmp_path / "nowhere")
+
+
+def test_a_run_does_not_go_on_with_other_organs(run: Run, trained: Path, cube_dataset: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(cube_dataset, other)
+    datalist = json.loads((other / "dataset_0.json").read_text())
+    datalist["labels"] = {"0": "background", "1": "brighter", "2": "bright"}
+    (other / "dataset_0.json").write_text(json.dumps(datalist))
+    shutil.copytree(trained, tmp_path / "run")
+    with pytest.raises(
+        UsageError, match="begun with classes bright, brighter, but the dataset now has brighter, bright"
+    ):
+        run(tmp_path / "run", other, resume=True)
