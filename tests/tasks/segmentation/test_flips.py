@@ -15,19 +15,19 @@ from medssm.data.scans.transforms.flip import swap_pairs
 from medssm.errors import UsageError
 from medssm.recipes.loading import load_recipe
 from medssm.tasks.segmentation.flips import FlipMean
-from medssm.tasks.segmentation.runner import segmenter
+from medssm.tasks.segmentation.runner import scan_predictor
 from medssm.tasks.segmentation.settings import SegmentationRecipe
-from medssm.tasks.segmentation.training import Segmentation as SegmentationTask
+from medssm.tasks.segmentation.training import SegmentationTraining
 
 PAIRS = ((2, 3),)
 
 
-def task_of(names: dict[int, str], folder: Path, flips: str = "swap") -> SegmentationTask:
+def task_of(names: dict[int, str], folder: Path, flips: str = "swap") -> SegmentationTraining:
     """The training of a dataset without cases."""
     overrides = {"model.num_classes": max(names) + 1, "augmentation.flips.x": flips}
     recipe = load_recipe("btcv", "mamband-xs", overrides)
     assert isinstance(recipe, SegmentationRecipe)
-    return SegmentationTask(recipe, ScanDataset("", folder, folder, (), (), (), names))
+    return SegmentationTraining(recipe, ScanDataset("", folder, folder, (), (), (), names))
 
 
 def network(classes: int = 4) -> nn.Module:
@@ -76,7 +76,7 @@ def test_tta_exchanges_what_training_exchanged(
     task.save_weights(network(), tmp_path / "weights.safetensors", {"dice": 0.0})
     metadata = read_safetensors(tmp_path / "weights.safetensors")[1]
     assert metadata is not None
-    predictor = segmenter(network(), metadata, "cpu")
+    predictor = scan_predictor(network(), metadata, "cpu")
     exchange = FlipMean(network(), predictor.flips, predictor.pairs, predictor.classes).exchange
     labels = torch.arange(predictor.classes, dtype=torch.uint8)
     assert exchange is not None
@@ -101,7 +101,7 @@ def test_weights_that_tell_no_pairs_were_trained_with_those_of_btcvs_own_names()
     fields = {"model": "mamband-xs", "in_channels": 1, "input_size": (16, 16, 16), "flips": {"x": "swap"}}
     for names, pairs in ((BTCV_ORGANS, ((2, 3), (12, 13))), ({2: "rkid", 3: "lkid"}, ())):
         metadata = WeightsMetadata(**fields, num_classes=14, class_names={0: "background", **names})
-        assert segmenter(network(), metadata, "cpu").pairs == pairs
+        assert scan_predictor(network(), metadata, "cpu").pairs == pairs
 
 
 def test_weights_trained_without_flips_refuse() -> None:
