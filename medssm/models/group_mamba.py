@@ -38,7 +38,7 @@ Grid = tuple[int, ...]
 
 
 @dataclass(frozen=True)
-class Config:
+class GroupMambaConfig:
     """What differs between the variants.
 
     Attributes:
@@ -90,7 +90,7 @@ class GroupScan(nn.Module):
         return self.out_proj(y * functional.silu(z))
 
 
-class Mixer(nn.Module):
+class GroupMambaMixer(nn.Module):
     """Modulated group Mamba layer: each quarter of the channels scanned in its own order, then gated and mixed.
 
     What the scans give is multiplied by the normalised input (the paper's figure adds it), and one norm serves twice:
@@ -143,13 +143,13 @@ class ConvMlp(nn.Module):
         return self.fc2(functional.gelu(self.dwconv(self.fc1(x), grid)))
 
 
-class Block(nn.Module):
+class GroupMambaBlock(nn.Module):
     """Mixer, which normalises for itself, and feed-forward layer."""
 
     def __init__(self, channels: int, mlp_ratio: int, drop_path_rate: float) -> None:
         super().__init__()
         self.norm2 = nn.LayerNorm(channels, NORM_EPS)
-        self.attn = Mixer(channels)
+        self.attn = GroupMambaMixer(channels)
         self.drop_path = DropPath(drop_path_rate)
         self.mlp = ConvMlp(channels, mlp_ratio * channels)
 
@@ -165,7 +165,7 @@ class ClassBlock(nn.Module):
         super().__init__()
         self.norm1 = nn.LayerNorm(channels, NORM_EPS)
         self.norm2 = nn.LayerNorm(channels, NORM_EPS)
-        self.attn = Mixer(channels)
+        self.attn = GroupMambaMixer(channels)
         self.mlp = Mlp(channels, CLASS_MLP_RATIO * channels)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -173,7 +173,7 @@ class ClassBlock(nn.Module):
         return x + self.mlp(self.norm2(x))
 
 
-class PatchEmbedding(nn.Module):
+class StridedEmbedding(nn.Module):
     """Map (B, C, H, W) to tokens at twice its stride and their grid, after `conv`."""
 
     def __init__(self, conv: nn.Module, in_channels: int, channels: int) -> None:
@@ -213,7 +213,7 @@ class GroupMamba(Recomputing):
 
     norm4: nn.LayerNorm
 
-    def __init__(self, config: Config, options: Options) -> None:
+    def __init__(self, config: GroupMambaConfig, options: Options) -> None:
         super().__init__()
         dropout_rate, drop_path_rate = options.rates(0.0, DROP_PATH_RATE)
         self.channels = config.channels
@@ -222,8 +222,8 @@ class GroupMamba(Recomputing):
         rates = drop_path_rates(drop_path_rate, config.depths)
         convolutions, previous = stem(options.in_channels, config.stem), config.stem
         for stage, channels, stage_rates, ratio in zip(STAGES, config.channels, rates, MLP_RATIOS, strict=True):
-            blocks = nn.ModuleList(Block(channels, ratio, rate) for rate in stage_rates)
-            embedding = PatchEmbedding(convolutions if stage == 1 else nn.Identity(), previous, channels)
+            blocks = nn.ModuleList(GroupMambaBlock(channels, ratio, rate) for rate in stage_rates)
+            embedding = StridedEmbedding(convolutions if stage == 1 else nn.Identity(), previous, channels)
             self.add_module(f"patch_embed{stage}", embedding)
             self.add_module(f"block{stage}", blocks)
             self.add_module(f"norm{stage}", nn.LayerNorm(channels, NORM_EPS))
@@ -313,9 +313,9 @@ def with_both_heads(state: Mapping[str, Tensor]) -> StateDict:
     return {**copies, **state} if copies.keys().isdisjoint(state) else dict(state)
 
 
-_T = Config(stem=32, channels=(64, 128, 348, 448), depths=(3, 4, 9, 3))
-_S = Config(stem=64, channels=(64, 128, 348, 512), depths=(3, 4, 16, 3))
-_B = Config(stem=64, channels=(96, 192, 424, 512), depths=(3, 6, 21, 3))
+_T = GroupMambaConfig(stem=32, channels=(64, 128, 348, 448), depths=(3, 4, 9, 3))
+_S = GroupMambaConfig(stem=64, channels=(64, 128, 348, 512), depths=(3, 4, 16, 3))
+_B = GroupMambaConfig(stem=64, channels=(96, 192, 424, 512), depths=(3, 6, 21, 3))
 
 VARIANTS = {
     name: Variant(partial(GroupMamba, config), with_both_heads)

@@ -35,7 +35,7 @@ ATTENTION_STAGES = (2, 3)
 
 
 @dataclass(frozen=True)
-class Config:
+class Mamba2DConfig:
     """What differs between the variants; the defaults are those of the second release.
 
     Attributes:
@@ -105,7 +105,7 @@ class LocalPath(nn.Module):
         return self.pwconv2(self.act2(x))
 
 
-class Mixer(nn.Module):
+class Mamba2DMixer(nn.Module):
     """A recurrence over the whole grid beside a convolution; `reverse` scans from the bottom right corner."""
 
     def __init__(self, dim: int, expand: int, shares_B: bool, reverse: bool) -> None:
@@ -219,7 +219,7 @@ def rotated(x: Tensor, angles: Tensor) -> Tensor:
     return torch.stack([p * cos - q * sin, q * cos + p * sin], dim=-1).flatten(-2)
 
 
-class Block(nn.Module):
+class Mamba2DBlock(nn.Module):
     """MetaFormer block: a mixer and an MLP; the learned factors, if any, are on the skips, not on the branches."""
 
     def __init__(self, mixer: nn.Module, dim: int, scales: bool, drop_path_rate: float) -> None:
@@ -237,7 +237,7 @@ class Block(nn.Module):
         return self.res_scale2(x) + self.drop_path(self.MLP(self.norm2(x)))
 
 
-class Downsample(nn.Module):
+class Mamba2DDownsample(nn.Module):
     """A strided convolution on tokens, with a norm before or after it if asked for."""
 
     def __init__(self, conv: nn.Conv2d, pre_norm: bool = False, post_norm: bool = False) -> None:
@@ -258,7 +258,7 @@ def _on_channels_first(module: nn.Module, x: Tensor) -> Tensor:
     return module(x.permute(0, 3, 1, 2)).permute(0, 2, 3, 1)
 
 
-class Stage(Recomputing, nn.Sequential):
+class Mamba2DStage(Recomputing, nn.Sequential):
     """Blocks and, where the stage ends with one, a norm, one after another."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -272,14 +272,14 @@ class Backbone(Recomputing):
 
     strides = STRIDES
 
-    def __init__(self, config: Config, in_channels: int, drop_path_rate: float) -> None:
+    def __init__(self, config: Mamba2DConfig, in_channels: int, drop_path_rate: float) -> None:
         super().__init__()
         self.channels = config.dims
         stem = nn.Conv2d(in_channels, config.dims[0], 7, stride=4, padding=2)
-        self.ds = nn.ModuleDict({"stem": Downsample(stem, post_norm=True)})
+        self.ds = nn.ModuleDict({"stem": Mamba2DDownsample(stem, post_norm=True)})
         for stage in (1, 2, 3):
             conv = nn.Conv2d(config.dims[stage - 1], config.dims[stage], 3, stride=2, padding=1)
-            self.ds[f"ds{stage}"] = Downsample(conv, pre_norm=not config.norm_after_stage)
+            self.ds[f"ds{stage}"] = Mamba2DDownsample(conv, pre_norm=not config.norm_after_stage)
         rates = drop_path_rates(drop_path_rate, config.depths)
         self.stages = nn.ModuleList(_stage(config, stage, rates[stage]) for stage in range(4))
 
@@ -295,18 +295,18 @@ class Backbone(Recomputing):
         return maps
 
 
-def _stage(config: Config, stage: int, drop_path_rates: list[float]) -> Stage:
+def _stage(config: Mamba2DConfig, stage: int, drop_path_rates: list[float]) -> Mamba2DStage:
     dim = config.dims[stage]
     layers: list[nn.Module] = []
     for number, rate in enumerate(drop_path_rates):
         if stage in ATTENTION_STAGES:
             mixer: nn.Module = Attention(dim, config.rotary)
         else:
-            mixer = Mixer(dim, config.expand, config.shares_B, reverse=config.alternates and number % 2 == 1)
-        layers.append(Block(mixer, dim, stage in config.scaled_stages, rate))
+            mixer = Mamba2DMixer(dim, config.expand, config.shares_B, reverse=config.alternates and number % 2 == 1)
+        layers.append(Mamba2DBlock(mixer, dim, stage in config.scaled_stages, rate))
     if config.norm_after_stage:
         layers.append(nn.LayerNorm(dim))
-    return Stage(*layers)
+    return Mamba2DStage(*layers)
 
 
 class MlpHead(nn.Module):
@@ -328,7 +328,7 @@ class Mamba2D(Recomputing):
 
     strides = STRIDES
 
-    def __init__(self, config: Config, options: Options) -> None:
+    def __init__(self, config: Mamba2DConfig, options: Options) -> None:
         super().__init__()
         dropout_rate, drop_path_rate = options.rates(config.dropout_rate, config.drop_path_rate)
         self.channels = config.dims
@@ -350,9 +350,9 @@ class Mamba2D(Recomputing):
         return self.backbone(image)
 
 
-_N = Config((3, 3, 9, 3), (32, 64, 160, 256), drop_path_rate=0.0, dropout_rate=0.0)
-_T = Config((3, 3, 9, 3), (64, 128, 320, 512), drop_path_rate=0.175, dropout_rate=0.15)
-_S = Config((3, 12, 14, 3), (96, 192, 384, 576), drop_path_rate=0.4, dropout_rate=0.4)
+_N = Mamba2DConfig((3, 3, 9, 3), (32, 64, 160, 256), drop_path_rate=0.0, dropout_rate=0.0)
+_T = Mamba2DConfig((3, 3, 9, 3), (64, 128, 320, 512), drop_path_rate=0.175, dropout_rate=0.15)
+_S = Mamba2DConfig((3, 12, 14, 3), (96, 192, 384, 576), drop_path_rate=0.4, dropout_rate=0.4)
 _T_V1 = replace(
     _T, expand=2, shares_B=True, alternates=False, norm_after_stage=False, scaled_stages=(2, 3), rotary=False
 )

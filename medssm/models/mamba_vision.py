@@ -39,7 +39,7 @@ DETECTION_WINDOWS = (112, 56)
 
 
 @dataclass(frozen=True)
-class Config:
+class MambaVisionConfig:
     """What differs between the variants.
 
     Attributes:
@@ -70,7 +70,7 @@ class Config:
         return math.ceil(side / STRIDES[2]), math.ceil(side / STRIDES[3])
 
 
-class Stem(nn.Module):
+class MambaVisionStem(nn.Module):
     """Image to the map of stride 4."""
 
     def __init__(self, in_channels: int, width: int, dim: int) -> None:
@@ -88,7 +88,7 @@ class Stem(nn.Module):
         return self.conv_down(image)
 
 
-class Downsample(nn.Module):
+class MambaVisionDownsample(nn.Module):
     """Half the size, rounded up, and twice the channels."""
 
     def __init__(self, dim: int) -> None:
@@ -115,7 +115,7 @@ class ConvBlock(nn.Module):
         return x + self.drop_path(self.norm2(self.conv2(branch)))
 
 
-class Mixer(nn.Module):
+class MambaVisionMixer(nn.Module):
     """Tokens mixed by two branches of half the width: a selective scan in one direction, and no scan at all."""
 
     def __init__(self, d_model: int) -> None:
@@ -156,7 +156,7 @@ class Mixer(nn.Module):
         return causal_conv1d(longer, taps, activation="silu")[:, :, D_CONV // 2 :]
 
 
-class Block(nn.Module):
+class MambaVisionBlock(nn.Module):
     """Residual block of a token mixer and an MLP, each with its learned factors where the variant has them."""
 
     gamma_1: nn.Parameter | None
@@ -182,7 +182,7 @@ def _scaled(x: Tensor, factors: Tensor | None) -> Tensor:
     return x if factors is None else factors * x
 
 
-class Stage(Recomputing):
+class MambaVisionStage(Recomputing):
     """Blocks on a map of one width: the map after them, and what the next stage takes."""
 
     def __init__(self, blocks: list[nn.Module], downsample: nn.Module) -> None:
@@ -200,7 +200,7 @@ class Stage(Recomputing):
         return x
 
 
-class WindowedStage(Stage):
+class WindowedStage(MambaVisionStage):
     """Blocks on the tokens of each window; the windows exchange nothing.
 
     A map that is no multiple of the window is padded with zeros at its right and bottom. There is no mask: the blocks
@@ -231,13 +231,13 @@ class MambaVision(Recomputing):
 
     strides = STRIDES
 
-    def __init__(self, config: Config, options: Options) -> None:
+    def __init__(self, config: MambaVisionConfig, options: Options) -> None:
         super().__init__()
         windows = config.windows(options.input_size, options.pyramid_for)
         dropout_rate, drop_path_rate = options.rates(0.0, config.drop_path_rate)
         self.channels = tuple(config.dim * 2**stage for stage in range(4))
         self.features_only = options.features_only
-        self.patch_embed = Stem(options.in_channels, config.stem_width, config.dim)
+        self.patch_embed = MambaVisionStem(options.in_channels, config.stem_width, config.dim)
         rates = drop_path_rates(drop_path_rate, config.depths)
         self.levels = nn.ModuleList(
             _stage(config, stage, dim, rates[stage], windows) for stage, dim in enumerate(self.channels)
@@ -268,16 +268,18 @@ class MambaVision(Recomputing):
         return maps
 
 
-def _stage(config: Config, stage: int, dim: int, drop_path_rates: list[float], windows: tuple[int, int]) -> Stage:
-    downsample = Downsample(dim) if stage < 3 else nn.Identity()
+def _stage(
+    config: MambaVisionConfig, stage: int, dim: int, drop_path_rates: list[float], windows: tuple[int, int]
+) -> MambaVisionStage:
+    downsample = MambaVisionDownsample(dim) if stage < 3 else nn.Identity()
     if stage < 2:
-        return Stage([ConvBlock(dim, rate) for rate in drop_path_rates], downsample)
+        return MambaVisionStage([ConvBlock(dim, rate) for rate in drop_path_rates], downsample)
     depth, num_heads = len(drop_path_rates), config.num_heads[stage - 2]
     blocks: list[nn.Module] = []
     for number, rate in enumerate(drop_path_rates):
         scans = number < math.ceil(depth / 2)
-        mixer = Mixer(dim) if scans else SelfAttention(dim, num_heads)
-        blocks.append(Block(mixer, dim, rate, config.layer_scale))
+        mixer = MambaVisionMixer(dim) if scans else SelfAttention(dim, num_heads)
+        blocks.append(MambaVisionBlock(mixer, dim, rate, config.layer_scale))
     return WindowedStage(blocks, downsample, window=windows[stage - 2])
 
 
@@ -289,14 +291,14 @@ def _initialise(module: nn.Module) -> None:
             nn.init.zeros_(module.bias)
 
 
-_T = Config(80, 32, (1, 3, 8, 4), (8, 16), 0.2)
-_T2 = Config(80, 32, (1, 3, 11, 4), (8, 16), 0.2)
-_S = Config(96, 64, (3, 3, 7, 5), (8, 16), 0.2, semantic_windows=(160, 56))
-_B = Config(128, 64, (3, 3, 10, 5), (8, 16), 0.3, layer_scale=1e-5)
-_L = Config(196, 64, (3, 3, 10, 5), (16, 32), 0.3, layer_scale=1e-5)
-_L2 = Config(196, 64, (3, 3, 12, 5), (16, 32), 0.3, layer_scale=1e-5)
+_T = MambaVisionConfig(80, 32, (1, 3, 8, 4), (8, 16), 0.2)
+_T2 = MambaVisionConfig(80, 32, (1, 3, 11, 4), (8, 16), 0.2)
+_S = MambaVisionConfig(96, 64, (3, 3, 7, 5), (8, 16), 0.2, semantic_windows=(160, 56))
+_B = MambaVisionConfig(128, 64, (3, 3, 10, 5), (8, 16), 0.3, layer_scale=1e-5)
+_L = MambaVisionConfig(196, 64, (3, 3, 10, 5), (16, 32), 0.3, layer_scale=1e-5)
+_L2 = MambaVisionConfig(196, 64, (3, 3, 12, 5), (16, 32), 0.3, layer_scale=1e-5)
 _L2_512 = replace(_L2, image_size=512)
-_L3_256 = Config(256, 64, (3, 3, 20, 10), (16, 32), 0.5, layer_scale=1e-5, image_size=256)
+_L3_256 = MambaVisionConfig(256, 64, (3, 3, 20, 10), (16, 32), 0.5, layer_scale=1e-5, image_size=256)
 _L3_512 = replace(_L3_256, image_size=512)
 
 _CONFIGS = {

@@ -27,7 +27,7 @@ RESIZING = {2: "bicubic", 3: "trilinear"}
 
 
 @dataclass(frozen=True)
-class Config:
+class EncoderConfig:
     """An encoder.
 
     Attributes:
@@ -96,7 +96,7 @@ class PatchMerging(nn.Module):
         return self.reduction(self.norm(x))
 
 
-class Block(nn.Module):
+class MambaNDBlock(nn.Module):
     """Norm and mixer, added to the *normalised* tokens.
 
     The skip carries norm(x), not x: the original's block hands the output of its norm on as the residual, and weights
@@ -123,7 +123,7 @@ class MambaND(Recomputing):
     Raises: UsageError on an image whose size is no multiple of the patch, where it is not padded.
     """
 
-    def __init__(self, config: Config, in_channels: int, drop_path_rate: float) -> None:
+    def __init__(self, config: EncoderConfig, in_channels: int, drop_path_rate: float) -> None:
         super().__init__()
         self.config = config
         self.pos_embed = nn.Parameter(torch.zeros(1, math.prod(config.grid), config.d_model))
@@ -189,10 +189,10 @@ def resized_positions(positions: Tensor, learned: tuple[int, ...], grid: tuple[i
     return functional.interpolate(maps, grid, mode=RESIZING[len(grid)]).flatten(2).transpose(1, 2)
 
 
-def _block(config: Config, block: int, drop_path_rate: float) -> Block:
+def _block(config: EncoderConfig, block: int, drop_path_rate: float) -> MambaNDBlock:
     dropout_rate = config.dropout_rate if config.block_dropout_rate is None else config.block_dropout_rate
     order = scan_order(block, len(config.patch_size))
-    return Block(config.d_model, order, dropout_rate, drop_path_rate * block / (config.depth - 1))
+    return MambaNDBlock(config.d_model, order, dropout_rate, drop_path_rate * block / (config.depth - 1))
 
 
 def _by(size: tuple[int, ...]) -> str:

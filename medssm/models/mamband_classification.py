@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from medssm.errors import CheckpointError
 from medssm.models.info import Options
-from medssm.models.mamband import Config, MambaND, resized_positions
+from medssm.models.mamband import EncoderConfig, MambaND, resized_positions
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import StateDict, Variant
 
@@ -27,12 +27,12 @@ class ClassifierConfig:
         drop_path_rate: the largest rate of stochastic depth. head_dropout_rate: of the pooled tokens of a clip.
     """
 
-    encoder: Config
+    encoder: EncoderConfig
     drop_path_rate: float
     head_dropout_rate: float = 0.0
 
 
-class Classifier(Recomputing, ABC):
+class TokenClassifier(Recomputing, ABC):
     """An encoder whose final tokens are pooled to logits (B, num_classes); the head is the subclass's.
 
     Args:
@@ -66,7 +66,7 @@ class Classifier(Recomputing, ABC):
         """Logits from the final tokens (B, N, d_model)."""
 
 
-class ImageClassifier(Classifier):
+class ImageClassifier(TokenClassifier):
     """Norm, mean over the tokens and another norm, both with eps 1e-6; the norms count as the backbone's."""
 
     def __init__(self, config: ClassifierConfig, options: Options) -> None:
@@ -86,7 +86,7 @@ class ImageClassifier(Classifier):
         return self.head["fc"](ln2(ln1(x).mean(1)))
 
 
-class ClipClassifier(Classifier):
+class ClipClassifier(TokenClassifier):
     """Mean over all positions, dropout and a linear layer, without a norm."""
 
     def __init__(self, config: ClassifierConfig, options: Options) -> None:
@@ -104,7 +104,7 @@ class ClipClassifier(Classifier):
         return self.cls_head["fc_cls"](self.dropout(x.mean(1)))
 
 
-class KineticsClassifier(Classifier):
+class KineticsClassifier(TokenClassifier):
     """Mean over all positions, norm and a linear layer."""
 
     def __init__(self, config: ClassifierConfig, options: Options) -> None:
@@ -120,7 +120,7 @@ class KineticsClassifier(Classifier):
         return self.head(x.mean(1))
 
 
-def without_class_position(config: Config, state: Mapping[str, Tensor]) -> StateDict:
+def without_class_position(config: EncoderConfig, state: Mapping[str, Tensor]) -> StateDict:
     """Published entries, the positions without the token of a class and resized to the published grid.
 
     As the original's loader does: bicubic, from a square grid.
@@ -143,7 +143,7 @@ def with_backbone_prefix(state: Mapping[str, Tensor]) -> StateDict:
     return {name if name.startswith(("head.", "backbone.")) else f"backbone.{name}": t for name, t in state.items()}
 
 
-def inflate(config: Config, state: Mapping[str, Tensor]) -> StateDict:
+def inflate(config: EncoderConfig, state: Mapping[str, Tensor]) -> StateDict:
     """Entries of a clip's encoder from those of an image's: patches of 16, no merging, positions of one frame.
 
     Six blocks of the clip's encoder have two pairs that scan within frames; those take the image's blocks in turn. The
@@ -178,7 +178,7 @@ def _shape(tensor: Tensor | None) -> str:
     return "none" if tensor is None else f"a shape of {tuple(tensor.shape)}"
 
 
-def _image(config: Config) -> Variant:
+def _image(config: EncoderConfig) -> Variant:
     build = partial(ImageClassifier, ClassifierConfig(config, drop_path_rate=0.1))
     return Variant(build, partial(without_class_position, config))
 
@@ -192,7 +192,7 @@ def _kinetics(config: ClassifierConfig) -> Variant:
 
 
 # Sections 3.2 and 4 of the paper. Blocks build a dropout that they never call.
-_S8 = Config(
+_S8 = EncoderConfig(
     d_model=384,
     depth=24,
     input_size=(224, 224),
@@ -207,7 +207,7 @@ _S8 = Config(
 _B8 = replace(_S8, d_model=768)
 # A published file without a configuration: what the video models start from, and no more is known of it than that.
 _S16 = replace(_S8, patch_size=(16, 16), taps=(23,), merging=None)
-_VIDEO = Config(
+_VIDEO = EncoderConfig(
     d_model=384,
     depth=36,
     input_size=(32, 224, 224),
@@ -223,7 +223,7 @@ _K400 = ClassifierConfig(
 )
 # Ours, for two cores and the synthetic motions: two blocks of each six scan along time.
 _XS = ClassifierConfig(
-    Config(d_model=64, depth=6, input_size=(16, 32, 32), patch_size=(2, 8, 8), taps=(5,), position_std=0.02),
+    EncoderConfig(d_model=64, depth=6, input_size=(16, 32, 32), patch_size=(2, 8, 8), taps=(5,), position_std=0.02),
     drop_path_rate=0.0,
 )
 

@@ -10,7 +10,7 @@ from functools import partial
 from torch import Tensor
 
 from medssm.models.info import Options
-from medssm.models.mamband import Config, MambaND
+from medssm.models.mamband import EncoderConfig, MambaND
 from medssm.models.unetr import UNETR
 from medssm.models.variant import StateDict, Variant
 
@@ -24,7 +24,7 @@ class SegmentationConfig:
         dropout_rate: of tokens and of mixer outputs, and the largest rate of stochastic depth.
     """
 
-    encoder: Config
+    encoder: EncoderConfig
     feature_size: int
     dropout_rate: float
     finest_stride: int = 1
@@ -68,13 +68,15 @@ def without_unused_entries(state: Mapping[str, Tensor]) -> StateDict:
 # - A plain residual U-Net of the same cost reaches 0.83 in the same time: no claim of being better follows.
 # Six blocks visit the grid in each of the six orders once.
 _XS = SegmentationConfig(
-    Config(d_model=96, depth=6, input_size=(48, 48, 48), patch_size=(8, 8, 8), taps=(2, 5)),
+    EncoderConfig(d_model=96, depth=6, input_size=(48, 48, 48), patch_size=(8, 8, 8), taps=(2, 5)),
     feature_size=32,
     dropout_rate=0.0,
     finest_stride=2,
 )
 # The published depth of 24 ends with a block that nothing reads: the last tap is block 22.
-_PUBLISHED = Config(d_model=384, depth=24, input_size=(96, 96, 96), patch_size=(16, 16, 16), taps=(6, 12, 18, 22))
+_PUBLISHED = EncoderConfig(
+    d_model=384, depth=24, input_size=(96, 96, 96), patch_size=(16, 16, 16), taps=(6, 12, 18, 22)
+)
 _S = SegmentationConfig(_PUBLISHED, feature_size=32, dropout_rate=0.1)
 _S_PLUS = SegmentationConfig(replace(_PUBLISHED, d_model=512), feature_size=32, dropout_rate=0.4)
 _B_32 = SegmentationConfig(replace(_PUBLISHED, d_model=768), feature_size=32, dropout_rate=0.2)

@@ -28,7 +28,7 @@ DILATIONS = (1, 3, 5)
 
 
 @dataclass(frozen=True)
-class Config:
+class SpatialMambaConfig:
     """What differs between the variants.
 
     Attributes:
@@ -56,7 +56,7 @@ class StateFusion(nn.Module):
         return state_fusion(h, kernels, self.alpha, shape=grid, dilations=DILATIONS)
 
 
-class Mixer(nn.Module):
+class SpatialMambaMixer(nn.Module):
     """Gated selective state-space layer whose states are fused before they are read; maps (B, H, W, C) in and out."""
 
     def __init__(self, channels: int) -> None:
@@ -92,14 +92,14 @@ class Mixer(nn.Module):
         return self.out_proj(y * functional.silu(z))
 
 
-class Block(nn.Module):
+class SpatialMambaBlock(nn.Module):
     """Mixer and feed-forward layer, each after a depthwise convolution that tells the position."""
 
     def __init__(self, channels: int, drop_path_rate: float) -> None:
         super().__init__()
         self.cpe1 = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
         self.ln_1 = nn.LayerNorm(channels)
-        self.self_attention = Mixer(channels)
+        self.self_attention = SpatialMambaMixer(channels)
         self.drop_path = DropPath(drop_path_rate)
         self.cpe2 = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
         self.ln_2 = nn.LayerNorm(channels)
@@ -112,7 +112,7 @@ class Block(nn.Module):
         return x + self.drop_path(self.mlp(self.ln_2(x)))
 
 
-class ConvUnit(nn.Module):
+class ConvNormUnit(nn.Module):
     """Convolution of an image (B, C, H, W), with a norm and an activation where asked for."""
 
     def __init__(
@@ -136,15 +136,15 @@ class ConvUnit(nn.Module):
         return self.act(self.norm(self.conv(x)))
 
 
-class Stem(nn.Module):
+class SpatialMambaStem(nn.Module):
     """Image (B, C, H, W) to a map (B, H / 4, W / 4, channels)."""
 
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
         half, inner = channels // 2, 4 * channels
-        self.conv1 = ConvUnit(in_channels, half, 3, stride=2)
-        self.conv2 = nn.Sequential(ConvUnit(half, half, 3), ConvUnit(half, half, 3, act=False))
-        self.conv3 = nn.Sequential(ConvUnit(half, inner, 3, stride=2), ConvUnit(inner, channels, 1, act=False))
+        self.conv1 = ConvNormUnit(in_channels, half, 3, stride=2)
+        self.conv2 = nn.Sequential(ConvNormUnit(half, half, 3), ConvNormUnit(half, half, 3, act=False))
+        self.conv3 = nn.Sequential(ConvNormUnit(half, inner, 3, stride=2), ConvNormUnit(inner, channels, 1, act=False))
 
     def forward(self, image: Tensor) -> Tensor:
         x = self.conv1(image.contiguous(memory_format=torch.channels_last))
@@ -158,21 +158,21 @@ class Downsampling(nn.Module):
         super().__init__()
         inner = 8 * channels
         self.conv = nn.Sequential(
-            ConvUnit(channels, inner, 1, bias=True, norm=False),
-            ConvUnit(inner, inner, 3, stride=2, groups=inner, bias=True, norm=False),
-            ConvUnit(inner, 2 * channels, 1, bias=True, act=False),
+            ConvNormUnit(channels, inner, 1, bias=True, norm=False),
+            ConvNormUnit(inner, inner, 3, stride=2, groups=inner, bias=True, norm=False),
+            ConvNormUnit(inner, 2 * channels, 1, bias=True, act=False),
         )
 
     def forward(self, x: Tensor) -> Tensor:
         return _convolve(self.conv, x)
 
 
-class Stage(Recomputing):
+class SpatialMambaStage(Recomputing):
     """Blocks at one resolution: what they give, and the map that the next stage starts from."""
 
     def __init__(self, channels: int, drop_path_rates: list[float], is_last: bool) -> None:
         super().__init__()
-        self.blocks = nn.ModuleList(Block(channels, rate) for rate in drop_path_rates)
+        self.blocks = nn.ModuleList(SpatialMambaBlock(channels, rate) for rate in drop_path_rates)
         self.downsample = nn.Identity() if is_last else Downsampling(channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -191,17 +191,17 @@ class SpatialMamba(Recomputing):
         channels, strides: of the pyramid, from the finest level to the coarsest.
     """
 
-    def __init__(self, config: Config, options: Options) -> None:
+    def __init__(self, config: SpatialMambaConfig, options: Options) -> None:
         super().__init__()
         dropout_rate, drop_path_rate = options.rates(0.0, config.drop_path_rate)
         self.channels = tuple(config.width * 2**stage for stage in range(len(config.depths)))
         self.strides = STRIDES
         self.features_only = options.features_only
-        self.patch_embed = Stem(options.in_channels, config.width)
+        self.patch_embed = SpatialMambaStem(options.in_channels, config.width)
         self.dropout = nn.Dropout(dropout_rate)  # where the original has its only one, at rate 0
         rates = drop_path_rates(drop_path_rate, config.depths)
         self.layers = nn.ModuleList(
-            Stage(channels, stage_rates, is_last=channels == self.channels[-1])
+            SpatialMambaStage(channels, stage_rates, is_last=channels == self.channels[-1])
             for channels, stage_rates in zip(self.channels, rates, strict=True)
         )
         if options.features_only:
@@ -248,10 +248,10 @@ def _initialise(module: nn.Module) -> None:
 
 
 # Small enough to learn synthetic images in minutes on two CPU cores.
-_XS = Config(width=16, depths=(1, 1, 2, 1), drop_path_rate=0.0)
-_T = Config(width=64, depths=(2, 4, 8, 4), drop_path_rate=0.2)
-_S = Config(width=64, depths=(2, 4, 21, 5), drop_path_rate=0.3)
-_B = Config(width=96, depths=(2, 4, 21, 5), drop_path_rate=0.5)
+_XS = SpatialMambaConfig(width=16, depths=(1, 1, 2, 1), drop_path_rate=0.0)
+_T = SpatialMambaConfig(width=64, depths=(2, 4, 8, 4), drop_path_rate=0.2)
+_S = SpatialMambaConfig(width=64, depths=(2, 4, 21, 5), drop_path_rate=0.3)
+_B = SpatialMambaConfig(width=96, depths=(2, 4, 21, 5), drop_path_rate=0.5)
 
 _CONFIGS = {"xs": _XS, "t": _T, "s": _S, "b": _B}
 VARIANTS = {f"spatialmamba-{size}": Variant(partial(SpatialMamba, config)) for size, config in _CONFIGS.items()}

@@ -34,7 +34,7 @@ class Widths:
 UPERNET = Widths()
 
 
-class ConvUnit(nn.Module):
+class ConvNormReLU(nn.Module):
     """Convolution, synchronised BatchNorm and ReLU."""
 
     def __init__(self, in_channels: int, channels: int, kernel_size: int) -> None:
@@ -47,7 +47,7 @@ class ConvUnit(nn.Module):
         return functional.relu(self.bn(self.conv(x)))
 
 
-class Classification(nn.Module):
+class PixelClassifier(nn.Module):
     """What every head ends with: dropout of whole channels and a linear layer at each position."""
 
     def __init__(self, channels: int, num_classes: int, dropout_rate: float) -> None:
@@ -62,19 +62,19 @@ class Classification(nn.Module):
         return self.conv_seg(self.dropout(x))
 
 
-class UPerHead(Classification):
+class UPerHead(PixelClassifier):
     """Pyramid pooling on the coarsest level, a feature pyramid on all: logits on the grid of the finest."""
 
     def __init__(self, channels: Sequence[int], num_classes: int, dropout_rate: float, width: int) -> None:
         super().__init__(width, num_classes, dropout_rate)
         *finer, coarsest = channels
         self.psp_modules = nn.ModuleList(
-            nn.Sequential(nn.AdaptiveAvgPool2d(cells), ConvUnit(coarsest, width, 1)) for cells in POOLED_CELLS
+            nn.Sequential(nn.AdaptiveAvgPool2d(cells), ConvNormReLU(coarsest, width, 1)) for cells in POOLED_CELLS
         )
-        self.bottleneck = ConvUnit(coarsest + len(POOLED_CELLS) * width, width, 3)
-        self.lateral_convs = nn.ModuleList(ConvUnit(own, width, 1) for own in finer)
-        self.fpn_convs = nn.ModuleList(ConvUnit(width, width, 3) for _ in finer)
-        self.fpn_bottleneck = ConvUnit(len(channels) * width, width, 3)
+        self.bottleneck = ConvNormReLU(coarsest + len(POOLED_CELLS) * width, width, 3)
+        self.lateral_convs = nn.ModuleList(ConvNormReLU(own, width, 1) for own in finer)
+        self.fpn_convs = nn.ModuleList(ConvNormReLU(width, width, 3) for _ in finer)
+        self.fpn_bottleneck = ConvNormReLU(len(channels) * width, width, 3)
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         *finer, coarsest = pyramid
@@ -92,12 +92,12 @@ class UPerHead(Classification):
         return self.bottleneck(torch.cat([x, *pools], dim=1))
 
 
-class FCNHead(Classification):
+class FCNHead(PixelClassifier):
     """One convolution on one level of the pyramid: logits on its grid."""
 
     def __init__(self, channels: int, num_classes: int, dropout_rate: float, width: int) -> None:
         super().__init__(width, num_classes, dropout_rate)
-        self.convs = nn.Sequential(ConvUnit(channels, width, 3))
+        self.convs = nn.Sequential(ConvNormReLU(channels, width, 3))
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
         return self.classify(self.convs(pyramid[AUXILIARY_LEVEL]))

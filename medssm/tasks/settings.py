@@ -52,7 +52,7 @@ class HeadedSettings(NetworkSettings):
         name: of the backbone.
         head: what is on it.
         head_settings: numbers of the head that are not the published ones, by name: those of
-            `medssm.models.detection.Settings` or of `medssm.models.upernet.Widths`.
+            `medssm.models.detection.DetectorSettings` or of `medssm.models.upernet.Widths`.
         num_classes: None for as many as the dataset has.
         pretrained: weights of the backbone: "published" for the classifier's, a file or a run folder; None begins with
             random ones.

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from medssm.kernels import selective_scan
 from medssm.models import create_model, model_info
-from medssm.models.group_mamba import _T, GroupMamba, GroupScan, Mixer, with_both_heads
+from medssm.models.group_mamba import _T, GroupMamba, GroupMambaMixer, GroupScan, with_both_heads
 from medssm.models.info import Options
 from medssm.models.mixer import ScanOrder
 from medssm.models.registry import count_parameters
@@ -154,7 +154,7 @@ def test_each_group_visits_a_grid_that_is_not_square_in_its_own_order(group):
     """The scan beside one along a line, of tokens put in order one by one."""
     torch.manual_seed(group)
     height, width, channels = 3, 5, 6
-    scan = Mixer(4 * channels).get_submodule(f"mamba_g{group}").double()
+    scan = GroupMambaMixer(4 * channels).get_submodule(f"mamba_g{group}").double()
     x = torch.randn(2, height * width, channels, dtype=torch.float64)
     a, z = (x @ scan.in_proj.weight.T).split(channels, dim=-1)
     cells = functional.silu(scan.conv2d(a.mT.reshape(2, channels, height, width)))

@@ -16,7 +16,7 @@ from torch.nn import functional
 from medssm.errors import UsageError
 from medssm.models import create_model, list_models, model_info
 from medssm.models.catalogue.mamba2d import MODELS
-from medssm.models.mamba2d import Attention, Mixer, rotary_angles, rotated
+from medssm.models.mamba2d import Attention, Mamba2DMixer, rotary_angles, rotated
 from medssm.models.registry import count_parameters
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -91,8 +91,8 @@ def test_every_depth_is_that_of_the_official_model(name, fill, sample):
 @pytest.mark.parametrize("shape", [(4, 7), (7, 4), (1, 5), (5, 1), (1, 1)])
 @torch.no_grad()
 def test_a_reversed_mixer_flips_the_grid_of_its_scan_but_not_of_its_convolution(shape, fill):
-    forward = fill(Mixer(32, expand=1, shares_B=False, reverse=False))
-    reverse = fill(Mixer(32, expand=1, shares_B=False, reverse=True))
+    forward = fill(Mamba2DMixer(32, expand=1, shares_B=False, reverse=False))
+    reverse = fill(Mamba2DMixer(32, expand=1, shares_B=False, reverse=True))
     x = torch.randn(2, *shape, 32, generator=torch.Generator().manual_seed(0))
     local = forward.local_path(forward.local_norm(x))
     scanned_on_flipped = forward(x.flip(1, 2)) - forward.local_path(forward.local_norm(x.flip(1, 2)))
@@ -113,7 +113,7 @@ def test_the_corner_alternates_with_the_place_in_the_stage_in_the_second_release
 @torch.no_grad()
 def test_a_mixer_is_the_recurrence_of_its_projections_cell_by_cell(fill):
     """In plain loops in float64: two step sizes, two B, the half inside the grid, no half at its edges."""
-    mixer = fill(Mixer(16, expand=2, shares_B=False, reverse=False)).double()
+    mixer = fill(Mamba2DMixer(16, expand=2, shares_B=False, reverse=False)).double()
     height, width = 4, 3
     x = torch.randn(height, width, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     u = functional.gelu(mixer.in_proj(x))

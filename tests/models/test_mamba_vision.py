@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from medssm.models import create_model, list_models, model_info
 from medssm.models.catalogue.mamba_vision import MODELS
-from medssm.models.mamba_vision import ConvBlock, Mixer, WindowedStage
+from medssm.models.mamba_vision import ConvBlock, MambaVisionMixer, WindowedStage
 from medssm.models.registry import count_parameters
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -198,7 +198,7 @@ def test_the_first_half_of_a_stage_scans(name, scans):
     with torch.device("meta"):
         levels = create_model(f"mambavision-{name}").levels[2:]
     for level, count in zip(levels, scans, strict=True):
-        kinds = [isinstance(block.mixer, Mixer) for block in level.blocks]
+        kinds = [isinstance(block.mixer, MambaVisionMixer) for block in level.blocks]
         assert kinds == [number < count for number in range(len(kinds))]
 
 

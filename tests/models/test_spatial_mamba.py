@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from medssm.models import create_model, model_info
 from medssm.models.registry import count_parameters
-from medssm.models.spatial_mamba import Mixer
+from medssm.models.spatial_mamba import SpatialMambaMixer
 
 GOLDEN = Path(__file__).parent / "golden"
 TOLERANCE = 2e-5  # of the largest value
@@ -142,7 +142,7 @@ def test_a_mixer_on_a_rectangle_is_its_equations():
     """Token by token and cell by cell, as the paper writes them."""
     torch.manual_seed(0)
     height, width, channels = 3, 7, 5
-    mixer = Mixer(channels).double()
+    mixer = SpatialMambaMixer(channels).double()
     with torch.no_grad():
         for parameter in (mixer.A_logs, mixer.Ds, *mixer.state_fusion.parameters()):
             parameter.add_(0.3 * torch.randn_like(parameter))
@@ -169,7 +169,7 @@ def test_a_mixer_on_a_rectangle_is_its_equations():
 def test_evaluation_follows_every_change_of_the_fusion_and_has_a_gradient():
     """The original merges its kernels at the first evaluation and keeps them, whatever becomes of the weights."""
     torch.manual_seed(0)
-    mixer = Mixer(4).eval()
+    mixer = SpatialMambaMixer(4).eval()
     x = torch.randn(1, 5, 6, 4)
     before = mixer(x)
     with torch.no_grad():

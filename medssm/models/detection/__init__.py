@@ -2,7 +2,7 @@
 
 from medssm.models.detection.detector import Detector, cascade_mask_rcnn, mask_rcnn
 from medssm.models.detection.masks import paste_masks
-from medssm.models.detection.settings import CASCADE_MASK_RCNN, MASK_RCNN, Settings
+from medssm.models.detection.settings import CASCADE_MASK_RCNN, MASK_RCNN, DetectorSettings
 from medssm.models.detection.structures import Detections, Objects, RawOutputs
 
 __all__ = [
@@ -10,9 +10,9 @@ __all__ = [
     "MASK_RCNN",
     "Detections",
     "Detector",
+    "DetectorSettings",
     "Objects",
     "RawOutputs",
-    "Settings",
     "cascade_mask_rcnn",
     "mask_rcnn",
     "paste_masks",

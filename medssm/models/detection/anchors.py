@@ -8,11 +8,11 @@ import math
 import torch
 from torch import Tensor
 
-from medssm.models.detection.settings import Settings
+from medssm.models.detection.settings import DetectorSettings
 from medssm.models.detection.structures import Size
 
 
-def anchors(grids: list[Size], settings: Settings, device: torch.device) -> list[Tensor]:
+def anchors(grids: list[Size], settings: DetectorSettings, device: torch.device) -> list[Tensor]:
     """Of each level (H * W * ratios, 4), row by row, the ratios of a cell side by side.
 
     Args:
@@ -23,7 +23,7 @@ def anchors(grids: list[Size], settings: Settings, device: torch.device) -> list
     ]
 
 
-def _level_anchors(grid: Size, stride: int, settings: Settings, device: torch.device) -> Tensor:
+def _level_anchors(grid: Size, stride: int, settings: DetectorSettings, device: torch.device) -> Tensor:
     roots = torch.tensor(settings.anchor_ratios, device=device).sqrt()
     side = stride * settings.anchor_scale
     half = torch.stack([side / roots, side * roots], dim=1) / 2  # (ratios, x and y)
@@ -32,7 +32,7 @@ def _level_anchors(grid: Size, stride: int, settings: Settings, device: torch.de
     return torch.cat([centers - half, centers + half], dim=-1).reshape(-1, 4)
 
 
-def usable(grids: list[Size], boxes: Tensor, size: Size, settings: Settings) -> Tensor:
+def usable(grids: list[Size], boxes: Tensor, size: Size, settings: DetectorSettings) -> Tensor:
     """Which anchors of all levels, (N, 4), an image of `size` (h, w) is learned from, (N,) bool.
 
     Smaller images of a batch lie on grids that are those of the largest one.

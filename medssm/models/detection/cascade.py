@@ -16,14 +16,14 @@ from medssm.models.detection.masks import mask_targets
 from medssm.models.detection.roi_align import region_features
 from medssm.models.detection.roi_heads import BoxHead, MaskHead, of_class
 from medssm.models.detection.samples import Sample, averaged, sampled
-from medssm.models.detection.settings import Settings, Stage
+from medssm.models.detection.settings import DetectorSettings, HeadStage
 from medssm.models.detection.structures import Detections, Objects, Size, Sizes
 
 
 class Heads(NamedTuple):
     """Those of one stage."""
 
-    stage: Stage
+    stage: HeadStage
     coder: BoxCoder
     box: BoxHead
     mask: MaskHead
@@ -32,7 +32,7 @@ class Heads(NamedTuple):
 class Cascade(nn.Module):
     """Box and mask heads; those of a single stage are no list, which is how Mask R-CNN's entries are named."""
 
-    def __init__(self, num_classes: int, settings: Settings) -> None:
+    def __init__(self, num_classes: int, settings: DetectorSettings) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.settings = settings

@@ -12,7 +12,7 @@ from medssm.models.detection.neck import FeaturePyramid
 from medssm.models.detection.roi_align import LEVELS, aligned
 from medssm.models.detection.rpn import ProposalHead
 from medssm.models.detection.samples import generators, with_area
-from medssm.models.detection.settings import CASCADE_MASK_RCNN, MASK_RCNN, Settings
+from medssm.models.detection.settings import CASCADE_MASK_RCNN, MASK_RCNN, DetectorSettings
 from medssm.models.detection.structures import Detections, Objects, RawOutputs, Sizes
 from medssm.models.pyramid import Pyramid
 
@@ -23,7 +23,7 @@ class Detector(nn.Module):
     Entries are those of MMDetection's MaskRCNN and CascadeRCNN.
     """
 
-    def __init__(self, backbone: nn.Module, num_classes: int, settings: Settings) -> None:
+    def __init__(self, backbone: nn.Module, num_classes: int, settings: DetectorSettings) -> None:
         super().__init__()
         self.num_classes = num_classes
         self.settings = settings
@@ -95,7 +95,7 @@ def shape_of(backbone: nn.Module) -> tuple[tuple[int, ...], tuple[int, ...]]:
 
 
 def mask_rcnn(
-    backbone: nn.Module, num_classes: int, settings: Settings = MASK_RCNN, *, neck_groups: int = 0
+    backbone: nn.Module, num_classes: int, settings: DetectorSettings = MASK_RCNN, *, neck_groups: int = 0
 ) -> Detector:
     """Mask R-CNN on a backbone.
 
@@ -110,7 +110,7 @@ def mask_rcnn(
 
 
 def cascade_mask_rcnn(
-    backbone: nn.Module, num_classes: int, settings: Settings = CASCADE_MASK_RCNN, *, neck_groups: int = 0
+    backbone: nn.Module, num_classes: int, settings: DetectorSettings = CASCADE_MASK_RCNN, *, neck_groups: int = 0
 ) -> Detector:
     """Cascade Mask R-CNN on a backbone; as `mask_rcnn` otherwise."""
     return Detector(backbone, num_classes, replace(settings, neck_groups=neck_groups))

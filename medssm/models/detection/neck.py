@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medssm.models.detection.settings import Settings
+from medssm.models.detection.settings import DetectorSettings
 from medssm.models.detection.units import ConvUnit, Norm
 
 
 class FeaturePyramid(nn.Module):
     """Four maps (B, channels, H, W), from the finest, to five of `neck_channels`; nothing is rectified."""
 
-    def __init__(self, channels: Sequence[int], settings: Settings) -> None:
+    def __init__(self, channels: Sequence[int], settings: DetectorSettings) -> None:
         super().__init__()
         width, groups = settings.neck_channels, settings.neck_groups
 

@@ -6,12 +6,14 @@ import torch
 from torch import Tensor
 from torchvision.ops import roi_align
 
-from medssm.models.detection.settings import Settings
+from medssm.models.detection.settings import DetectorSettings
 
 LEVELS = 4
 
 
-def region_features(pyramid: Sequence[Tensor], boxes: Sequence[Tensor], side: int, settings: Settings) -> Tensor:
+def region_features(
+    pyramid: Sequence[Tensor], boxes: Sequence[Tensor], side: int, settings: DetectorSettings
+) -> Tensor:
     """Features of all boxes, image after image, (n, C, side, side) in float32.
 
     torchvision's MultiScaleRoIAlign can neither be aligned nor assign levels as here.
@@ -29,12 +31,12 @@ def region_features(pyramid: Sequence[Tensor], boxes: Sequence[Tensor], side: in
     return features
 
 
-def aligned(maps: Tensor, rois: Tensor, stride: int, side: int, settings: Settings) -> Tensor:
+def aligned(maps: Tensor, rois: Tensor, stride: int, side: int, settings: DetectorSettings) -> Tensor:
     """Features of boxes (n, 5), the number of the image in front, from one level."""
     return roi_align(maps.float(), rois, side, 1 / stride, settings.roi_samples, settings.roi_aligned)
 
 
-def level_of(boxes: Tensor, settings: Settings) -> Tensor:
+def level_of(boxes: Tensor, settings: DetectorSettings) -> Tensor:
     """The number of the level that each box (n, 4) is read from, (n,): one more for twice the side."""
     side = (boxes[:, 2:] - boxes[:, :2]).clamp(min=0).prod(dim=1).sqrt()
     return (side / settings.roi_scale + settings.roi_scale_eps).log2().floor().clamp(0, LEVELS - 1).long()

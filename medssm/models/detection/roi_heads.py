@@ -6,14 +6,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from medssm.models.detection.settings import Settings
+from medssm.models.detection.settings import DetectorSettings
 from medssm.models.detection.units import ConvUnit, zero_bias
 
 
 class BoxHead(nn.Module):
     """Features (n, C, 7, 7) to the class, the background last, and to differences of the box for each class."""
 
-    def __init__(self, num_classes: int, settings: Settings) -> None:
+    def __init__(self, num_classes: int, settings: DetectorSettings) -> None:
         super().__init__()
         width = settings.neck_channels
         self.fc_cls = nn.Linear(settings.box_features, num_classes + 1)
@@ -46,7 +46,7 @@ class BoxHead(nn.Module):
 class MaskHead(nn.Module):
     """Features (n, C, 14, 14) to logits of the mask of each class, (n, num_classes, 28, 28)."""
 
-    def __init__(self, num_classes: int, settings: Settings) -> None:
+    def __init__(self, num_classes: int, settings: DetectorSettings) -> None:
         super().__init__()
         width = settings.neck_channels
         self.convs = nn.ModuleList(ConvUnit(width, width, 3) for _ in range(settings.mask_convs))

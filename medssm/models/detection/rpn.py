@@ -14,7 +14,7 @@ from torchvision.ops import batched_nms
 from medssm.models.detection.anchors import anchors, usable
 from medssm.models.detection.boxes import BoxCoder, has_area, overlaps
 from medssm.models.detection.samples import IGNORED, averaged, drawn, matched
-from medssm.models.detection.settings import Limits, Settings
+from medssm.models.detection.settings import DetectorSettings, Limits
 from medssm.models.detection.structures import Objects, Size, Sizes
 from medssm.models.detection.units import zero_bias
 
@@ -24,7 +24,7 @@ STDS = (1.0, 1.0, 1.0, 1.0)
 class ProposalHead(nn.Module):
     """Five levels (B, C, H, W) to whether each anchor holds an object, and how its box differs from it."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: DetectorSettings) -> None:
         super().__init__()
         self.settings = settings
         self.coder = BoxCoder(STDS, settings.side_ratio_clip)

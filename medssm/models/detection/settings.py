@@ -50,7 +50,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Stage:
+class HeadStage:
     """One pair of box and mask heads.
 
     Attributes:
@@ -65,7 +65,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Settings:
+class DetectorSettings:
     """Everything about a detector besides its backbone and the number of classes; the defaults are Mask R-CNN's.
 
     `configs/_base_/models/mask-rcnn_r50_fpn.py` of MMDetection 3.3 has the values, `cascade-mask-rcnn_r50_fpn.py` those
@@ -138,7 +138,7 @@ class Settings:
     box_features: int = 1024
     mask_convs: int = 4
     mask_threshold: float = 0.5
-    stages: tuple[Stage, ...] = (Stage(Matching(positive=0.5, negative=0.5)),)
+    stages: tuple[HeadStage, ...] = (HeadStage(Matching(positive=0.5, negative=0.5)),)
     roi_sampling: Sampling = Sampling(count=512, positive_share=0.25, adds_objects=True)
     box_loss: Literal["l1", "giou"] = "l1"
     box_loss_weight: float = 1.0
@@ -148,10 +148,10 @@ class Settings:
     counted_rois: tuple[int, int] = (1000, 100)
 
 
-MASK_RCNN = Settings()
+MASK_RCNN = DetectorSettings()
 
 # MambaVision's: object_detection/configs of github.com/NVlabs/MambaVision, after Swin's and ConvNeXt's cascades.
-CASCADE_MASK_RCNN = Settings(
+CASCADE_MASK_RCNN = DetectorSettings(
     anchor_border=0.0,
     training_proposals=Limits(per_level=2000, per_image=2000),
     rpn_beta=1 / 9,
@@ -160,8 +160,8 @@ CASCADE_MASK_RCNN = Settings(
     box_loss="giou",
     box_loss_weight=10.0,
     stages=(
-        Stage(Matching(0.5, 0.5), (0.1, 0.1, 0.2, 0.2), 1.0),
-        Stage(Matching(0.6, 0.6), (0.05, 0.05, 0.1, 0.1), 0.5),
-        Stage(Matching(0.7, 0.7), (0.033, 0.033, 0.067, 0.067), 0.25),
+        HeadStage(Matching(0.5, 0.5), (0.1, 0.1, 0.2, 0.2), 1.0),
+        HeadStage(Matching(0.6, 0.6), (0.05, 0.05, 0.1, 0.1), 0.5),
+        HeadStage(Matching(0.7, 0.7), (0.033, 0.033, 0.067, 0.067), 0.25),
     ),
 )
