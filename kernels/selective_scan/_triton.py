@@ -143,28 +143,11 @@ def backward(
     dB, dC = A.new_empty(2, tiling.batch, tiling.groups, tiling.blocks_per_group, length, A.shape[1])
     sizes = tiling.sizes(length, dim)
     group_states = A.new_empty(tiling.programs, CHUNK // BACKWARD_UNROLL, sizes["J"] * sizes["N"] * sizes["W"])
-    scan_backward[(tiling.programs,)](
-        du,
-        ddt,
-        dz,
-        dA,
-        dD_ddt_bias,
-        dB,
-        dC,
-        group_states,
-        entering,
-        grad_last_state,
-        grad_y,
-        grad_y.stride(),
-        checkpoints,
-        _arguments(inputs, visits),
-        *inputs.A.stride(),
-        **sizes,
-        UNROLL=BACKWARD_UNROLL,
-        CHUNK=CHUNK,
-        SOFTPLUS=dt_softplus,
-        enable_fp_fusion=True,
-    )
+    outputs = (du, ddt, dz, dA, dD_ddt_bias, dB, dC, group_states)
+    given = (entering, grad_last_state, grad_y, grad_y.stride(), checkpoints)
+    settings = {"UNROLL": BACKWARD_UNROLL, "CHUNK": CHUNK, "SOFTPLUS": dt_softplus, "enable_fp_fusion": True}
+    arguments = (_arguments(inputs, visits), *A.stride())
+    scan_backward[(tiling.programs,)](*outputs, *given, *arguments, **sizes, **settings)
     assert du is not None
     assert ddt is not None
     return ScanTensors(

@@ -6,13 +6,12 @@ import triton.language as tl
 from medssm.kernels.selective_scan._triton_tiles import (
     LAYOUT_NEUTRAL,
     begin,
-    channels_of,
     load_exponents,
     load_parameters,
     load_places,
     load_rows,
     load_tile,
-    split_program,
+    place_of,
     step_sizes,
     store_tile,
 )
@@ -49,10 +48,8 @@ def scan_backward(
 ):
     """Chunks from the last to the first: states again from the checkpoint, then g = exp(dt A) (g + dy C) backwards."""
     u, u_strides, dt, dt_strides, A, B, B_strides, C, C_strides, D, z, z_strides, dt_bias, visits = inputs
-    length, dim, group_dim, blocks_per_group, blocks, spans, span_length = sizes
-    block, span, batch = split_program(blocks, spans)
-    channel, lane, exist, group = channels_of(block, blocks_per_group, group_dim, unit, J, W)
-    n = tl.arange(0, N)[None, :, None].to(tl.int64)
+    length, dim, _, _, blocks, spans, span_length = sizes
+    block, span, batch, group, channel, lane, exist, n = place_of(sizes, unit, J, N, W)
     exponent = load_exponents(A + channel * A_stride_dim, lane, A_stride_dim, n, A_stride_state, exist, STATE)
     bias = load_parameters(dt_bias, channel + lane, lane < exist)
     skip = load_parameters(D, channel + lane, lane < exist)

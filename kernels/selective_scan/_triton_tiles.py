@@ -40,6 +40,15 @@ def channels_of(block, blocks_per_group, group_dim, unit, J: tl.constexpr, W: tl
 
 
 @triton.jit
+def place_of(sizes, unit, J: tl.constexpr, N: tl.constexpr, W: tl.constexpr):
+    """This program's block, span, batch entry, group, first channel, lanes, how many exist, and states (1, N, 1)."""
+    _, _, group_dim, blocks_per_group, blocks, spans, _ = sizes
+    block, span, batch = split_program(blocks, spans)
+    channel, lane, exist, group = channels_of(block, blocks_per_group, group_dim, unit, J, W)
+    return block, span, batch, group, channel, lane, exist, tl.arange(0, N)[None, :, None].to(tl.int64)
+
+
+@triton.jit
 def load_tile(x, lane, lane_stride, n, n_stride, exist, STATE: tl.constexpr):
     """A tile (J, N, W) of states from its first entry on; 0 for channels and states that do not exist."""
     return tl.load(x + lane * lane_stride + n * n_stride, mask=(lane < exist) & (n < STATE), other=0.0)
@@ -130,10 +139,8 @@ def span_states(
     REVERSE: tl.constexpr,
 ):
     """First of two levels: h = exp(dt A) h + dt u B over each span from h = 0; reversed, g = exp(dt A) (g + dy C)."""
-    length, dim, group_dim, blocks_per_group, blocks, spans, span_length = sizes
-    block, span, batch = split_program(blocks, spans)
-    channel, lane, exist, group = channels_of(block, blocks_per_group, group_dim, unit, J, W)
-    n = tl.arange(0, N)[None, :, None].to(tl.int64)
+    length, dim, _, _, _, spans, span_length = sizes
+    _, span, batch, group, channel, lane, exist, n = place_of(sizes, unit, J, N, W)
     exponent = load_exponents(A + channel * A_stride_dim, lane, A_stride_dim, n, A_stride_state, exist, STATE)
     bias = load_parameters(dt_bias, channel + lane, lane < exist)
     drive = begin(drive, drive_strides, batch, channel)

@@ -63,26 +63,11 @@ def backward(grad_y: Tensor, inputs: GridTensors, dt_softplus: bool, grid: Grid,
     tile = CHUNK_ROWS * sizes["N"] * sizes["W"]
     hs = A.new_empty(batch, blocks, width + CHUNK_ROWS - 1, tile)
     carried = A.new_empty(batch, 2, width, state, dim)
-    wavefront_backward[(batch * blocks,)](
-        dx,
-        ddt_top,
-        ddt_left,
-        dA_top,
-        dA_left,
-        dB_top,
-        dB_left,
-        dC,
-        dD,
-        ddt_bias_top,
-        ddt_bias_left,
-        hs,
-        carried,
-        grad_y,
-        grad_y.stride(),
-        checkpoints,
-        _arguments(inputs),
-        **sizes,
-    )
+    of_cells, of_parameters = (dx, ddt_top, ddt_left), (dA_top, dA_left)
+    of_states, of_vectors = (dB_top, dB_left, dC), (dD, ddt_bias_top, ddt_bias_left)
+    outputs = (*of_cells, *of_parameters, *of_states, *of_vectors, hs, carried)
+    given = (grad_y, grad_y.stride(), checkpoints, _arguments(inputs))
+    wavefront_backward[(batch * blocks,)](*outputs, *given, **sizes)
     return GridTensors(
         dx,
         ddt_top,

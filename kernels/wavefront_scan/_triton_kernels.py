@@ -41,11 +41,13 @@ def load_channels(x, c, known, W: tl.constexpr):
 
 
 @triton.jit
-def load_axis(dt, bias, B, exist, exist_c, exist_n, SOFTPLUS: tl.constexpr):
+def load_axis(axis, place, exist, exist_c, exist_n, SOFTPLUS: tl.constexpr):
     """What softplus takes and the step of each cell (R, 1, W), 0 outside the grid, and its B (R, N, 1)."""
-    raw = tl.load(dt, mask=exist_c, other=0.0).to(tl.float32) + bias
+    dt, dt_stride, B, B_stride, bias = axis
+    raw = tl.load(dt + place * dt_stride, mask=exist_c, other=0.0).to(tl.float32) + bias
     step = softplus(raw) if SOFTPLUS else raw
-    return raw, tl.where(exist, step, 0.0), tl.load(B, mask=exist_n, other=0.0).to(tl.float32)
+    Bs = tl.load(B + place * B_stride, mask=exist_n, other=0.0).to(tl.float32)
+    return raw, tl.where(exist, step, 0.0), Bs
 
 
 @triton.jit
@@ -58,6 +60,13 @@ def enter(step, exponent, h, x, B):
 def begin(x, strides, batch, entries):
     """Pointers (1, 1, W) or (1, N, 1) to the entries of the first cell of a (batch, entries, length) tensor."""
     return x + (batch * strides[0] + entries * strides[1])
+
+
+@triton.jit
+def begin_axis(dt, dt_strides, B, B_strides, dt_bias, batch, c, n, known_c, W: tl.constexpr):
+    """One axis as `load_axis` takes it: dt and B at the first cell, their strides along the cells, and the bias."""
+    bias = load_channels(dt_bias, c, known_c, W)
+    return begin(dt, dt_strides, batch, c), dt_strides[2], begin(B, B_strides, batch, n), B_strides[2], bias
 
 
 @triton.jit
@@ -102,12 +111,10 @@ def wavefront_forward(
     y += batch * height * width * dim + c
     rows += batch * slots * row_size + n * dim + c
     x, C = begin(x, x_strides, batch, c), begin(C, C_strides, batch, n)
-    dt_top, B_top = begin(dt_top, dt_top_strides, batch, c), begin(B_top, B_top_strides, batch, n)
-    dt_left, B_left = begin(dt_left, dt_left_strides, batch, c), begin(B_left, B_left_strides, batch, n)
     exponent_top, exponent_left = load_exponents(A_top, A_left, c, n, state, known)
     skip = load_channels(D, c, known_c, W)
-    bias_top = load_channels(dt_bias_top, c, known_c, W)
-    bias_left = load_channels(dt_bias_left, c, known_c, W)
+    top = begin_axis(dt_top, dt_top_strides, B_top, B_top_strides, dt_bias_top, batch, c, n, known_c, W)
+    left = begin_axis(dt_left, dt_left_strides, B_left, B_left_strides, dt_bias_left, batch, c, n, known_c, W)
 
     for strip in range(tl.cdiv(height, R)):
         above = rows + (strip + slots - 1) % slots * row_size
@@ -120,17 +127,13 @@ def wavefront_forward(
             exist_c, exist_n = exist & known_c, exist & known_n
             xs = tl.load(x + place * x_strides[2], mask=exist_c, other=0.0).to(tl.float32)
             Cs = tl.load(C + place * C_strides[2], mask=exist_n, other=0.0).to(tl.float32)
-            dts_top, dts_left = dt_top + place * dt_top_strides[2], dt_left + place * dt_left_strides[2]
-            Bs_top, Bs_left = B_top + place * B_top_strides[2], B_left + place * B_left_strides[2]
-            _, step_top, Bs_top = load_axis(dts_top, bias_top, Bs_top, exist, exist_c, exist_n, SOFTPLUS)
-            _, step_left, Bs_left = load_axis(dts_left, bias_left, Bs_left, exist, exist_c, exist_n, SOFTPLUS)
+            _, step_top, Bs_top = load_axis(top, place, exist, exist_c, exist_n, SOFTPLUS)
+            _, step_left, Bs_left = load_axis(left, place, exist, exist_c, exist_n, SOFTPLUS)
             column = j.to(tl.int64) * (state * dim)
 
             h_top = moved(h, -1, R) + tl.load(above + column, mask=known_above & exist, other=0.0)
-            h_left = tl.where(j > 0, h, 0.0)
-            top = enter(step_top, exponent_top, h_top, xs, Bs_top)
-            left = enter(step_left, exponent_left, h_left, xs, Bs_left)
-            h = w_top * top + w_left * left
+            from_top = enter(step_top, exponent_top, h_top, xs, Bs_top)
+            h = w_top * from_top + w_left * enter(step_left, exponent_left, tl.where(j > 0, h, 0.0), xs, Bs_left)
             tl.store(y + place * dim, tl.sum(h * Cs, axis=1, keep_dims=True) + skip * xs, mask=exist_c)
             tl.store(below + column, h, mask=known_below & exist)
         tl.debug_barrier()
@@ -187,12 +190,10 @@ def wavefront_backward(
     grad_y += batch * grad_y_strides[0] + c * grad_y_strides[1]
     rows += batch * slots * row_size + n * dim + c
     x, C = begin(x, x_strides, batch, c), begin(C, C_strides, batch, n)
-    dt_top, B_top = begin(dt_top, dt_top_strides, batch, c), begin(B_top, B_top_strides, batch, n)
-    dt_left, B_left = begin(dt_left, dt_left_strides, batch, c), begin(B_left, B_left_strides, batch, n)
     exponent_top, exponent_left = load_exponents(A_top, A_left, c, n, state, known)
     skip = load_channels(D, c, known_c, W)
-    bias_top = load_channels(dt_bias_top, c, known_c, W)
-    bias_left = load_channels(dt_bias_left, c, known_c, W)
+    top = begin_axis(dt_top, dt_top_strides, B_top, B_top_strides, dt_bias_top, batch, c, n, known_c, W)
+    left = begin_axis(dt_left, dt_left_strides, B_left, B_left_strides, dt_bias_left, batch, c, n, known_c, W)
     dA_top_sum = tl.zeros([R, N, W], tl.float32)
     dA_left_sum = tl.zeros([R, N, W], tl.float32)
     dD_sum = tl.zeros([R, 1, W], tl.float32)
@@ -209,16 +210,12 @@ def wavefront_backward(
             exist, j, place, w_top, w_left = cells_at(k, strip, height, width, REVERSE, R)
             exist_c, exist_n = exist & known_c, exist & known_n
             xs = tl.load(x + place * x_strides[2], mask=exist_c, other=0.0).to(tl.float32)
-            dts_top, dts_left = dt_top + place * dt_top_strides[2], dt_left + place * dt_left_strides[2]
-            Bs_top, Bs_left = B_top + place * B_top_strides[2], B_left + place * B_left_strides[2]
-            _, step_top, Bs_top = load_axis(dts_top, bias_top, Bs_top, exist, exist_c, exist_n, SOFTPLUS)
-            _, step_left, Bs_left = load_axis(dts_left, bias_left, Bs_left, exist, exist_c, exist_n, SOFTPLUS)
+            _, step_top, Bs_top = load_axis(top, place, exist, exist_c, exist_n, SOFTPLUS)
+            _, step_left, Bs_left = load_axis(left, place, exist, exist_c, exist_n, SOFTPLUS)
             column = j.to(tl.int64) * (state * dim)
             h_top = moved(h, -1, R) + tl.load(above + column, mask=known_above & exist, other=0.0)
-            h_left = tl.where(j > 0, h, 0.0)
-            top = enter(step_top, exponent_top, h_top, xs, Bs_top)
-            left = enter(step_left, exponent_left, h_left, xs, Bs_left)
-            h = w_top * top + w_left * left
+            from_top = enter(step_top, exponent_top, h_top, xs, Bs_top)
+            h = w_top * from_top + w_left * enter(step_left, exponent_left, tl.where(j > 0, h, 0.0), xs, Bs_left)
             tl.store(hs + k * (R * N * W), h)
         tl.debug_barrier()
 
@@ -234,10 +231,8 @@ def wavefront_backward(
             gys = tl.load(grad_y + place * grad_y_strides[2], mask=exist_c, other=0.0).to(tl.float32)
             xs = tl.load(x + place * x_strides[2], mask=exist_c, other=0.0).to(tl.float32)
             Cs = tl.load(C + place * C_strides[2], mask=exist_n, other=0.0).to(tl.float32)
-            dts_top, dts_left = dt_top + place * dt_top_strides[2], dt_left + place * dt_left_strides[2]
-            Bs_top, Bs_left = B_top + place * B_top_strides[2], B_left + place * B_left_strides[2]
-            raw_top, step_top, Bs_top = load_axis(dts_top, bias_top, Bs_top, exist, exist_c, exist_n, SOFTPLUS)
-            raw_left, step_left, Bs_left = load_axis(dts_left, bias_left, Bs_left, exist, exist_c, exist_n, SOFTPLUS)
+            raw_top, step_top, Bs_top = load_axis(top, place, exist, exist_c, exist_n, SOFTPLUS)
+            raw_left, step_left, Bs_left = load_axis(left, place, exist, exist_c, exist_n, SOFTPLUS)
             column = j.to(tl.int64) * (state * dim)
             h = tl.load(hs + k * (R * N * W))
             h_left = tl.load(hs + (k - 1) * (R * N * W), mask=exist & (j > 0), other=0.0)
