@@ -57,7 +57,7 @@ def enter(step, exponent, h, x, B):
 
 
 @triton.jit
-def begin(x, strides, batch, entries):
+def begin_cells(x, strides, batch, entries):
     """Pointers (1, 1, W) or (1, N, 1) to the entries of the first cell of a (batch, entries, length) tensor."""
     return x + (batch * strides[0] + entries * strides[1])
 
@@ -66,11 +66,11 @@ def begin(x, strides, batch, entries):
 def begin_axis(dt, dt_strides, B, B_strides, dt_bias, batch, c, n, known_c, W: tl.constexpr):
     """One axis as `load_axis` takes it: dt and B at the first cell, their strides along the cells, and the bias."""
     bias = load_channels(dt_bias, c, known_c, W)
-    return begin(dt, dt_strides, batch, c), dt_strides[2], begin(B, B_strides, batch, n), B_strides[2], bias
+    return begin_cells(dt, dt_strides, batch, c), dt_strides[2], begin_cells(B, B_strides, batch, n), B_strides[2], bias
 
 
 @triton.jit
-def load_exponents(A_top, A_left, c, n, state, known):
+def load_both_exponents(A_top, A_left, c, n, state, known):
     """A * log2(e) of both axes, (1, N, W) each."""
     entry = c * state + n
     top = tl.load(A_top + entry, mask=known, other=0.0) * LOG2_E
@@ -110,8 +110,8 @@ def wavefront_forward(
     row_size = (width * state * dim).to(tl.int64)
     y += batch * height * width * dim + c
     rows += batch * slots * row_size + n * dim + c
-    x, C = begin(x, x_strides, batch, c), begin(C, C_strides, batch, n)
-    exponent_top, exponent_left = load_exponents(A_top, A_left, c, n, state, known)
+    x, C = begin_cells(x, x_strides, batch, c), begin_cells(C, C_strides, batch, n)
+    exponent_top, exponent_left = load_both_exponents(A_top, A_left, c, n, state, known)
     skip = load_channels(D, c, known_c, W)
     top = begin_axis(dt_top, dt_top_strides, B_top, B_top_strides, dt_bias_top, batch, c, n, known_c, W)
     left = begin_axis(dt_left, dt_left_strides, B_left, B_left_strides, dt_bias_left, batch, c, n, known_c, W)
@@ -189,8 +189,8 @@ def wavefront_backward(
     carried += batch * 2 * row_size + n * dim + c
     grad_y += batch * grad_y_strides[0] + c * grad_y_strides[1]
     rows += batch * slots * row_size + n * dim + c
-    x, C = begin(x, x_strides, batch, c), begin(C, C_strides, batch, n)
-    exponent_top, exponent_left = load_exponents(A_top, A_left, c, n, state, known)
+    x, C = begin_cells(x, x_strides, batch, c), begin_cells(C, C_strides, batch, n)
+    exponent_top, exponent_left = load_both_exponents(A_top, A_left, c, n, state, known)
     skip = load_channels(D, c, known_c, W)
     top = begin_axis(dt_top, dt_top_strides, B_top, B_top_strides, dt_bias_top, batch, c, n, known_c, W)
     left = begin_axis(dt_left, dt_left_strides, B_left, B_left_strides, dt_bias_left, batch, c, n, known_c, W)
