@@ -62,7 +62,7 @@ def _cost(name: str, head: str, size: tuple[int, ...], layout: int | None) -> Co
 
 
 def network_cost(model: nn.Module, image: torch.Tensor) -> Cost:
-    """The cost of any network for one input, both without memory (on the device "meta") or with."""
+    """The cost of any network for one input (B, C, *size), both without memory (on the device "meta") or with."""
     counter = FlopCounterMode(display=False, custom_mapping={**_PRODUCTS, **_SCANS, **_NORMS})
     with torch.no_grad(), counter:
         model(image)

@@ -75,6 +75,7 @@ class GroupScan(nn.Module):
         self.out_proj = nn.Linear(channels, channels, bias=False)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        """Tokens (B, N, C) of a grid (H, W) mixed along the order, (B, N, C)."""
         u, z = self.in_proj(x).chunk(2, dim=-1)
         u = widened(functional.silu(_convolve(self.conv2d, u, grid)))
         low_rank, B, C = functional.linear(u, self.x_proj_weight[0]).split([self.dt_rank, 1, 1], dim=-1)
@@ -108,6 +109,7 @@ class GroupMambaMixer(nn.Module):
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        """Tokens (B, N, C) of a grid (H, W) mixed, (B, N, C)."""
         n = self.norm(widened(x))
         scans = (self.mamba_g1, self.mamba_g2, self.mamba_g3, self.mamba_g4)
         y = torch.cat([scan(part, grid) for scan, part in zip(scans, n.chunk(len(scans), dim=-1), strict=True)], dim=-1)
@@ -127,6 +129,7 @@ class DepthwiseConv(nn.Module):
         self.dwconv = nn.Conv2d(channels, channels, 3, padding=1, groups=channels)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        """Tokens (B, N, C) of a grid (H, W) to as many, (B, N, C)."""
         return _convolve(self.dwconv, x, grid)
 
 
@@ -140,6 +143,7 @@ class ConvMlp(nn.Module):
         self.fc2 = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        """Tokens (B, N, C) of a grid (H, W) to as many, (B, N, C)."""
         return self.fc2(functional.gelu(self.dwconv(self.fc1(x), grid)))
 
 
@@ -154,6 +158,7 @@ class GroupMambaBlock(nn.Module):
         self.mlp = ConvMlp(channels, mlp_ratio * channels)
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
+        """Tokens (B, N, C) of a grid (H, W) to as many, (B, N, C)."""
         x = x + self.drop_path(self.attn(x, grid))
         return x + self.drop_path(self.mlp(self.norm2(x), grid))
 
@@ -169,6 +174,7 @@ class ClassBlock(nn.Module):
         self.mlp = Mlp(channels, CLASS_MLP_RATIO * channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """The class token (B, 1, C), and (B, 1, C) out."""
         x = x + self.norm1(self.attn(x, (1, 1)))
         return x + self.mlp(self.norm2(x))
 
@@ -183,6 +189,7 @@ class StridedEmbedding(nn.Module):
         self.norm = nn.LayerNorm(channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Grid]:
+        """Tokens (B, N, channels) and their grid (H, W)."""
         x = self.proj(self.conv(x))
         return self.norm(_tokens(x)), tuple(x.shape[2:])
 
@@ -236,6 +243,7 @@ class GroupMamba(Recomputing):
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor] | list[Tensor]:
+        """Logits (B, num_classes), in training a pair of them; with `features_only` four maps (B, C, H, W)."""
         if self.features_only:
             return self.forward_features(image)
         return self._classify(self._stages(image)[-1])
@@ -305,7 +313,7 @@ def _initialise(module: nn.Module) -> None:
 
 
 def with_both_heads(state: Mapping[str, Tensor]) -> StateDict:
-    """Published entries as they are; weights without a distillation head get a copy of the only one.
+    """Published state dict as it is; weights without a distillation head get a copy of the only one.
 
     The mean of two equal heads is what the one gives.
     """

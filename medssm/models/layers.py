@@ -22,6 +22,7 @@ class DropPath(nn.Module):
         self.drop_prob = drop_prob
 
     def forward(self, x: Tensor) -> Tensor:
+        """A branch (B, ...), with some samples dropped in training; (B, ...)."""
         if self.drop_prob == 0 or not self.training:
             return x
         kept = 1 - self.drop_prob
@@ -45,6 +46,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(hidden, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Values (..., channels) to (..., channels), each position alone."""
         return self.fc2(functional.gelu(self.fc1(x)))
 
 
@@ -52,6 +54,7 @@ class LayerNorm2d(nn.LayerNorm):
     """LayerNorm over the channels of a map (B, C, H, W)."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W), normed at each position; (B, C, H, W)."""
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
@@ -65,6 +68,7 @@ class SelfAttention(nn.Module):
         self.proj = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, channels) to (B, N, channels)."""
         q, k, v = self.qkv(x).unflatten(2, (3, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
         y = functional.scaled_dot_product_attention(q, k, v)  # (B, heads, N, channels / heads)
         return self.proj(y.transpose(1, 2).flatten(2))

@@ -73,6 +73,7 @@ class StarReLU(nn.Module):
         self.bias = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Values of any shape, each alone."""
         return self.scale * functional.relu(x) ** 2 + self.bias
 
 
@@ -84,6 +85,7 @@ class Scale(nn.Module):
         self.scale = nn.Parameter(torch.ones(dim))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Values (..., dim), multiplied by the factors; (..., dim)."""
         return x * self.scale
 
 
@@ -100,6 +102,7 @@ class LocalPath(nn.Module):
         self.pwconv2 = nn.Linear(hidden, dim, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, dim) to (B, H, W, dim)."""
         x = self.act1(self.pwconv1(x))
         x = _on_channels_first(self.dwconv, x)
         return self.pwconv2(self.act2(x))
@@ -137,6 +140,7 @@ class Mamba2DMixer(nn.Module):
             self.dt_projL.bias.copy_(self.dt_projT.bias)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, dim) mixed, (B, H, W, dim)."""
         return self._scanned(x) + self.local_path(self.local_norm(x))
 
     def _scanned(self, x: Tensor) -> Tensor:
@@ -185,6 +189,7 @@ class Attention(nn.Module):
             self.k_norm = nn.LayerNorm(HEAD_DIM)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, dim) to (B, H, W, dim)."""
         height, width = x.shape[1:3]
         q, k, v = self.qkv(x.flatten(1, 2)).unflatten(2, (3, -1, HEAD_DIM)).permute(2, 0, 3, 1, 4)
         if self.rotary:  # (B, heads, N, HEAD_DIM)
@@ -233,6 +238,7 @@ class Mamba2DBlock(nn.Module):
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, dim) to (B, H, W, dim)."""
         x = self.res_scale1(x) + self.drop_path(self.token_mixer(self.norm1(x)))
         return self.res_scale2(x) + self.drop_path(self.MLP(self.norm2(x)))
 
@@ -247,6 +253,7 @@ class Mamba2DDownsample(nn.Module):
         self.post_norm = _named_norm(conv.out_channels) if post_norm else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, in_channels) to the coarser (B, H', W', out_channels) of the convolution."""
         return self.post_norm(_on_channels_first(self.conv, self.pre_norm(x)))
 
 
@@ -262,6 +269,7 @@ class Mamba2DStage(Recomputing, nn.Sequential):
     """Blocks and, where the stage ends with one, a norm, one after another."""
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, dim) to (B, H, W, dim)."""
         for layer in self:
             x = self.run(layer, x)
         return x
@@ -284,6 +292,7 @@ class Backbone(Recomputing):
         self.stages = nn.ModuleList(_stage(config, stage, rates[stage]) for stage in range(4))
 
     def forward(self, image: Tensor) -> list[Tensor]:
+        """Four maps (B, C, H, W), from the finest to the coarsest."""
         height, width = image.shape[2:]
         if min(height, width) < 3:
             raise UsageError(f"an image of {height}x{width} pixels is too small for Mamba2D; give it 3x3 or more")
@@ -320,6 +329,7 @@ class MlpHead(nn.Module):
         self.head_drop = nn.Dropout(dropout_rate)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes) of features (B, dim)."""
         return self.fc2(self.head_drop(self.norm(functional.gelu(self.fc1(x)))))
 
 
@@ -340,13 +350,14 @@ class Mamba2D(Recomputing):
             self.norm = nn.LayerNorm(dim)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        """Logits (B, num_classes), or four maps (B, C, H, W) with `features_only`."""
         maps = self.forward_features(image)
         if self.features_only:
             return maps
         return self.head(self.norm(maps[-1].mean((2, 3))))
 
     def forward_features(self, image: Tensor) -> list[Tensor]:
-        """The output of every stage, from the finest to the coarsest."""
+        """The output of every stage, (B, C, H, W), from the finest to the coarsest."""
         return self.backbone(image)
 
 

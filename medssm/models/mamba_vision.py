@@ -85,6 +85,7 @@ class MambaVisionStem(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
+        """Image (B, in_channels, H, W) to a map (B, dim, ceil(H / 4), ceil(W / 4))."""
         return self.conv_down(image)
 
 
@@ -96,6 +97,7 @@ class MambaVisionDownsample(nn.Module):
         self.reduction = nn.Sequential(nn.Conv2d(dim, 2 * dim, 3, stride=2, padding=1, bias=False))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, dim, H, W) to (B, 2 * dim, ceil(H / 2), ceil(W / 2))."""
         return self.reduction(x)
 
 
@@ -111,6 +113,7 @@ class ConvBlock(nn.Module):
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, dim, H, W) to (B, dim, H, W)."""
         branch = functional.gelu(self.norm1(self.conv1(x)), approximate="tanh")
         return x + self.drop_path(self.norm2(self.conv2(branch)))
 
@@ -174,6 +177,7 @@ class MambaVisionBlock(nn.Module):
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Tokens (B, N, d_model) to (B, N, d_model)."""
         x = x + self.drop_path(_scaled(self.mixer(self.norm1(x)), self.gamma_1))
         return x + self.drop_path(_scaled(self.mlp(self.norm2(x)), self.gamma_2))
 
@@ -191,10 +195,12 @@ class MambaVisionStage(Recomputing):
         self.downsample = downsample
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, C, H, W) after the blocks, and downsampled, (B, 2 * C, H / 2, W / 2), but for the last stage."""
         x = self.run_blocks(x)
         return x, self.downsample(x)
 
     def run_blocks(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) through the blocks, (B, C, H, W)."""
         for block in self.blocks:
             x = self.run(block, x)
         return x
@@ -213,6 +219,7 @@ class WindowedStage(MambaVisionStage):
         self.window = window
 
     def run_blocks(self, x: Tensor) -> Tensor:
+        """Map (B, C, H, W) through the blocks, window by window, (B, C, H, W)."""
         height, width = x.shape[2:]
         padding = (0, 0, 0, -width % self.window, 0, -height % self.window)
         x = functional.pad(x.permute(0, 2, 3, 1), padding)
@@ -252,6 +259,7 @@ class MambaVision(Recomputing):
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        """Logits (B, num_classes), or four maps (B, C, H, W) with `features_only`."""
         maps = self.forward_features(image)
         if self.features_only:
             return [self.get_submodule(f"outnorm{stage}")(x) for stage, x in enumerate(maps)]

@@ -74,6 +74,7 @@ class PatchEmbedding(nn.Module):
         self.projection = convolution(in_channels, d_model, patch_size, stride=patch_size)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Tokens (B, N, d_model) of an image (B, C, *size)."""
         return self.projection(image).flatten(2).transpose(1, 2)
 
 
@@ -89,6 +90,7 @@ class PatchMerging(nn.Module):
         self.norm = nn.LayerNorm(4 * d_model)
 
     def forward(self, x: Tensor, grid: tuple[int, ...]) -> Tensor:
+        """Tokens (B, N, d_model) of a grid (H, W) to those of a grid of half its sides, rounded up."""
         height, width = grid
         x = functional.pad(x.unflatten(1, grid), (0, 0, 0, width % 2, 0, height % 2))
         x = x.unflatten(1, (-1, 2)).unflatten(3, (-1, 2))  # (B, H/2, 2, W/2, 2, d_model)
@@ -111,6 +113,7 @@ class MambaNDBlock(nn.Module):
         self.drop_path = DropPath(drop_path_rate)
 
     def forward(self, x: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Tokens (B, N, d_model) of a grid of `shape` to as many, (B, N, d_model)."""
         x = self.norm(x)
         return x + self.drop_path(self.dropout(self.mixer(x, shape)))
 
@@ -137,6 +140,7 @@ class MambaND(Recomputing):
         self.layers[config.taps[-1] + 1 :].requires_grad_(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
+        """Token grids (B, d_model, *grid), one for each tap, of an image (B, C, *size)."""
         image = self._divisible(image)
         grid = tuple(n // patch for n, patch in zip(image.shape[2:], self.config.patch_size, strict=True))
         x = self.patch_embed(image) + self._positions(grid)

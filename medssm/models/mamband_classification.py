@@ -54,11 +54,12 @@ class TokenClassifier(Recomputing, ABC):
         self.features_only = options.features_only
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        """Logits (B, num_classes), or the maps (B, d_model, *grid) with `features_only`."""
         maps = self.forward_features(image)
         return maps if self.features_only else self.classify(maps[-1].flatten(2).transpose(1, 2))
 
     def forward_features(self, image: Tensor) -> list[Tensor]:
-        """The maps at `strides`."""
+        """The maps (B, d_model, *grid) at `strides`."""
         return self.backbone(image)
 
     @abstractmethod
@@ -82,6 +83,7 @@ class ImageClassifier(TokenClassifier):
         self.head = nn.ModuleDict({"fc": linear})
 
     def classify(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes) from the final tokens (B, N, d_model)."""
         ln1, ln2 = self.backbone.get_submodule("ln1"), self.backbone.get_submodule("ln2")
         return self.head["fc"](ln2(ln1(x).mean(1)))
 
@@ -101,6 +103,7 @@ class ClipClassifier(TokenClassifier):
         self.cls_head = nn.ModuleDict({"fc_cls": linear})
 
     def classify(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes) from the final tokens (B, N, d_model)."""
         return self.cls_head["fc_cls"](self.dropout(x.mean(1)))
 
 
@@ -117,11 +120,12 @@ class KineticsClassifier(TokenClassifier):
         self.head = nn.Sequential(nn.LayerNorm(config.encoder.d_model), linear)
 
     def classify(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes) from the final tokens (B, N, d_model)."""
         return self.head(x.mean(1))
 
 
 def without_class_position(config: EncoderConfig, state: Mapping[str, Tensor]) -> StateDict:
-    """Published entries, the positions without the token of a class and resized to the published grid.
+    """Published state dict, the positions without the token of a class and resized to the published grid.
 
     As the original's loader does: bicubic, from a square grid.
     """
@@ -139,7 +143,7 @@ def without_class_position(config: EncoderConfig, state: Mapping[str, Tensor]) -
 
 
 def with_backbone_prefix(state: Mapping[str, Tensor]) -> StateDict:
-    """Published entries, whose encoder has no prefix."""
+    """Published state dict, whose encoder has no prefix."""
     return {name if name.startswith(("head.", "backbone.")) else f"backbone.{name}": t for name, t in state.items()}
 
 

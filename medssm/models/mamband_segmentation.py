@@ -54,7 +54,7 @@ UNUSED_ENTRIES = tuple(
 
 
 def without_unused_entries(state: Mapping[str, Tensor]) -> StateDict:
-    """Published entries as they are, without the unused ones."""
+    """Published state dict as it is, without the unused entries."""
     return {name: tensor for name, tensor in state.items() if name not in UNUSED_ENTRIES}
 
 

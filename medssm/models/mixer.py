@@ -83,5 +83,5 @@ def initialise_dt(weight: Tensor, bias: Tensor) -> None:
 
 
 def widened(x: Tensor) -> Tensor:
-    """Activations as the kernels take them: float16, whose range the states exceed, in float32, others as they are."""
+    """Activations of any shape as the kernels take them: float16, whose range the states exceed, as float32."""
     return x.float() if x.dtype == torch.float16 else x

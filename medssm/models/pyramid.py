@@ -40,7 +40,7 @@ class Pyramid(nn.Module):
         self.finer = nn.ModuleDict({str(n): _upsampling(widths[finest], finest // n) for n in STRIDES if n < finest})
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
-        """The four maps.
+        """The four maps, (B, C, H, W) each.
 
         Raises: UsageError on maps of volumes or clips.
         """

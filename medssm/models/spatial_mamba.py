@@ -52,6 +52,7 @@ class StateFusion(nn.Module):
         self.alpha = nn.Parameter(torch.ones(len(DILATIONS)))
 
     def forward(self, h: Tensor, grid: tuple[int, int]) -> Tensor:
+        """States (B, dim, H * W) of a grid (H, W), fused; (B, dim, H * W)."""
         kernels = torch.cat([self.kernel_3, self.kernel_3_1, self.kernel_3_2], dim=1).transpose(0, 1)
         return state_fusion(h, kernels, self.alpha, shape=grid, dilations=DILATIONS)
 
@@ -78,6 +79,7 @@ class SpatialMambaMixer(nn.Module):
         self.out_proj = nn.Linear(d_inner, channels, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, channels) mixed, (B, H, W, channels)."""
         grid = (x.shape[1], x.shape[2])
         u, z = self.in_proj(x).chunk(2, dim=-1)
         u = widened(self.act(_convolve(self.conv2d, u.contiguous()))).flatten(1, 2)
@@ -106,6 +108,7 @@ class SpatialMambaBlock(nn.Module):
         self.mlp = Mlp(channels, MLP_RATIO * channels)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, channels) to (B, H, W, channels)."""
         x = x + _convolve(self.cpe1, x)
         x = x + self.drop_path(self.self_attention(self.ln_1(x)))
         x = x + _convolve(self.cpe2, x)
@@ -133,6 +136,7 @@ class ConvNormUnit(nn.Module):
         self.act = nn.ReLU(inplace=True) if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, channels, H, W), its sides divided by the stride."""
         return self.act(self.norm(self.conv(x)))
 
 
@@ -147,6 +151,7 @@ class SpatialMambaStem(nn.Module):
         self.conv3 = nn.Sequential(ConvNormUnit(half, inner, 3, stride=2), ConvNormUnit(inner, channels, 1, act=False))
 
     def forward(self, image: Tensor) -> Tensor:
+        """Image (B, in_channels, H, W) to a map (B, H / 4, W / 4, channels), rounded up."""
         x = self.conv1(image.contiguous(memory_format=torch.channels_last))
         return self.conv3(x + self.conv2(x)).permute(0, 2, 3, 1)
 
@@ -164,6 +169,7 @@ class Downsampling(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, H, W, channels) to (B, H / 2, W / 2, 2 * channels), rounded up."""
         return _convolve(self.conv, x)
 
 
@@ -176,6 +182,7 @@ class SpatialMambaStage(Recomputing):
         self.downsample = nn.Identity() if is_last else Downsampling(channels)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (B, H, W, C) after the blocks, and downsampled, (B, H / 2, W / 2, 2 * C), but for the last stage."""
         for block in self.blocks:
             x = self.run(block, x)
         return x, self.downsample(x)
@@ -213,6 +220,7 @@ class SpatialMamba(Recomputing):
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        """Logits (B, num_classes), or four maps (B, C, H, W) with `features_only`."""
         if self.features_only:
             return self.forward_features(image)
         x = self.norm(self._stages(image)[-1])

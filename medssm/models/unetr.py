@@ -25,7 +25,10 @@ class Convolution(nn.Module):
         self.conv = conv
 
     def forward(self, *parts: Tensor) -> Tensor:
-        """The kernels know stride 1; the only layers of another stride, on the image, are torch's."""
+        """Features (B, out_channels, D, H, W) of one or several (B, C, D, H, W).
+
+        The kernels know stride 1; the only layers of another stride, on the image, are torch's.
+        """
         if self.conv.stride == (1, 1, 1):
             return conv3d(parts, self.conv.weight, self.conv.bias)
         return self.conv(*parts)
@@ -39,6 +42,7 @@ class UpConvolution(nn.Module):
         self.conv = nn.ConvTranspose3d(in_channels, out_channels, 2, stride=2, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features (B, in_channels, D, H, W) to (B, out_channels, 2 * D, 2 * H, 2 * W)."""
         return conv_transpose3d(x, self.conv.weight)
 
 
@@ -71,6 +75,7 @@ class ImageBlock(nn.Module):
         self.layer = ResidualBlock(in_channels, out_channels, stride)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Image (B, in_channels, D, H, W) to features (B, out_channels, D / stride, H / stride, W / stride)."""
         return self.layer(image)
 
 
@@ -87,6 +92,7 @@ class TokenBlock(nn.Module):
         self.blocks = nn.ModuleList(stages)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features (B, in_channels, D, H, W) to (B, out_channels, ...), each side 2^(depth + 1) times as long."""
         x = self.transp_conv_init(x)
         for stage in self.blocks:
             x = stage(x)
@@ -102,6 +108,7 @@ class UpBlock(nn.Module):
         self.conv_block = ResidualBlock(2 * out_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
+        """Features (B, in_channels, D, H, W) to the size and channels of the skip, (B, out_channels, ...)."""
         return self.conv_block(self.transp_conv(x), skip)
 
 
@@ -113,6 +120,7 @@ class OutBlock(nn.Module):
         self.conv = Convolution(nn.Conv3d(in_channels, num_classes, 1))
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes, D, H, W) of features (B, in_channels, D, H, W)."""
         return self.conv(x)
 
 
@@ -131,6 +139,7 @@ class UpOutBlock(nn.Module):
                 parameter.div_(HEAD_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes, 2 * D, 2 * H, 2 * W) of features (B, in_channels, D, H, W)."""
         return HEAD_SCALE * conv_transpose3d(x, self.conv.weight, self.conv.bias)
 
 
@@ -182,18 +191,19 @@ class UNETR(Recomputing):
         self.out = head(feature_size, num_classes)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
+        """Logits (B, num_classes, D, H, W), or the pyramid of `forward_features` with `features_only`."""
         pyramid = self.forward_features(image)
         return pyramid if self.features_only else self.decode(pyramid)
 
     def forward_features(self, image: Tensor) -> list[Tensor]:
-        """The pyramid, from the finest level to the encoder's final tokens."""
+        """The pyramid, (B, C, D, H, W) each, from the finest level to the encoder's final tokens."""
         *tapped, last = self.vit(image)
         pyramid = [self._run("encoder1", image)]
         pyramid += [self._run(f"encoder{level}", tokens) for level, tokens in enumerate(tapped, start=2)]
         return [*pyramid, last]
 
     def decode(self, pyramid: list[Tensor]) -> Tensor:
-        """Logits from the pyramid."""
+        """Logits (B, num_classes, D, H, W) from the pyramid."""
         *skips, x = pyramid
         for level in reversed(range(len(skips))):
             x = self._run(f"decoder{level + 2}", x, skips[level])

@@ -44,6 +44,7 @@ class ConvNormReLU(nn.Module):
         nn.init.kaiming_normal_(self.conv.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, channels, H, W)."""
         return functional.relu(self.bn(self.conv(x)))
 
 
@@ -59,6 +60,7 @@ class PixelClassifier(nn.Module):
         nn.init.zeros_(self.conv_seg.bias)
 
     def classify(self, x: Tensor) -> Tensor:
+        """Logits (B, num_classes, H, W) of a map (B, channels, H, W)."""
         return self.conv_seg(self.dropout(x))
 
 
@@ -77,6 +79,7 @@ class UPerHead(PixelClassifier):
         self.fpn_bottleneck = ConvNormReLU(len(channels) * width, width, 3)
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """Logits (B, num_classes, H, W) on the grid of the first of the four maps."""
         *finer, coarsest = pyramid
         laterals = [lateral(x) for lateral, x in zip(self.lateral_convs, finer, strict=True)]
         laterals.append(self._pooled(coarsest))
@@ -100,6 +103,7 @@ class FCNHead(PixelClassifier):
         self.convs = nn.Sequential(ConvNormReLU(channels, width, 3))
 
     def forward(self, pyramid: Sequence[Tensor]) -> Tensor:
+        """Logits (B, num_classes, H, W) on the grid of the third of the four maps."""
         return self.classify(self.convs(pyramid[AUXILIARY_LEVEL]))
 
 
@@ -125,12 +129,13 @@ class UPerNet(Recomputing):
         self.auxiliary_head = FCNHead(channels[AUXILIARY_LEVEL], num_classes, dropout_rate, auxiliary)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """Logits (B, num_classes, H, W) at the size of the image; in training a pair, of both heads."""
         pyramid = self.pyramid(self.backbone(image))
         logits = _resized(self.decode_head(pyramid), image)
         return (logits, _resized(self.auxiliary_head(pyramid), image)) if self.training else logits
 
     def forward_heads(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits of both heads on their own grids, a quarter and a sixteenth of the image."""
+        """Logits of both heads on their own grids, (B, num_classes, H / 4, W / 4) and (..., H / 16, W / 16)."""
         pyramid = self.pyramid(self.backbone(image))
         return self.decode_head(pyramid), self.auxiliary_head(pyramid)
 

@@ -63,7 +63,7 @@ class Cascade(nn.Module):
         targets: Sequence[Objects],
         generators: Sequence[torch.Generator],
     ) -> dict[str, Tensor]:
-        """The weighted sums over the stages of "class", "box" and "mask"."""
+        """The weighted sums over the stages, scalars, of "class", "box" and "mask"; proposals (n, 4) of each image."""
         sums: dict[str, Tensor] = {}
         for number, heads in enumerate(self.heads):
             samples = [
@@ -157,7 +157,7 @@ class Cascade(nn.Module):
 
     @torch.no_grad()
     def detect(self, pyramid: Sequence[Tensor], sizes: Sizes, proposals: Sequence[Tensor]) -> list[Detections]:
-        """What is seen in each image: classes by the mean of the stages' logits, boxes of the last stage."""
+        """What is seen in each image of proposals (n, 4): classes by the stages' mean logits, boxes of the last one."""
         boxes = list(proposals)
         counts = [len(part) for part in boxes]
         answers = []

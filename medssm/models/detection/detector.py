@@ -49,18 +49,18 @@ class Detector(nn.Module):
 
     @torch.no_grad()
     def detect(self, images: Tensor, sizes: Sizes) -> list[Detections]:
-        """What is seen in each image, the surest first, in its pixels."""
+        """What is seen in each of images (B, 3, H, W), the surest first, in its pixels."""
         pyramid = self.features(images)
         objectness, deltas = self.rpn_head(pyramid)
         proposals = self.rpn_head.proposals(objectness, deltas, sizes, self.settings.test_proposals)
         return self.roi_head.detect(pyramid, sizes, proposals)
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """The five levels of the neck."""
+        """The five levels of the neck, (B, neck_channels, H, W) each, of images (B, 3, H, W)."""
         return self.neck(self.pyramid(self.backbone(images)))
 
     def forward(self, images: Tensor) -> RawOutputs:
-        """Every layer once, on so many boxes as published multiply-adds are counted on, whatever is in the image.
+        """Every layer once for images (B, 3, H, W), on so many boxes as published multiply-adds are counted on.
 
         All boxes are the whole first image: this is for counting and for looking at layers, `detect` is for images.
         """

@@ -29,6 +29,7 @@ class FeaturePyramid(nn.Module):
         self.fpn_convs = nn.ModuleList(unit(width, 3) for _ in channels)
 
     def forward(self, maps: Sequence[Tensor]) -> list[Tensor]:
+        """Five levels (B, neck_channels, H, W), the last of every second cell of the one before."""
         laterals = [lateral(x) for lateral, x in zip(self.lateral_convs, maps, strict=True)]
         for level in reversed(range(len(laterals) - 1)):
             finer = laterals[level]

@@ -57,6 +57,7 @@ class MaskHead(nn.Module):
             zero_bias(layer)
 
     def forward(self, features: Tensor) -> Tensor:
+        """Logits (n, num_classes, 28, 28) of features (n, C, 14, 14)."""
         for convolve in self.convs:
             features = convolve(features)
         return self.conv_logits(functional.relu(self.upsample(features)))

@@ -49,7 +49,7 @@ class ProposalHead(nn.Module):
         targets: Sequence[Objects],
         generators: Sequence[torch.Generator],
     ) -> dict[str, Tensor]:
-        """The mean over the sampled anchors of "rpn_class" and "rpn_box"."""
+        """The mean over the sampled anchors, scalars, of "rpn_class" and "rpn_box"."""
         boxes = torch.cat(self._anchors(objectness))
         logits, differences = _by_image(objectness, 1)[..., 0], _by_image(deltas, 4)
         class_loss, box_loss, count = logits.new_zeros(()), logits.new_zeros(()), 0

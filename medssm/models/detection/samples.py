@@ -28,7 +28,7 @@ class Sample(NamedTuple):
 
     @property
     def positives(self) -> Tensor:
-        """The boxes of objects."""
+        """The boxes of objects, (positives, 4)."""
         return self.boxes[: len(self.owners)]
 
 
@@ -53,7 +53,7 @@ def matched(shared: Tensor, matching: Matching) -> Tensor:
 
 
 def drawn(matches: Tensor, sampling: Sampling, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Positions of a random sample of the boxes of objects and of the background.
+    """Positions, one axis each, of a random sample of the boxes of objects and of the background; matches (n,).
 
     torchvision's sampler draws from the global generator, so that a sample would depend on the rest of the batch.
     """
@@ -96,7 +96,7 @@ def generators(targets: Sequence[Objects]) -> list[torch.Generator]:
 
 
 def averaged(count: float, device: torch.device) -> Tensor:
-    """A number that sums are divided by, the mean over all processes, which hold shares of one batch; never 0.
+    """A scalar that sums are divided by, the mean over all processes, which hold shares of one batch; never 0.
 
     The mean of the processes' gradients is then that of the whole batch. MMDetection divides by each process's own.
     """

@@ -38,6 +38,7 @@ class ConvUnit(nn.Module):
         zero_bias(self.conv)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, H, W) to (B, channels, H, W)."""
         x = self.conv(x)
         if self.norm_name:
             x = self.get_submodule(self.norm_name)(x)
