@@ -72,7 +72,7 @@ def _from_floats(volume: Volume) -> tuple[np.ndarray, tuple[str, ...]]:
 
 
 def slabs(array: np.ndarray) -> Iterator[tuple[slice, ...]]:
-    """Indices of slabs that together are the array, each of a few million voxels and together in memory."""
+    """Indices of slabs that are together an array of any shape, each of a few million voxels and together in memory."""
     axis = int(np.argmax(np.abs(array.strides)))
     thickness = max(1, _SLAB_VOXELS * array.shape[axis] // max(array.size, 1))
     for start in range(0, array.shape[axis], thickness):

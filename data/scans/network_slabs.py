@@ -59,7 +59,7 @@ class NetworkSlabs:
         return scale_intensity(resample_linear(self.array, self.steps, (x, y, z)), self.intensity)[None]
 
     def positions(self, axis: int) -> np.ndarray:
-        """Where the scan's own voxels lie along an axis, in voxels of the cropped grid; float64."""
+        """Where the scan's own voxels lie along an axis, (n,), in voxels of the cropped grid; float64."""
         return np.arange(self.array.shape[axis]) / self.steps[axis] - self.box[axis].start
 
     def covered(self, axis: int) -> slice:

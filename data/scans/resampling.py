@@ -118,7 +118,7 @@ def neighbours(positions: Tensor, size: int) -> Neighbours:
 
 
 def interpolate(values: Tensor, axis: int, around: Neighbours) -> Tensor:
-    """Linear samples along one axis of a float tensor of any rank; a view where they are neighbouring voxels."""
+    """Linear samples along one axis of a float tensor of any shape; a view where they are neighbouring voxels."""
     first, count = int(around.below[0]), len(around.below)
     if not around.weight.any():
         is_run = int(around.below[-1]) - first == count - 1

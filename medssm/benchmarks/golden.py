@@ -21,7 +21,7 @@ Override = Callable[[str, np.ndarray], np.ndarray]
 
 
 def normal(seed: int, shape: Sequence[int]) -> np.ndarray:
-    """Standard-normal float32 values that are the same everywhere."""
+    """Standard-normal float32 values of a given shape that are the same everywhere."""
     return np.random.RandomState(seed).standard_normal(tuple(shape)).astype(np.float32)
 
 
@@ -62,7 +62,7 @@ def fill(model: nn.Module, override: Override = lambda _, value: value) -> nn.Mo
 
 
 def balanced(name: str, value: np.ndarray) -> np.ndarray:
-    """Spatial-Mamba's entries so that its state fusion counts and features do not grow from block to block."""
+    """Spatial-Mamba's entries of any shape, so that fusion counts and features do not grow from block to block."""
     if name.endswith("state_fusion.alpha"):
         return 1 + 5 * value
     return 0.1 * value if name.endswith(("cpe1.weight", "cpe2.weight")) else value

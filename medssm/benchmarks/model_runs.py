@@ -68,12 +68,12 @@ class Run:
         self.parameters = sum(parameter.numel() for parameter in self.network.parameters())
 
     def image(self, batch: int) -> Tensor:
-        """Standard-normal input."""
+        """Standard-normal input, (batch, *shape) of the subject."""
         return torch.randn(batch, *self.subject.shape, device=self.device).to(**self._layout())  # type: ignore[call-overload]
 
     @torch.inference_mode()
     def passes(self, image: Tensor, count: int) -> float:
-        """Seconds of so many passes, one after the other, with one synchronisation at their end."""
+        """Seconds of so many passes of (batch, *shape), one after the other, with one synchronisation at the end."""
         with autocast(self.conditions.precision or "32-true", self.device):
             self._wait()
             start = time.perf_counter()

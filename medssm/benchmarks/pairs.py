@@ -96,7 +96,7 @@ def time_pairs(
 
 
 def largest_difference(ours: Sequence[Tensor], other: Sequence[Tensor]) -> float:
-    """The largest over the tensors of the largest difference, relative to the tensor's largest entry."""
+    """The largest difference between tensors of equal shapes, in pairs, relative to the other's largest entry."""
     return max(
         ((mine - theirs).abs().max() / theirs.abs().max()).item() for mine, theirs in zip(ours, other, strict=True)
     )

@@ -28,6 +28,7 @@ class PlainNetwork(nn.Module):
         self.blocks = nn.ModuleDict(blocks)
 
     def forward(self, image: Tensor) -> Tensor:
+        """Logits (B, num_classes, D, H, W) of an image (B, C, D, H, W)."""
         with use_backend("reference"):
             *tapped, x = self.vit(image)
         skips = [self.blocks["encoder1"](image)]

@@ -117,6 +117,7 @@ class CheapNetwork(nn.Module):
         self.register_buffer("offsets", -values * values)
 
     def forward(self, windows: Tensor) -> Tensor:
+        """Scores (B, classes, D, H, W) of windows (B, 1, D, H, W)."""
         smooth = nn.functional.avg_pool3d(windows, (1, 1, 3), stride=1, padding=(0, 0, 1))
         return torch.addcmul(self.get_buffer("offsets"), smooth, self.get_buffer("factors"))
 

@@ -267,7 +267,7 @@ class _CpuBench:
 
 
 def plain_scan(x: ScanInputs) -> Tensor:
-    """The equation token by token, differentiable."""
+    """The equation token by token, (batch, dim, length), differentiable."""
     u, dt, A, B, C, D, z, dt_bias = x
     line = make_grid(u.shape[2], None, None, False)
     return _reference.scan_equation(ScanTensors(u, dt, A, B[:, None], C[:, None], D, z, dt_bias), True, line)[0]

@@ -82,7 +82,7 @@ def _expected(*network: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
 
 
 def recognise(state: Mapping[str, Tensor], preferred: str | None = None) -> Fit | None:
-    """The model with the fewest entries that do not fit; None if fewer than half of its entries are there.
+    """The model with the fewest entries that do not fit the state dict; None if fewer than half of its are there.
 
     Of models with the same entries it is the preferred one, else one that was published so, else the first.
     """

@@ -22,5 +22,5 @@ def top_k_hits(logits: Tensor, labels: Tensor, k: int) -> Tensor:
 
 
 def top_k_accuracy(logits: Tensor, labels: Tensor, k: int) -> float:
-    """The share of images whose class is among the k highest logits, from 0 to 1; see `top_k_hits`."""
+    """The share of images, of logits (B, C), whose class is among the k highest, from 0 to 1; see `top_k_hits`."""
     return float(top_k_hits(logits, labels, k).double().mean())

@@ -54,7 +54,7 @@ class CodedMap(NamedTuple):
     boxes: dict[int, Box]
 
     def mask(self, code: int, box: Box) -> np.ndarray:
-        """Where an organ is within a box, boolean."""
+        """Where an organ is within a box, boolean, of the shape of the box."""
         first, *others = (layer[box] == code for layer in self.layers)
         for other in others:
             first |= other

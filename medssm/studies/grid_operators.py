@@ -56,7 +56,7 @@ def states(kept: float = KEPT) -> Mixing:
 
 
 def fusion(x: Tensor) -> Tensor:
-    """Spatial-Mamba's fusion of states with their neighbours at three distances, with the weights it starts from."""
+    """Spatial-Mamba's fusion of maps (1, 1, H, W) with neighbours at three distances, with weights it starts from."""
     kernels, alpha = torch.ones(len(DILATIONS), 1, 3, 3), torch.ones(len(DILATIONS))
     height, width = x.shape[2:]
     fused = state_fusion(x.flatten(2), kernels, alpha, shape=(height, width), dilations=DILATIONS)

@@ -54,7 +54,7 @@ def receptive_field(
 
 
 def effective_size(field: Tensor) -> float:
-    """The side of a square, or cube, of as many places as the field has above `OUTSIDE` of its largest value.
+    """The side of a square, or cube, of as many places as a field (*size,) has above `OUTSIDE` of its largest.
 
     >>> effective_size(torch.tensor([[0.0, 0.5, 0.01], [0.5, 1.0, 0.5]]))
     2.0

@@ -31,7 +31,7 @@ def visit_numbers(order: ScanOrder, shape: tuple[int, ...]) -> np.ndarray:
 
 
 def wavefront_numbers(shape: tuple[int, int], reverse: bool = False) -> np.ndarray:
-    """At which step of the wavefront each cell can be computed, from 1: cells of one anti-diagonal at once.
+    """The step, from 1, that computes each cell of a wavefront, (H, W): cells of one anti-diagonal at once.
 
     What enters in the first corner is multiplied by the same share in every step, so its trace tells how many it took.
     """

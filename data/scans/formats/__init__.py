@@ -26,7 +26,8 @@ class Grid(Protocol):
     """Where voxels lie, and what the file said of it: `affine` (4, 4) from voxels to RAS+ mm, `shape` (X, Y, Z)."""
 
     @property
-    def affine(self) -> "np.ndarray": ...
+    def affine(self) -> "np.ndarray":
+        """(4, 4) from voxels to RAS+ mm."""
 
     @property
     def shape(self) -> tuple[int, int, int]: ...

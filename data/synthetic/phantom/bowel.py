@@ -55,6 +55,6 @@ def _content(vary: Variation, depth: float) -> Fill:
 
 
 def cyst(vary: Variation, organ: Shape, centre: np.ndarray, radius: float, label: int) -> Structure:
-    """A ball of fluid inside an organ, whose label it keeps."""
+    """A ball of fluid around (x, y, z) in mm inside an organ, whose label it keeps."""
     ball = Inside(Ellipsoid(centre, vary.sizes((radius, radius, radius), 0.1)), (organ,), margin=1)
     return Structure(ball, vary.normal(8, 5), label)

@@ -27,7 +27,7 @@ def smooth_field(rng: np.random.Generator, width: float, axes: Sequence[np.ndarr
 
 
 def correlated_noise(rng: np.random.Generator, shape: Sequence[int], correlation: Sequence[float]) -> np.ndarray:
-    """Gaussian noise of unit variance, blurred by `correlation` voxels per axis; float32."""
+    """Gaussian noise of a given shape and unit variance, blurred by `correlation` voxels per axis; float32."""
     noise = gaussian_filter(rng.standard_normal(shape, dtype=np.float32), correlation, mode="wrap", truncate=3.0)
     return noise / noise.std()
 

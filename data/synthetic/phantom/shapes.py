@@ -48,7 +48,7 @@ class Ellipsoid:
     exponent: float = 2.0
 
     def distance(self, points: Points) -> np.ndarray:
-        """First-order distance: (k - 1) / |grad k| for the norm k that is 1 on the surface."""
+        """First-order distance, in the points' shape: (k - 1) / |grad k| for the norm k that is 1 on the surface."""
         offsets = [p - np.float32(c) for p, c in zip(points, self.centre, strict=True)]
         if self.turn is not None:
             offsets = [_dot(column, offsets) for column in self.turn.T]
@@ -92,7 +92,7 @@ class Tube:
         flatten: tuple[float, float, float] = (1.0, 1.0, 1.0),
         step: float = 9.0,
     ) -> "Tube":
-        """The tube along the cubic spline through `knots`, cut into pieces of about `step` mm."""
+        """The tube along the cubic spline through `knots` (n, 3), with `radii` (n,), in pieces of about `step` mm."""
         points = np.asarray(knots, dtype=float)
         along = np.concatenate([[0], np.cumsum(np.linalg.norm(np.diff(points, axis=0), axis=1))])
         at = np.linspace(0, along[-1], max(2, round(along[-1] / step) + 1))
@@ -100,7 +100,7 @@ class Tube:
         return cls(spline(at), np.interp(at, along, radii), flatten)
 
     def distance(self, points: Points) -> np.ndarray:
-        """The smallest distance to any of the cones between neighbouring points of the path."""
+        """The smallest distance to any of the cones between neighbouring points of the path, in the points' shape."""
         flatten = np.asarray(self.flatten)
         scaled = [p / np.float32(f) for p, f in zip(points, flatten, strict=True)]
         path = self.path / flatten
@@ -124,7 +124,7 @@ class Union:
     blend: float = 0.0
 
     def distance(self, points: Points) -> np.ndarray:
-        """The smooth minimum of the distances."""
+        """The smooth minimum of the distances, in the points' shape."""
         merged = self.shapes[0].distance(points)
         for shape in self.shapes[1:]:
             merged = smooth_minimum(merged, shape.distance(points), self.blend)
@@ -145,7 +145,7 @@ class Inside:
     margin: float = 0.0
 
     def distance(self, points: Points) -> np.ndarray:
-        """The greatest of the distances."""
+        """The greatest of the distances, in the points' shape."""
         kept = self.shape.distance(points)
         for wall in self.walls:
             kept = np.maximum(kept, wall.distance(points) + np.float32(self.margin))

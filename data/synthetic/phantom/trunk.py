@@ -47,7 +47,7 @@ class Ribs:
     lowest: float = -25.0
 
     def distance(self, points: Points) -> np.ndarray:
-        """Distance to the nearest ring; the rings end in front and below the lowest rib."""
+        """Distance to the nearest ring, in the points' shape; the rings end in front and below the lowest rib."""
         x, y, z = points
         height = z + np.float32(0.45) * (y + 80)
         across = np.abs(np.mod(self.top - height + self.period / 2, self.period) - self.period / 2)
