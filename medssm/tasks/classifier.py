@@ -30,7 +30,7 @@ class Views(FileKind, Protocol):
         """
 
     def normalised(self, views: Tensor) -> Tensor:
-        """Views as the network takes them, float32."""
+        """Views (..., 3, *size) as the network takes them, float32."""
 
 
 class Candidate(NamedTuple):

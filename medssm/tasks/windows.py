@@ -256,7 +256,7 @@ class _Ring:
 
 
 def largest_class(scores: Tensor) -> tuple[Tensor, Tensor]:
-    """Index (uint8) and value of the largest score over the first axis; the first of equals.
+    """Index (uint8) and value of the largest of scores (K, ...) over the first axis, (...) each, first of equals.
 
     A loop over classes, which is several times faster than torch.argmax over an outer axis.
 

@@ -42,7 +42,7 @@ def samples_of_step(
 
 
 def grouped(order: np.ndarray, groups: np.ndarray, batch: int) -> np.ndarray:
-    """A permutation rearranged into batches of one group, in the order in which the groups fill theirs.
+    """A permutation (n,) rearranged into batches of one group, in the order in which the groups fill theirs.
 
     What is left of the groups at the end makes up batches of several, so that no sample is lost; they come last.
 

@@ -22,7 +22,7 @@ class Source(ABC):
 
     @property
     def groups(self) -> np.ndarray | None:
-        """Which samples may share a batch: a group's number for each; None if all may.
+        """Which samples may share a batch: a group's number for each, (n,); None if all may.
 
         Where it is not None it must stay the same through a run and be cheap to ask for.
         """

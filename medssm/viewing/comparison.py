@@ -59,7 +59,7 @@ def agreement_figure(
 
 
 def agreement(prediction: np.ndarray, reference: np.ndarray) -> np.ndarray:
-    """Of each voxel, uint8: 0 for background in both, else 1 plus the place in MEANINGS.
+    """Of each voxel of two maps of one shape, uint8: 0 for background in both, else 1 plus the place in MEANINGS.
 
     >>> agreement(np.array([0, 3, 3, 0, 3]), np.array([0, 3, 0, 3, 4])).tolist()
     [0, 1, 2, 3, 4]

@@ -57,7 +57,7 @@ def three_plane_figure(
 
 
 def view_notes(affine: np.ndarray, window: tuple[float, float]) -> list[str]:
-    """What one has to know to read a picture: its convention, its grey values, and how oblique the scan is."""
+    """What one has to know to read a picture, by an affine (4, 4): convention, grey values, how oblique the scan is."""
     unit = " HU" if window == SOFT_TISSUE else ""
     notes = [
         "radiological view: the patient's right is on the left (R right, L left, A front, P back, S head, I feet)",

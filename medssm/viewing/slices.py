@@ -58,14 +58,14 @@ def plane_picture(array: np.ndarray, plane: Plane, index: int) -> np.ndarray:
 
 
 def fullest_index(labels: np.ndarray, axis: int) -> int:
-    """The plane across `axis` with the most labelled voxels; the middle one where there is no label."""
+    """The plane across `axis` of labels (X, Y, Z) with the most labelled voxels; the middle one without any label."""
     others = tuple(a for a in range(3) if a != axis)
     area = np.count_nonzero(labels, axis=others)
     return int(area.argmax()) if area.any() else labels.shape[axis] // 2
 
 
 def organ_slices(labels: np.ndarray, axis: int, shown: int, limit: int) -> list[int]:
-    """Up to `limit` further planes across `axis` that show the organs which the plane `shown` does not, in order.
+    """Up to `limit` planes more across `axis` of labels (X, Y, Z), with organs that `shown` has not, in order.
 
     Each is the one that adds most: the sum over organs not yet shown of their area there, as a share of their largest.
 
@@ -87,7 +87,7 @@ def organ_slices(labels: np.ndarray, axis: int, shown: int, limit: int) -> list[
 
 
 def grey_window(array: np.ndarray) -> tuple[float, float]:
-    """The values shown black and white: soft tissue for what looks like CT, else percentiles of the scan."""
+    """The values of a scan (X, Y, Z) shown black and white: soft tissue for what looks like CT, else percentiles."""
     step = max(round((array.size / 200_000) ** (1 / 3)), 1)
     sample = array[::step, ::step, ::step].astype(np.float64)
     sample = sample[np.isfinite(sample)]
@@ -98,7 +98,7 @@ def grey_window(array: np.ndarray) -> tuple[float, float]:
 
 
 def degrees_off_axis(affine: np.ndarray) -> float:
-    """The largest angle between an axis of the grid and the nearest axis of the body.
+    """The largest angle between an axis of the grid of `affine` (4, 4) and the nearest axis of the body.
 
     >>> degrees_off_axis(np.diag([-2.0, 2.0, 5.0, 1.0]))
     0.0

@@ -28,7 +28,10 @@ class ImageViews(Photographs):
         self.settings, self.size = settings, size
 
     def read(self, path: Path) -> Tensor:
-        """Raises: DataError for a video, or what is no readable image."""
+        """The image's middle, (1, 3, H, W).
+
+        Raises: DataError for a video, or what is no readable image.
+        """
         given, (height, width) = self.settings, self.size
         prepare = _transform(
             (height, width), given.crop_pct, given.crop_mode, given.interpolation, given.mean, given.std
@@ -36,5 +39,5 @@ class ImageViews(Photographs):
         return prepare(read_photograph(path))[None]
 
     def normalised(self, views: Tensor) -> Tensor:
-        """As they are: the transform has normalised them."""
+        """Views (..., 3, H, W) as they are: the transform has normalised them."""
         return views

@@ -84,9 +84,11 @@ class ClassificationTraining(Task):
         return self.photographs.training_size
 
     def sample(self, index: int, random: np.random.Generator) -> tuple[Tensor, int]:
+        """A random view (3, H, W) of an image, and its label."""
         return self.photographs.sample(index, random)
 
     def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor], moment: Moment) -> dict[str, Tensor]:
+        """The loss and its parts, scalars, on images (B, 3, H, W) and soft targets (B, num_classes)."""
         images, targets = batch
         images = images.float().to(memory_format=self.memory_format)
         logits, taught = _heads(model(images))
@@ -105,7 +107,7 @@ class ClassificationTraining(Task):
         return {"loss": loss, **parts}
 
     def distance_to_teacher(self, logits: Tensor | None, images: Tensor) -> Tensor:
-        """The loss of the second head beside the teacher, which sees the images in float32."""
+        """The loss, a scalar, of the second head's logits (B, num_classes) beside the teacher, which sees float32."""
         if logits is None or self.teacher is None or self.recipe.distillation is None:
             raise UsageError(
                 f"{self.recipe.model.name}: has no second head to learn from a teacher; set distillation=null"
@@ -115,7 +117,7 @@ class ClassificationTraining(Task):
         return distillation_loss(logits, teacher, self.recipe.distillation)
 
     def distance_to_average(self, logits: Tensor, images: Tensor, moment: Moment) -> Tensor:
-        """The loss beside the moving average, 0 before its first epoch."""
+        """The loss, a scalar, of logits (B, num_classes) beside the moving average, 0 before its first epoch."""
         settings = self.recipe.self_distillation
         assert settings is not None
         assert moment.average is not None  # the schema has seen to it
@@ -145,6 +147,7 @@ class ClassificationTraining(Task):
         return {name: scores[name] for name in self.score_names}
 
     def pictures(self, results: list[BatchScore]) -> dict[str, np.ndarray]:
+        """Answers on one sheet, (H, W, 3) uint8."""
         answers = of_all_batches([result.answers for result in results])
         return {"answers": contact_sheet(answers, self.dataset.names)}
 

@@ -99,7 +99,7 @@ class DetectionImages(Source):
 
     @property
     def groups(self) -> np.ndarray:
-        """Upright images share batches, and so do the others, which saves padding; as in MMDetection."""
+        """Whether each image is upright, (n,): such share batches, and so do the others; as in MMDetection."""
         return self._is_upright
 
     def sample(self, index: int, random: np.random.Generator) -> TrainingSample:

@@ -73,6 +73,7 @@ class DetectionTraining(Task):
         return self.images.sample(index, random)
 
     def losses(self, model: Any, batch: TrainingBatch, moment: Moment) -> dict[str, Tensor]:
+        """The loss and its parts, scalars, on images (B, 3, H, W)."""
         parts: dict[str, Tensor] = model.losses(batch.images, batch.sizes, batch.objects)
         loss = torch.stack([parts[name] for name in LOSSES]).sum()
         return {"loss": loss, **{name: parts[name].detach() for name in LOSSES}}
@@ -94,6 +95,7 @@ class DetectionTraining(Task):
         }
 
     def pictures(self, results: list[list[FoundObjects]]) -> dict[str, np.ndarray]:
+        """Images with annotations beside what was found, (H, W, 3) uint8 each."""
         chosen = shown(list(chain.from_iterable(results)), SHOWN_IMAGES)
         return {f"objects {number}": beside_annotations(found, self.dataset) for number, found in enumerate(chosen, 1)}
 

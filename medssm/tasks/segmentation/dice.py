@@ -20,5 +20,5 @@ def dice_per_class(prediction: Tensor, reference: Tensor, num_classes: int) -> T
 
 
 def organ_mean(dice: Tensor) -> float:
-    """The mean over the organs that the reference holds, without background; NaN if it holds none."""
+    """The mean of (num_classes,) Dice over the organs that the reference holds, no background; NaN if there is none."""
     return float(dice[1:].nanmean())

@@ -34,7 +34,7 @@ def segmentation_losses(
 
 
 def published_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 - 2 sum(p g) / (sum(p^2) + sum(g^2) + 1e-6), averaged over samples and all classes, background included.
+    """1 - 2 sum(p g) / (sum(p^2) + sum(g^2) + 1e-6), a scalar, averaged over samples and classes, background too.
 
     A class that a crop does not hold costs 1. Source: UNETR's BTCV training, which Mamba-ND uses.
     """

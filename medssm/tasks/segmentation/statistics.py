@@ -72,7 +72,7 @@ def organ_statistics(
 
 
 def volumes_ml(volume: Volume, labels: np.ndarray, names: Mapping[int, str]) -> dict[str, float]:
-    """Name -> volume in millilitres, of every organ in `names`."""
+    """Name -> volume in millilitres, of every organ in `names`; labels (X, Y, Z) uint8."""
     count = np.zeros(256, dtype=np.int64)
     for plane in _planes(labels):
         count += np.bincount(plane.ravel(), minlength=256)

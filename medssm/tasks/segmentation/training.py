@@ -106,10 +106,12 @@ class SegmentationTraining(Task):
         return self.augment(self.training[index], random.integers(2**32, size=4).tolist())
 
     def collate(self, samples: list[tuple[Tensor, Tensor]], random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """Images (B, 1, D, H, W) and labels (B, D, H, W) of all crops of the cases."""
         images, labels = zip(*samples, strict=True)
         return torch.cat(images), torch.cat(labels)
 
     def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor], moment: Moment) -> dict[str, Tensor]:
+        """The loss and its parts, scalars, on images (B, 1, D, H, W) and labels (B, D, H, W)."""
         images, labels = batch
         return segmentation_losses(model(images), labels, self.recipe.loss, self.class_weights)
 
@@ -131,6 +133,7 @@ class SegmentationTraining(Task):
         return {"dice": float(np.mean([organ_mean(case) for case in dice])), **per_organ}
 
     def pictures(self, results: list[CaseResult]) -> dict[str, np.ndarray]:
+        """Pictures by name, (H, W, 3) uint8, of the cases that have any."""
         return {name: picture for result in results for name, picture in result.pictures.items()}
 
     def save_weights(self, model: nn.Module, path: Path, scores: dict[str, float]) -> None:

@@ -134,7 +134,7 @@ class Stretch:
     size: int
 
     def sources(self, out: slice) -> tuple[Tensor, Tensor, Tensor]:
-        """The two pixels that each output lies between, and the share of the second one."""
+        """The two pixels that each output lies between, and the share of the second one, (outputs,) each."""
         places = (torch.arange(out.start, out.stop, dtype=torch.float64) + 0.5) * (self.length / self.size) - 0.5
         lower = places.clamp_(min=0).long().clamp_(max=self.length - 1)
         return lower, (lower + 1).clamp(max=self.length - 1), (places - lower).clamp_(max=1).float()
@@ -153,7 +153,7 @@ class Stretch:
         return int((self.sources(slice(0, self.size))[1] < known).sum())
 
     def apply(self, scores: Tensor, axis: int, first: int, out: slice) -> Tensor:
-        """The outputs along an axis of scores, of which the first pixel there is number `first`."""
+        """The outputs along an axis of scores of any shape, of which the first pixel there is number `first`."""
         if self.length == self.size:
             return scores.narrow(axis, out.start - first, out.stop - out.start)
         if axis == scores.ndim - 1 and out == slice(0, self.size) and scores.shape[axis] == self.length:

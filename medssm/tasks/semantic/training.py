@@ -70,9 +70,11 @@ class SemanticTraining(Task):
         return self.scenes.training_size
 
     def sample(self, index: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
+        """A random view (3, h, w) of a photograph and its classes (h, w) uint8."""
         return self.scenes.sample(index, random)
 
     def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor], moment: Moment) -> dict[str, Tensor]:
+        """The loss and its parts, scalars, on images (B, 3, H, W) and labels (B, H, W)."""
         images, labels = batch
         settings = self.recipe.loss
         parts = semantic_losses(
@@ -100,6 +102,7 @@ class SemanticTraining(Task):
         return {"miou": scores.mean_iou, "macc": scores.mean_accuracy, "aacc": scores.pixel_accuracy}
 
     def pictures(self, results: list[SceneScore]) -> dict[str, np.ndarray]:
+        """Photographs, labels and prediction, (H, W, 3) uint8, of those that are shown."""
         shown = [result.picture for result in results if result.picture is not None]
         return {f"photograph {number}": picture for number, picture in enumerate(shown, start=1)}
 

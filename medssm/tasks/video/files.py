@@ -41,7 +41,10 @@ class ClipViews(VideoFiles):
         self.mean, self.std = (torch.tensor(colour).view(3, 1, 1, 1) for colour in (settings.mean, settings.std))
 
     def read(self, path: Path) -> Tensor:
-        """Raises: DataError for an image, or what is no readable video."""
+        """Clips (views, 3, T, H, W) uint8.
+
+        Raises: DataError for an image, or what is no readable video.
+        """
         if is_image_name(path.name) and not self.takes(path):
             raise DataError(
                 f"{path}: is an image, and the weights are of a model for video; give those of another model"

@@ -102,6 +102,7 @@ class VideoTraining(Task):
         return self.clips.sample(index, random)
 
     def losses(self, model: nn.Module, batch: ClipBatch, moment: Moment) -> dict[str, Tensor]:
+        """The loss and the share of replaced videos, scalars, on clips (B, 3, T, H, W)."""
         self.broken["training"].add(batch.broken)
         loss = F.cross_entropy(model(batch.clips), batch.targets)
         return {"loss": loss, "replaced": loss.new_tensor(len(batch.broken) / self.recipe.run.batch_size)}
@@ -135,6 +136,7 @@ class VideoTraining(Task):
         return news
 
     def pictures(self, results: list[BatchScore]) -> dict[str, np.ndarray]:
+        """Answers on one sheet, (H, W, 3) uint8."""
         answers = of_all_batches([result.answers for result in results])
         return {"answers": contact_sheet(answers, self.dataset.classes)}
 

@@ -80,7 +80,7 @@ def named(maps: list[ScanLabels], names: Mapping[int, str] | None) -> tuple[list
 
 
 def ras(array: np.ndarray, affine: np.ndarray) -> PlacedArray:
-    """The array with its axes nearest to right, front and head."""
+    """The array (X, Y, Z) with its axes nearest to right, front and head."""
     return PlacedArray(*to_ras(array, affine))
 
 
