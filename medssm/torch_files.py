@@ -163,7 +163,7 @@ def load_torch_file(path: Path, *, is_mapped: bool = True) -> Any:
 
 
 def check_backed(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Raises CheckpointError if a state dict claims more values than its file holds, by zero strides or shared bytes."""
+    """Raises CheckpointError if a state dict claims more values than its file has, by strides of 0 or shared bytes."""
     for name, tensor in tensors.items():
         if tensor.nbytes > tensor.untyped_storage().nbytes():
             raise CheckpointError(
