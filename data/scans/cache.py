@@ -53,6 +53,26 @@ class CachedCase:
     affine: np.ndarray
     candidates: CropCandidates | None
 
+    @property
+    def reference(self) -> Tensor:
+        """The label map of a case that has one, (D, H, W) uint8.
+
+        Raises: DataError if it has none.
+        """
+        if self.label is None:
+            raise DataError(f"{self.id}: has no label map; list it among the cases to test, or add its labels")
+        return self.label
+
+    @property
+    def centres(self) -> CropCandidates:
+        """The candidates of a case with labels.
+
+        Raises: DataError if it has none.
+        """
+        if self.candidates is None:
+            raise DataError(f"{self.id}: has no label map; list it among the cases to test, or add its labels")
+        return self.candidates
+
 
 class PreprocessedCases(Sequence[CachedCase]):
     """The cases of a dataset on the network's grid, made at first use and kept on disk.

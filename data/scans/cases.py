@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from medssm.errors import DataError
+
 
 @dataclass(frozen=True)
 class ScanCase:
@@ -11,6 +13,16 @@ class ScanCase:
     id: str
     image: Path
     label: Path | None = None
+
+    @property
+    def reference(self) -> Path:
+        """The label map of a case that has one.
+
+        Raises: DataError if it has none.
+        """
+        if self.label is None:
+            raise DataError(f"{self.image}: has no label map; list it among the cases to test, or add its labels")
+        return self.label
 
 
 @dataclass(frozen=True)

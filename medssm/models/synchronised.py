@@ -46,10 +46,8 @@ class SynchronisedBatchNorm2d(nn.BatchNorm2d):
         return (centred * scale[:, None, None] + self.bias[:, None, None]).to(x.dtype)
 
     def _track(self, mean: Tensor, unbiased_variance: Tensor) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        assert self.momentum is not None
-        self.num_batches_tracked.add_(1)
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(unbiased_variance, self.momentum)
+        momentum = self.momentum or 0.0  # torch has None for a plain mean, which no network here asks for
+        buffers = dict(self.named_buffers(recurse=False))
+        buffers["num_batches_tracked"].add_(1)
+        buffers["running_mean"].lerp_(mean, momentum)
+        buffers["running_var"].lerp_(unbiased_variance, momentum)

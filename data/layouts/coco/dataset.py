@@ -106,6 +106,16 @@ class CocoDataset:
     validation: CocoImages | None
 
     @property
+    def validated(self) -> CocoImages:
+        """The images to validate on.
+
+        Raises: DataError if there are none.
+        """
+        if not self.validation:
+            raise DataError(f"{self.source}: has no images to validate on; add annotations/instances_val2017.json")
+        return self.validation
+
+    @property
     def names(self) -> tuple[str, ...]:
         """Of the categories, by label."""
         return tuple(self.categories.values())

@@ -58,8 +58,7 @@ def label_flat_images(layout: ImageFolders, classes: tuple[str, ...]) -> Answers
     Args:
         classes: of the training folders, sorted; empty to take those of the source.
     """
-    assert layout.validation is not None
-    names = tuple(image_names(layout.validation))
+    names = tuple(image_names(layout.flat))
     source = _find_source(layout, names)
     if isinstance(source, Fault):
         return Answers(names, {}, classes, 0, (source,))
@@ -68,7 +67,7 @@ def label_flat_images(layout: ImageFolders, classes: tuple[str, ...]) -> Answers
     labels, faults = _resolved(source, matched, classes)
     if unnamed := [name for name in names if name not in matched]:
         message = f"{some(unnamed, 'image')} not named in {source.path.name}; add them, or remove the files"
-        faults = (Fault(layout.validation, "no-label", message), *faults)
+        faults = (Fault(layout.flat, "no-label", message), *faults)
     return Answers(names, labels, classes, len(source.written), (*source.faults, *faults))
 
 
@@ -81,18 +80,16 @@ def _find_source(layout: ImageFolders, names: Sequence[str]) -> _Source | Fault:
 
 
 def _nothing_tells(layout: ImageFolders, count: int) -> Fault:
-    assert layout.validation is not None
     message = (
         f"nothing tells the classes of the {count} images in it; put ImageNet's devkit ({GROUND_TRUTH[0]} and "
         f"{SYNSET_FILES[0]}) or a list with a line 'NAME CLASS' for each image into {layout.folder}"
     )
-    return Fault(layout.validation, "no-labels", message)
+    return Fault(layout.flat, "no-labels", message)
 
 
 def _places(layout: ImageFolders) -> list[Path]:
     """The folders in which a list may lie."""
-    assert layout.validation is not None
-    return list(dict.fromkeys((layout.folder, layout.validation, layout.validation.parent)))
+    return list(dict.fromkeys((layout.folder, layout.flat, layout.flat.parent)))
 
 
 def _find_devkit(layout: ImageFolders) -> _Source | Fault | None:

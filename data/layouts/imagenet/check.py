@@ -64,12 +64,16 @@ def _parts(listing: Listing) -> dict[str, tuple[Path | None, dict[str, Sequence[
     return {"training": (layout.training, {**listing.training}), "validation": (layout.validation, validation)}
 
 
+def _folders(listing: Listing) -> Iterator[tuple[Path, dict[str, Sequence[str]]]]:
+    """The same of the parts that are there."""
+    return ((folder, images) for folder, images in _parts(listing).values() if folder)
+
+
 def _missing_classes(listing: Listing) -> Iterator[Remark]:
     """Empty folders, classes that no image validates, and those that ImageNet-1k has more."""
     layout, classes = listing.layout, listing.dataset.classes
-    for folder, by_class in _parts(listing).values():
+    for folder, by_class in _folders(listing):
         for name in (name for name, images in by_class.items() if not images):
-            assert folder is not None
             yield Remark(folder / name, "empty-class", "holds no image; add its images, or remove the folder")
     validated = set(listing.dataset.validation.labels.tolist())
     if layout.validation and validated:
@@ -104,13 +108,12 @@ def _missing_images(listing: Listing) -> Iterator[Remark]:
 def _names(listing: Listing) -> Iterator[Remark]:
     """Images beside the folders of the classes, in another's folder, or in two."""
     places: Counter[str] = Counter()
-    for folder, by_class in _parts(listing).values():
+    for folder, by_class in _folders(listing):
         for name, images in by_class.items():
-            assert folder is not None
             stems = [name_stem(image) for image in images]
             places.update(stem for stem in stems if _is_imagenets(stem))
             yield from _in_folder(folder / name, stems)
-        if folder and "" not in by_class and (stray := sorted(filter(is_image_name, os.listdir(folder)))):
+        if "" not in by_class and (stray := sorted(filter(is_image_name, os.listdir(folder)))):
             yield Remark(folder, "stray", f"holds {some(stray, 'image')} outside of the classes' folders; move them")
     if repeated := sorted(stem for stem, count in places.items() if count > 1):
         message = f"{some(repeated, 'image')} in more than one folder; keep each where it belongs"

@@ -124,8 +124,7 @@ def _samples(folder: Path | None, names: dict[str, list[str]], classes: Sequence
 
 
 def _flat_samples(layout: ImageFolders, answers: Answers) -> ImageSamples:
-    assert layout.validation is not None
-    return ImageSamples([(layout.validation, list(answers.labels), list(answers.labels.values()))])
+    return ImageSamples([(layout.flat, list(answers.labels), list(answers.labels.values()))])
 
 
 def _folder_faults(

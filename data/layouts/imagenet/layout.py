@@ -6,6 +6,7 @@ from pathlib import Path
 
 from medssm.data.images.names import is_image_name
 from medssm.data.layouts.folders import folders_in
+from medssm.errors import DataError
 
 _TRAINING = ("train", "training", "trainingset", "ilsvrc2012_img_train")
 _VALIDATION = ("val", "valid", "validation", "validationset", "ilsvrc2012_img_val", "ilsvrc2012_val", "test")
@@ -29,6 +30,16 @@ class ImageFolders:
     training: Path | None
     validation: Path | None
     validation_is_flat: bool = False
+
+    @property
+    def flat(self) -> Path:
+        """The folder of images to validate on.
+
+        Raises: DataError if there is none.
+        """
+        if self.validation is None:
+            raise DataError(f"{self.folder}: has no validation images; lay them out as val/CLASS/*.jpg")
+        return self.validation
 
 
 def find_image_folders(folder: Path) -> ImageFolders | None:

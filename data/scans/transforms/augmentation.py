@@ -99,16 +99,14 @@ def random_crops(case: CachedCase, settings: CropSettings, seed: int) -> list[di
 
 
 def _published_centres(case: CachedCase, settings: CropSettings, seed: int) -> list[tuple[int, ...]]:
-    assert case.label is not None
-    assert case.candidates is not None
-    organs, background = case.candidates.organs, case.candidates.background
+    organs, background = case.centres.organs, case.centres.background
     if not len(organs) and not len(background):
         raise DataError(f"{case.id}: holds nothing but air in the intensity window; check the scan or the window")
     chooser = RandCropByPosNegLabel(settings.size, num_samples=settings.count, allow_smaller=True)
     chooser.set_random_state(seed=seed)
     with warnings.catch_warnings():  # that a case is without organs, or without anything else, is said at every crop
         warnings.simplefilter("ignore", UserWarning)
-        chooser.randomize(case.label[None], organs, background)
+        chooser.randomize(case.reference[None], organs, background)
     return list(chooser.centers or ())
 
 

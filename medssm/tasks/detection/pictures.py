@@ -21,9 +21,8 @@ def detected_objects(found: Detection) -> np.ndarray:
 
 def beside_annotations(found: FoundObjects, dataset: CocoDataset) -> np.ndarray:
     """An annotated image with its objects on the left and what was found on the right, (H, W, 3) uint8."""
-    assert dataset.validation is not None
-    place = int(np.flatnonzero(dataset.validation.indices == found.image)[0])
-    image = dataset.validation[place]
+    place = int(np.flatnonzero(dataset.validated.indices == found.image)[0])
+    image = dataset.validated[place]
     pixels = np.array(image.read())
     sure = found.scores >= _SHOWN_SCORE
     masks = (mask for mask, is_sure in zip(_masks(found, image.size), sure, strict=True) if is_sure)

@@ -18,7 +18,7 @@ from medssm.data.transforms.boxes import (
     to_tensor,
 )
 from medssm.data.transforms.colours import normalised
-from medssm.errors import DataError, UsageError
+from medssm.errors import UsageError
 from medssm.metrics.detection import FoundObjects
 from medssm.models.detection import Detections, Objects
 from medssm.models.info import DetectionInput
@@ -130,7 +130,7 @@ def annotated(image: CocoImage) -> AnnotatedImage:
 def open_objects(data: ObjectDataSettings) -> CocoDataset:
     """The dataset that a recipe names.
 
-    Raises: UsageError if it names none; DataError if there is none or it has nothing to validate on.
+    Raises: UsageError if it names none; DataError if there is none.
     """
     if data.folder is None:
         raise UsageError(f"no dataset was given. {LAYOUTS['coco'].where}")
@@ -138,7 +138,4 @@ def open_objects(data: ObjectDataSettings) -> CocoDataset:
         folder = cached_objects(data.synthetic_training, data.synthetic_validation)
     else:
         folder = Path(data.folder)
-    dataset = load_coco(folder)
-    if not dataset.validation:
-        raise DataError(f"{dataset.source}: has no images to validate on; add annotations/instances_val2017.json")
-    return dataset
+    return load_coco(folder)

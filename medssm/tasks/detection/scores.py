@@ -108,17 +108,16 @@ def measure_objects(
     """
     detector, metadata, dataset = subject.runner, subject.metadata, open_objects(recipe.data)
     labels = labels_in_dataset(metadata, dataset.names, dataset.source)
-    assert dataset.validation is not None  # open_objects has seen to it
-    images = ScoredPhotographs(dataset.validation, detector.preparation, recipe.validation.batch_size)
+    images = ScoredPhotographs(dataset.validated, detector.preparation, recipe.validation.batch_size)
     found = [_relabelled(one, labels) for one in _found(detector, images, recipe.run.loader_processes, progress)]
-    known = dataset.validation.annotations
+    known = dataset.validated.annotations
     counts = np.bincount(known.labels[~known.is_crowd], minlength=len(dataset.categories)).tolist()
     return ObjectScores(
         model=metadata.model,
         head=metadata.head,
         weights=subject.weights,
         dataset=dataset.source.name,
-        images=len(dataset.validation),
+        images=len(dataset.validated),
         precision=detector.precision,
         preparation=detector.preparation,
         box=average_precision(known, found, "box"),

@@ -38,10 +38,9 @@ class DetectionTraining(Task):
         self.recipe, self.dataset = recipe, dataset
         if not dataset.training:
             raise DataError(f"{dataset.source}: has no training images; add annotations/instances_train2017.json")
-        assert dataset.validation is not None  # open_objects has seen to it
-        self.validation = dataset.validation
+        self.validation = dataset.validated
         self.num_classes = checked_classes(recipe.model.num_classes, len(dataset.categories), dataset.source)
-        self.images = DetectionImages(recipe, dataset.training, dataset.validation)
+        self.images = DetectionImages(recipe, dataset.training, self.validation)
         self._news = [start_of(recipe.model)]
 
     @classmethod

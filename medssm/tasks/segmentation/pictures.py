@@ -20,9 +20,8 @@ def validation_pictures(case: CachedCase, prediction: Tensor, names: Mapping[int
         case: with its reference.
         prediction: (D, H, W), integer.
     """
-    assert case.label is not None
     scan = Volume(case.image[0].numpy(), case.affine)
-    predicted, expected = (labels.cpu().numpy().astype(np.uint8) for labels in (prediction, case.label))
+    predicted, expected = (labels.cpu().numpy().astype(np.uint8) for labels in (prediction, case.reference))
     window = (0.0, 1.0)  # what preprocessing maps the recipe's window to
     return {
         "prediction": pixels(three_plane_figure(scan, predicted, names, window)),

@@ -151,12 +151,11 @@ def measure_cases(
     scored: list[CaseDice] = []
     for case, on_network_grid, seen in zip(dataset.validation, preprocessed, is_seen, strict=True):
         progress(len(scored), len(dataset.validation))
-        assert case.label is not None  # open_scans has seen to it
-        assert on_network_grid.label is not None
-        check_highest_label(int(on_network_grid.label.max()), predictor.classes, case.label)
+        reference = on_network_grid.reference
+        check_highest_label(int(reference.max()), predictor.classes, case.reference)
         labels = predictor.on_network_grid(on_network_grid.image, AS_PUBLISHED)
-        published = dice_per_class(labels, on_network_grid.label, predictor.classes)
-        scored.append(CaseDice(case.id, published, _own_dice(predictor, case.image, case.label), seen))
+        published = dice_per_class(labels, reference, predictor.classes)
+        scored.append(CaseDice(case.id, published, _own_dice(predictor, case.image, case.reference), seen))
     progress(len(scored), len(scored))
     return Validation(
         subject.metadata.model,

@@ -121,9 +121,8 @@ class SegmentationTraining(Task):
 
     def validate(self, model: nn.Module, item: int) -> CaseResult:
         case = self.validation[item]
-        assert case.label is not None  # prepare() has seen to it
         labels = segment_on_grid(model, case.image, self.recipe.augmentation.crops.size, self.recipe.validation)
-        dice = dice_per_class(labels, case.label, self.recipe.model.num_classes)
+        dice = dice_per_class(labels, case.reference, self.recipe.model.num_classes)
         return CaseResult(dice, validation_pictures(case, labels, self.organs) if item == 0 else {})
 
     def summarise(self, results: list[CaseResult]) -> dict[str, float]:

@@ -39,15 +39,18 @@ def ordered(slices: Sequence[SliceHeader], folder: Path) -> list[SliceHeader]:
 
 
 def position_of(header: SliceHeader) -> np.ndarray:
-    """Position (3,) of a slice in LPS+ mm; series selection lets no slice through that has none."""
-    assert header.position is not None
+    """Position (3,) of a slice in LPS+ mm.
+
+    Raises: GeometryError if it has none.
+    """
+    if header.position is None:
+        raise GeometryError(f"{header.path}: has no ImagePositionPatient, so it lies nowhere; export it again")
     return header.position
 
 
 def normal_of(header: SliceHeader) -> np.ndarray:
     """Unit normal (3,) of a slice in LPS+: the column direction crossed with the row direction."""
-    assert header.axes is not None
-    normal = np.cross(header.axes[0], header.axes[1])
+    normal = np.cross(*header.directions)
     return normal / np.linalg.norm(normal)
 
 
@@ -64,11 +67,9 @@ def affine_of(slices: Sequence[SliceHeader], folder: Path) -> tuple[np.ndarray, 
     Raises: GeometryError if slices are missing or unevenly spaced.
     """
     first = slices[0]
-    assert first.axes is not None
-    assert first.pixel_spacing is not None
     step, notes = _step(slices, folder)
     lps = np.eye(4)
-    lps[:3, :3] = np.column_stack((*(first.axes * np.array(first.pixel_spacing)[:, None]), step))
+    lps[:3, :3] = np.column_stack((*(first.directions * np.array(first.pixel_spacing)[:, None]), step))
     lps[:3, 3] = position_of(first)
     affine = RAS_LPS @ lps
     check_affine(affine, folder)
@@ -134,8 +135,7 @@ def _uneven(folder: Path, steps: np.ndarray) -> GeometryError:
 
 
 def _check_axes(first: SliceHeader) -> None:
-    assert first.axes is not None
-    if np.abs(first.axes @ first.axes.T - np.eye(2)).max() > 1e-3:
+    if np.abs(first.directions @ first.directions.T - np.eye(2)).max() > 1e-3:
         raise GeometryError(f"{first.path}: ImageOrientationPatient is no pair of unit axes; export the series again")
 
 
@@ -144,8 +144,7 @@ def _size(header: SliceHeader) -> str:
 
 
 def _orientation(header: SliceHeader) -> str:
-    assert header.axes is not None
-    return "axes (" + ", ".join(f"{value + 0.0:.3f}" for value in np.round(header.axes, 3).ravel()) + ")"
+    return "axes (" + ", ".join(f"{value + 0.0:.3f}" for value in np.round(header.directions, 3).ravel()) + ")"
 
 
 def _pixel_size(header: SliceHeader) -> str:

@@ -48,6 +48,16 @@ class SliceHeader:
     thickness: float
     uid: str
 
+    @property
+    def directions(self) -> np.ndarray:
+        """The axes (2, 3) of a slice.
+
+        Raises: GeometryError if it has none.
+        """
+        if self.axes is None:
+            raise GeometryError(f"{self.path}: has no ImageOrientationPatient, so it lies nowhere; export it again")
+        return self.axes
+
 
 def read_headers(files: Iterable[Path]) -> tuple[list[SliceHeader], list[Path]]:
     """The headers of the image files, and the files that hold no image (reports, contours, plans).
