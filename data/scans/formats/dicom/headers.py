@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from medssm.errors import DataError
+from medssm.errors import DataError, GeometryError
 
 # Storage classes whose files hold slices of CT, MR and PET: one that cannot be read is damaged, not something else.
 _SLICE_CLASSES = (
