@@ -1,6 +1,7 @@
 """`medssm bench`: speed and memory beside what people would run otherwise, measured on this machine."""
 
 import os
+from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -31,7 +32,7 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         help="Measure speed and memory side by side with plain PyTorch, MONAI and timm.", no_args_is_help=True
     )
-    commands = {
+    commands: dict[str, Callable[..., None]] = {
         "scan": bench_scan,
         "window": bench_window,
         "predict": bench_predict,
