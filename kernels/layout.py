@@ -22,7 +22,7 @@ def empty_state_path(like: Tensor, state: int) -> Tensor:
 
 
 def laid_out(tensor: Tensor) -> Tensor:
-    """`tensor` in its layout above (by its number of axes); a copy only if it lies otherwise."""
+    """`tensor` of any shape in its layout above (by its number of axes); a copy only if it lies otherwise."""
     empty = {3: empty_tokens, 4: empty_states}.get(tensor.ndim)
     if empty is None:
         return tensor.contiguous()

@@ -13,6 +13,7 @@ def unavailable(device: torch.device) -> str | None:
 
 
 def unsupported(x: Tensor, weight: Tensor, bias: Tensor | None, grid: Grid, *others: object) -> str | None:
+    """Why this backend cannot take x (batch, dim, length); None if it can."""
     if not grid.is_identity:
         return "causal_conv1d goes in memory order only; another order would copy the activations"
     if x.dtype == torch.float64:
@@ -31,12 +32,14 @@ def _forward(context: Context, x: Tensor, weight: Tensor, bias: Tensor | None, s
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid) -> Tensor:
+    """Output (batch, dim, length) of x like it, weight (dim, width) and bias (dim,)."""
     return laid_out(_forward(Context(), x, weight, bias, silu))
 
 
 def backward(
     grad_y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid
 ) -> tuple[Tensor | None, ...]:
+    """Gradients of x (batch, dim, length), weight (dim, width) and bias (dim,)."""
     from causal_conv1d.causal_conv1d_interface import CausalConv1dFn
 
     context = Context()

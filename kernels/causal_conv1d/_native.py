@@ -18,12 +18,14 @@ SMALL = 1 << 14
 
 
 def unsupported(x: Tensor, *arguments: object) -> str | None:
+    """Why this backend cannot take x (batch, dim, length); None if it can."""
     if x.dtype not in (torch.float32, torch.bfloat16):
         return f"the native convolution takes float32 and bfloat16, not {x.dtype}"
     return None
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid) -> Tensor:
+    """Output (batch, dim, length) of x like it, weight (dim, width) and bias (dim,)."""
     y = empty_tokens(x)
     weight, bias = weight.contiguous(), None if bias is None else bias.contiguous()
     visits = visits_table(grid)
@@ -34,6 +36,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Gr
 def backward(
     grad_y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid
 ) -> tuple[Tensor | None, ...]:
+    """Gradients of x (batch, dim, length), weight (dim, width) and bias (dim,)."""
     dx = empty_tokens(x)
     weight, bias = weight.contiguous(), None if bias is None else bias.contiguous()
     parts = min(PARTS, x.shape[0] * -(-grid.length // CHUNK))

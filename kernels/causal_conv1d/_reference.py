@@ -29,12 +29,14 @@ def conv1d_equation(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, 
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid) -> Tensor:
+    """Output (batch, dim, length) of x like it, weight (dim, width) and bias (dim,)."""
     return laid_out(conv1d_equation(x, weight, bias, silu, grid))
 
 
 def backward(
     grad_y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid
 ) -> tuple[Tensor | None, ...]:
+    """Gradients of x (batch, dim, length), weight (dim, width) and bias (dim,)."""
     visits = grid.visits(x.device).long()
     width, length = weight.shape[1], grid.length
     grad = grad_y.to(weight.dtype)[..., visits]

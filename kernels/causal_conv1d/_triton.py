@@ -19,6 +19,7 @@ WIDEST = 8
 
 
 def unsupported(x: Tensor, weight: Tensor, *arguments: object) -> str | None:
+    """Why this backend cannot take x (batch, dim, length); None if it can."""
     if x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
         return f"the triton convolution computes in float32 and has no {x.dtype}"
     if weight.shape[1] > WIDEST:
@@ -27,6 +28,7 @@ def unsupported(x: Tensor, weight: Tensor, *arguments: object) -> str | None:
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid) -> Tensor:
+    """Output (batch, dim, length) of x like it, weight (dim, width) and bias (dim,)."""
     from medssm.kernels.causal_conv1d._triton_kernels import conv_forward
 
     y = empty_tokens(x)
@@ -38,6 +40,7 @@ def forward(x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Gr
 def backward(
     grad_y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, silu: bool, grid: Grid
 ) -> tuple[Tensor | None, ...]:
+    """Gradients of x (batch, dim, length), weight (dim, width) and bias (dim,)."""
     from medssm.kernels.causal_conv1d._triton_kernels import conv_backward
 
     width = weight.shape[1]

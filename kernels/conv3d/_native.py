@@ -16,10 +16,12 @@ __all__ = ["forward", "unavailable", "unsupported"]
 
 
 def unsupported(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> str | None:
+    """Why this backend cannot take parts (B, C, D, H, W); None if it can."""
     return reason_against_tensors(*parts, weight, bias)
 
 
 def forward(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Output (B, K, D, H, W) of parts (B, C, D, H, W) each, which are one along C."""
     parts = dense_grids(parts)
     batch, _, *grid = parts[0].shape
     outputs, channels, side, *_ = weight.shape

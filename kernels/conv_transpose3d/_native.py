@@ -13,10 +13,12 @@ __all__ = ["forward", "unavailable", "unsupported"]
 
 
 def unsupported(x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
+    """Why this backend cannot take x (B, C, D, H, W); None if it can."""
     return reason_against_tensors(x, weight, bias)
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Output (B, K, 2D, 2H, 2W) of x (B, C, D, H, W)."""
     (x,) = dense_grids([x])
     batch, channels, *grid = x.shape
     outputs = weight.shape[1]

@@ -9,4 +9,5 @@ __all__ = ["forward", "unavailable", "unsupported"]
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Output (B, K, 2D, 2H, 2W) of x (B, C, D, H, W)."""
     return F.conv_transpose3d(x, weight, bias, stride=2)

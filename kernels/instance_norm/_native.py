@@ -13,10 +13,12 @@ __all__ = ["forward", "forward_", "unavailable", "unsupported"]
 
 
 def unsupported(x: Tensor, residual: Tensor | None) -> str | None:
+    """Why this backend cannot take x (B, C, D, H, W); None if it can."""
     return reason_against_tensors(x, residual)
 
 
 def forward(x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None) -> Tensor:
+    """Output (B, C, D, H, W) of x and a residual like it."""
     x = x.contiguous()
     y = torch.empty_like(x)
     _run(y, x, residual, eps, negative_slope)
@@ -24,6 +26,7 @@ def forward(x: Tensor, residual: Tensor | None, eps: float, negative_slope: floa
 
 
 def forward_(x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None) -> None:
+    """The same, written over x (B, C, D, H, W)."""
     if x.is_contiguous():
         _run(x, x, residual, eps, negative_slope)
     else:

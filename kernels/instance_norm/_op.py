@@ -30,7 +30,7 @@ def _forward_fake(x: Tensor, residual: Tensor | None, eps: float, negative_slope
 def instance_norm_inplace_op(
     x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str
 ) -> None:
-    """The same, written over x.
+    """The same, written over x (B, C, D, H, W).
 
     Raises: BackendError if a gradient is needed, as in a program that was exported without: it would pass by unseen.
     """

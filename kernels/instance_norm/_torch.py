@@ -11,6 +11,7 @@ __all__ = ["forward", "forward_", "unavailable", "unsupported"]
 
 def forward(x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None) -> Tensor:
     # Not F.instance_norm, which refuses a grid of one voxel.
+    """Output (B, C, D, H, W) of x and a residual like it."""
     y = torch.instance_norm(x, None, None, None, None, True, 0.0, eps, torch.backends.cudnn.enabled)
     if residual is not None:
         y = y + residual
@@ -18,4 +19,5 @@ def forward(x: Tensor, residual: Tensor | None, eps: float, negative_slope: floa
 
 
 def forward_(x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None) -> None:
+    """The same, written over x (B, C, D, H, W)."""
     x.copy_(forward(x, residual, eps, negative_slope))

@@ -25,7 +25,7 @@ _kept: dict[tuple[int, str], _Kept] = {}
 
 
 def packed(weight: Tensor, layout: str, pack_weight: Callable[[Tensor], Tensor]) -> Tensor:
-    """`pack_weight(weight)`, computed once for as long as the weight lives and keeps its content.
+    """`pack_weight(weight)` for a weight of any shape, computed once for as long as it lives and keeps its content.
 
     The content is read on every use, which costs 0.3 % of a window's time: unlike torch's version counter that also
     sees what is written through `.data` or NumPy, and works on inference tensors.

@@ -27,22 +27,22 @@ def pack(*fields: int) -> bytes:
 
 
 def address(tensor: Tensor | None) -> int:
-    """Address of the first element; the null pointer for None."""
+    """Address of the first element of a tensor of any shape; the null pointer for None."""
     return 0 if tensor is None else tensor.data_ptr()
 
 
 def strided(tensor: Tensor | None, axes: int = 0) -> tuple[int, ...]:
-    """Address and strides in elements; for None a null pointer and as many zeros as it would have `axes`."""
+    """Address and strides in elements, of any shape; for None a null pointer and zeros for as many as `axes`."""
     return (0,) * (1 + axes) if tensor is None else (tensor.data_ptr(), *tensor.stride())
 
 
 def visits_table(grid: Grid) -> Tensor | None:
-    """The grid's table of visits; None for memory order, which needs none. Keep it until the kernel returns."""
+    """The grid's table of visits, (length,), or None for memory order. Keep it until the kernel returns."""
     return None if grid.is_identity else grid.visits(torch.device("cpu"))
 
 
 def partial_sum(out: Tensor, parts: int) -> PartialSum:
-    """`out` with room for the float32 parts that `merge` will add up, each laid out as `out` is in memory."""
+    """`out`, of any shape, with room for the float32 parts that `merge` adds up, laid out as `out` is in memory."""
     return out, torch.empty((parts, out.numel()), dtype=torch.float32, device="cpu")
 
 

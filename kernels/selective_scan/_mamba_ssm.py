@@ -16,6 +16,7 @@ def unavailable(device: torch.device) -> str | None:
 
 
 def unsupported(inputs: ScanTensors, grid: Grid, *others: object) -> str | None:
+    """Why this backend cannot take u (batch, dim, length) and its like; None if it can."""
     if not grid.is_identity:
         return "mamba_ssm scans in memory order only; another order would copy the activations"
     if inputs.u.dtype == torch.float64:
@@ -26,6 +27,7 @@ def unsupported(inputs: ScanTensors, grid: Grid, *others: object) -> str | None:
 
 
 def forward(inputs: ScanTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Output (batch, dim, length), last state (batch, dim, state), states saved (batch, chunks, state, dim) or (0,)."""
     from mamba_ssm.ops.selective_scan_interface import SelectiveScanFn
 
     y, last_state = SelectiveScanFn.forward(Context(), *inputs, dt_softplus, True)
@@ -44,6 +46,7 @@ def backward(
     grid: Grid,
     checkpoints: Tensor,
 ) -> ScanTensors:
+    """Gradients like the inputs, by those of the output (batch, dim, length) and last state (batch, dim, state)."""
     from mamba_ssm.ops.selective_scan_interface import SelectiveScanFn
 
     if grad_last_state is not None:

@@ -15,12 +15,14 @@ __all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 
 def unsupported(inputs: ScanTensors, *others: object) -> str | None:
+    """Why this backend cannot take u (batch, dim, length) and its like; None if it can."""
     if inputs.u.dtype not in (torch.float32, torch.bfloat16):
         return f"the native scan takes float32 and bfloat16, not {inputs.u.dtype}"
     return None
 
 
 def forward(inputs: ScanTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Output (batch, dim, length), last state (batch, dim, state), states saved (batch, chunks, state, dim) or (0,)."""
     u, _, A, *_ = inputs
     batch, dim, length = u.shape
     state = A.shape[1]
@@ -42,6 +44,7 @@ def backward(
     grid: Grid,
     checkpoints: Tensor,
 ) -> ScanTensors:
+    """Gradients like the inputs, by those of the output (batch, dim, length) and last state (batch, dim, state)."""
     u, dt, A, B, C, D, z, dt_bias = inputs
     batch, groups = B.shape[:2]
     slices, slice_dim = slice_channels(u.shape[1] // groups, batch * groups)

@@ -36,6 +36,7 @@ def scan_equation(inputs: ScanTensors, dt_softplus: bool, grid: Grid) -> tuple[T
 
 
 def forward(inputs: ScanTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Output (batch, dim, length), last state (batch, dim, state), states saved (batch, chunks, state, dim) or (0,)."""
     y, last_state, checkpoints = scan_equation(inputs, dt_softplus, grid)
     saved = checkpoints.contiguous() if save_states else last_state.new_empty(0)
     return laid_out(y), last_state.contiguous(), saved
@@ -49,6 +50,7 @@ def backward(
     grid: Grid,
     checkpoints: Tensor,
 ) -> ScanTensors:
+    """Gradients like the inputs, by those of the output (batch, dim, length) and last state (batch, dim, state)."""
     u, dt, A, B, C, D, z, dt_bias = inputs
     u_visit, B_visit, C_visit, grad = (_visit(x, A, grid) for x in (u, B, C, grad_y))
     raw_step = _visit(dt, A, grid)

@@ -90,6 +90,7 @@ def tile(u: Tensor, B: Tensor, candidates: tuple[tuple[int, int], ...]) -> Tilin
 
 
 def forward(inputs: ScanTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor, Tensor]:
+    """Output (batch, dim, length), last state (batch, dim, state), states saved (batch, chunks, state, dim) or (0,)."""
     from medssm.kernels.selective_scan._triton_forward import scan_forward
 
     u, _, A, *_ = inputs
@@ -127,6 +128,7 @@ def backward(
     grid: Grid,
     checkpoints: Tensor,
 ) -> ScanTensors:
+    """Gradients like the inputs, by those of the output (batch, dim, length) and last state (batch, dim, state)."""
     from medssm.kernels.selective_scan._triton_backward import scan_backward
 
     u, dt, A, B, C, D, z, dt_bias = inputs

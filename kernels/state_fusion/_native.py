@@ -15,12 +15,14 @@ SMALL = 1 << 18
 
 
 def unsupported(h: Tensor, *arguments: object) -> str | None:
+    """Why this backend cannot take h (batch, dim, length); None if it can."""
     if h.dtype not in (torch.float32, torch.bfloat16):
         return f"the native fusion takes float32 and bfloat16, not {h.dtype}"
     return None
 
 
 def forward(h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple[int, ...]) -> Tensor:
+    """Fused states (batch, dim, length) of h like it and weights (dilations, dim, 3, 3)."""
     fused, weights = empty_tokens(h), weights.contiguous()
     inputs = _inputs(h, weights, shape, find_taps(dilations))
     kernel("state_fusion_forward")(pack(*strided(fused), *inputs))
@@ -30,6 +32,7 @@ def forward(h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple
 def backward(
     grad: Tensor, h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
+    """Gradients of h (batch, dim, length) and of weights (dilations, dim, 3, 3)."""
     dh, weights = empty_tokens(h), weights.contiguous()
     dweights = partial_sum(weights.new_empty(weights.shape), h.shape[0])
     inputs = _inputs(h, weights, shape, find_taps(dilations))

@@ -22,12 +22,14 @@ def fusion_equation(h: Tensor, weights: Tensor, shape: tuple[int, int], dilation
 
 
 def forward(h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple[int, ...]) -> Tensor:
+    """Fused states (batch, dim, length) of h like it and weights (dilations, dim, 3, 3)."""
     return laid_out(fusion_equation(h, weights, shape, dilations))
 
 
 def backward(
     grad: Tensor, h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
+    """Gradients of h (batch, dim, length) and of weights (dilations, dim, 3, 3)."""
     h_grid, grad_grid = (x.to(weights.dtype).unflatten(2, shape) for x in (h, grad))
     dh = torch.zeros_like(h_grid)
     dweights = []
@@ -41,7 +43,7 @@ def backward(
 
 
 def fold_margin(dpadded: Tensor, margin: int) -> Tensor:
-    """The gradient of replicate padding of the last axis: what reached the margins goes to the border cells."""
+    """The gradient (..., n) of replicate padding of the last axis: what reached margins goes to the border cells."""
     inside = dpadded[..., margin:-margin].clone()
     inside[..., 0] += dpadded[..., :margin].sum(-1)
     inside[..., -1] += dpadded[..., -margin:].sum(-1)

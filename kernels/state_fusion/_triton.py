@@ -20,12 +20,14 @@ TOKENS = {"cuda": 64, "cpu": 512}
 
 
 def unsupported(h: Tensor, *arguments: object) -> str | None:
+    """Why this backend cannot take h (batch, dim, length); None if it can."""
     if h.dtype not in (torch.float32, torch.bfloat16, torch.float16):
         return f"the triton fusion computes in float32 and has no {h.dtype}"
     return None
 
 
 def forward(h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple[int, ...]) -> Tensor:
+    """Fused states (batch, dim, length) of h like it and weights (dilations, dim, 3, 3)."""
     fused = empty_tokens(h)
     _sum_taps(fused, h, weights, shape, dilations, margin=0, transposed=False)
     return fused
@@ -34,6 +36,7 @@ def forward(h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple
 def backward(
     grad: Tensor, h: Tensor, weights: Tensor, shape: tuple[int, int], dilations: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
+    """Gradients of h (batch, dim, length) and of weights (dilations, dim, 3, 3)."""
     margin = max(dilations)
     padded = tuple(n + 2 * margin for n in shape)
     dpadded = weights.new_empty(h.shape[0], padded[0] * padded[1], h.shape[1]).transpose(1, 2)

@@ -13,18 +13,21 @@ __all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 
 def unsupported(inputs: StateTensors, *others: object) -> str | None:
+    """Why this backend cannot take u (batch, dim, length) and its like; None if it can."""
     if inputs.u.dtype not in (torch.float32, torch.bfloat16):
         return f"the native scan of states takes float32 and bfloat16, not {inputs.u.dtype}"
     return None
 
 
 def forward(inputs: StateTensors, dt_softplus: bool) -> Tensor:
+    """The states (batch, dim, state, length)."""
     h = empty_state_path(inputs.u, inputs.A.shape[1])
     kernel("state_scan_forward")(pack(*strided(h), *_fields(inputs, dt_softplus)))
     return h
 
 
 def backward(grad_h: Tensor, h: Tensor, inputs: StateTensors, dt_softplus: bool) -> StateTensors:
+    """Gradients like the inputs, by that of the states (batch, dim, state, length)."""
     u, dt, A, B, dt_bias = inputs
     batch, dim, _ = u.shape
     slices, slice_dim = slice_channels(dim, batch)

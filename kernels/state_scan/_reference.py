@@ -24,10 +24,12 @@ def states_equation(inputs: StateTensors, dt_softplus: bool) -> Tensor:
 
 
 def forward(inputs: StateTensors, dt_softplus: bool) -> Tensor:
+    """The states (batch, dim, state, length)."""
     return states_equation(inputs, dt_softplus)
 
 
 def backward(grad_h: Tensor, h: Tensor, inputs: StateTensors, dt_softplus: bool) -> StateTensors:
+    """Gradients like the inputs, by that of the states (batch, dim, state, length)."""
     u, dt, A, B, dt_bias = inputs
     grad, hs, us, raw_step, Bs = (x.to(A.dtype) for x in (grad_h, h, u, dt, B))
     step = _step_size(raw_step, dt_bias, dt_softplus)

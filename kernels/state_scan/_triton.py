@@ -19,16 +19,19 @@ __all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 
 def unsupported(inputs: StateTensors, *others: object) -> str | None:
+    """Why this backend cannot take u (batch, dim, length) and its like; None if it can."""
     return scan.unsupported(inputs)
 
 
 def forward(inputs: StateTensors, dt_softplus: bool) -> Tensor:
+    """The states (batch, dim, state, length)."""
     dim, state = inputs.A.shape
     h, _, _ = scan.forward(_as_channels(inputs), dt_softplus, _line(inputs), save_states=False)
     return h.transpose(1, 2).unflatten(2, (state, dim)).permute(0, 3, 2, 1)
 
 
 def backward(grad_h: Tensor, h: Tensor, inputs: StateTensors, dt_softplus: bool) -> StateTensors:
+    """Gradients like the inputs, by that of the states (batch, dim, state, length)."""
     dim, state = inputs.A.shape
     grad_y = grad_h.transpose(1, 2).flatten(1, 2)
     entering = _entering(h, inputs.A.dtype)

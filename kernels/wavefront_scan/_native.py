@@ -15,12 +15,14 @@ __all__ = ["backward", "forward", "unavailable", "unsupported"]
 
 
 def unsupported(inputs: GridTensors, *others: object) -> str | None:
+    """Why this backend cannot take x (batch, dim, length) and its like; None if it can."""
     if inputs.x.dtype not in (torch.float32, torch.bfloat16):
         return f"the native scan of a grid takes float32 and bfloat16, not {inputs.x.dtype}"
     return None
 
 
 def forward(inputs: GridTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor]:
+    """Output (batch, dim, length) and checkpoints (batch, chunks, width, state, dim), no chunk if not saved."""
     batch, dim, _ = inputs.x.shape
     height, width = grid.shape
     chunks = (height - 1) // CHUNK_ROWS if save_states else 0
@@ -32,6 +34,7 @@ def forward(inputs: GridTensors, dt_softplus: bool, grid: Grid, save_states: boo
 
 
 def backward(grad_y: Tensor, inputs: GridTensors, dt_softplus: bool, grid: Grid, checkpoints: Tensor) -> GridTensors:
+    """Gradients like the inputs, by that of the output (batch, dim, length)."""
     batch, dim, _ = inputs.x.shape
     slices, slice_dim = slice_channels(dim, batch, VECTOR)
     of_cells = {name: empty_tokens(getattr(inputs, name)) for name in ("x", "dt_top", "dt_left")}

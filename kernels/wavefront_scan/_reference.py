@@ -35,7 +35,7 @@ class Diagonals:
         return [range(max(0, k - self.width + 1), min(k, self.height - 1) + 1) for k in range(last)]
 
     def places(self, device: torch.device) -> Tensor:
-        """The number of each cell row by row, in the order of the anti-diagonals."""
+        """The number of each cell row by row, (cells,), in the order of the anti-diagonals."""
         places = [i * self.width + k - i for k, rows in enumerate(self.rows) for i in rows]
         return torch.tensor(places, device=device)
 
@@ -69,13 +69,15 @@ class Axis:
     weight: list[Tensor]
 
     def decay(self, k: int) -> Tensor:
+        """What a neighbour's state keeps, (batch, cells, dim, state), on anti-diagonal `k`."""
         return torch.where(self.weight[k] > 0, self.weight[k] * torch.exp(self.step[k] * self.A), 0)
 
     def enters(self, k: int, x: Tensor) -> Tensor:
+        """What x (batch, cells, dim, 1) adds to the state, (batch, cells, dim, state), on anti-diagonal `k`."""
         return self.weight[k] * self.step[k] * self.B[k] * x
 
     def gradients(self, k: int, g: Tensor, g_carried: Tensor, h: Tensor, x: Tensor) -> tuple[Tensor, ...]:
-        """Of the step, A, B and x, by the gradient of the state, and that carried to `h`, the neighbour's state."""
+        """Of the step, A, B and x, in their shapes, by that of the state and that carried to `h`, the state beside."""
         through = (g * self.B[k]).sum(-1, keepdim=True) * self.weight[k]
         exponent = g_carried * h
         dstep = (exponent * self.A).sum(-1, keepdim=True) + through * x
@@ -100,11 +102,13 @@ def wavefront_equation(inputs: GridTensors, dt_softplus: bool, grid: Grid) -> tu
 
 
 def forward(inputs: GridTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor]:
+    """Output (batch, dim, length) and checkpoints (batch, chunks, width, state, dim), no chunk if not saved."""
     y, checkpoints = wavefront_equation(inputs, dt_softplus, grid)
     return laid_out(y), checkpoints if save_states else checkpoints[:, :0].clone()
 
 
 def backward(grad_y: Tensor, inputs: GridTensors, dt_softplus: bool, grid: Grid, checkpoints: Tensor) -> GridTensors:
+    """Gradients like the inputs, by that of the output (batch, dim, length)."""
     diagonals, order = _diagonals(grid), _order(grid, inputs.x.device)
     x, C, gy = (_visit(t, inputs, grid) for t in (inputs.x, inputs.C, grad_y))
     x_split, gy_split = (diagonals.split(t[..., None]) for t in (x, gy))

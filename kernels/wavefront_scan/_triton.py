@@ -26,12 +26,14 @@ BACKWARD_CHANNELS, BACKWARD_STATES = (8, 4), 8
 
 
 def unsupported(inputs: GridTensors, *others: object) -> str | None:
+    """Why this backend cannot take x (batch, dim, length) and its like; None if it can."""
     if inputs.x.dtype not in (torch.float32, torch.bfloat16, torch.float16):
         return f"the triton scan computes in float32 and has no {inputs.x.dtype}"
     return None
 
 
 def forward(inputs: GridTensors, dt_softplus: bool, grid: Grid, save_states: bool) -> tuple[Tensor, Tensor]:
+    """Output (batch, dim, length) and checkpoints (batch, chunks, width, state, dim), no chunk if not saved."""
     from medssm.kernels.wavefront_scan._triton_kernels import wavefront_forward
 
     batch, dim, _ = inputs.x.shape
@@ -48,6 +50,7 @@ def forward(inputs: GridTensors, dt_softplus: bool, grid: Grid, save_states: boo
 
 
 def backward(grad_y: Tensor, inputs: GridTensors, dt_softplus: bool, grid: Grid, checkpoints: Tensor) -> GridTensors:
+    """Gradients like the inputs, by that of the output (batch, dim, length)."""
     from medssm.kernels.wavefront_scan._triton_kernels import wavefront_backward
 
     A = inputs.A_top
