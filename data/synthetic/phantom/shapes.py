@@ -23,7 +23,7 @@ class Shape(Protocol):
     """A solid."""
 
     def distance(self, points: Points) -> np.ndarray:
-        """Signed distance in mm of points, their x, y and z (D, H, W) or what broadcasts to it."""
+        """Signed distance in mm of points whose x, y and z have one shape; in that shape."""
         ...
 
     def box(self) -> Box:
