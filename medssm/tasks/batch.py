@@ -128,9 +128,11 @@ class _Batch(Generic[Found]):
         self.run, self.watch, self.under_way, self.entry, self.more_memory = run, watch, under_way, entry, more_memory
         self.results: FileResults[Found] = FileResults()
         self.progress = watch.progress
+        self.file = Path()
 
     def go_through(self, file: Path) -> None:
         log.info("%s: begun", file)
+        self.file = file
         self.under_way.begin(file)
         failure: Exception | None = None
         with measured() as self.results.costs[file], _warnings_to(self._keep_note):
@@ -159,13 +161,11 @@ class _Batch(Generic[Found]):
 
     def note(self, text: str) -> None:
         self._keep_note(text)
-        assert self.results.stopped is not None
-        self.watch.noted(self.results.stopped, text)
+        self.watch.noted(self.file, text)
 
     def _keep_note(self, text: str) -> None:
-        assert self.results.stopped is not None
-        self.results.notes.setdefault(self.results.stopped, []).append(text)
-        log.info("%s: %s", self.results.stopped, text)
+        self.results.notes.setdefault(self.file, []).append(text)
+        log.info("%s: %s", self.file, text)
 
 
 class _Terminated(KeyboardInterrupt):

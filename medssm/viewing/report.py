@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterable, Sequence
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -223,10 +224,8 @@ def _score_row(score: OrganScore) -> list[str | Cell]:
     return [score.case, score.organ, Cell(str(score.label), score.label), score.status, *cells]
 
 
-def _settings(evaluation: Evaluation, scans: Path | None, record: dict[str, object]) -> str:
+def _settings(evaluation: Evaluation, scans: Path | None, record: dict[str, Any]) -> str:
     packages, command = record["packages"], record["command"]
-    assert isinstance(packages, dict)
-    assert isinstance(command, list)
     entries = {
         "predictions": _folder(case.prediction.path for case in evaluation.cases.values()),
         "references": _folder(case.reference.path for case in evaluation.cases.values()),

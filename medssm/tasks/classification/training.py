@@ -19,7 +19,7 @@ from medssm.tasks.answers import answers_to, contact_sheet, of_all_batches
 from medssm.tasks.classification.distillation import distillation_loss, load_teacher, self_distillation_loss
 from medssm.tasks.classification.pictures import colours
 from medssm.tasks.classification.samples import ClassificationImages, open_images
-from medssm.tasks.classification.settings import ClassificationRecipe
+from medssm.tasks.classification.settings import ClassificationRecipe, SelfDistillationSettings
 from medssm.tasks.networks import checked_classes, run_metadata
 from medssm.tasks.scored_files import BatchScore, ScoredBatch, accuracy, score_batch
 from medssm.training import Moment, Task
@@ -101,7 +101,7 @@ class ClassificationTraining(Task):
             loss = (1 - settings.alpha) * entropy + settings.alpha * distance
             parts["distillation"] = distance.detach()
         if mesa := self.recipe.self_distillation:
-            distance = self.distance_to_average(logits, images, moment)
+            distance = self.distance_to_average(logits, images, moment, mesa)
             loss = loss + mesa.weight * distance
             parts["self_distillation"] = distance.detach()
         return {"loss": loss, **parts}
@@ -116,12 +116,11 @@ class ClassificationTraining(Task):
             teacher = self.teacher.to(images.device)(images)
         return distillation_loss(logits, teacher, self.recipe.distillation)
 
-    def distance_to_average(self, logits: Tensor, images: Tensor, moment: Moment) -> Tensor:
+    def distance_to_average(
+        self, logits: Tensor, images: Tensor, moment: Moment, settings: SelfDistillationSettings
+    ) -> Tensor:
         """The loss, a scalar, of logits (B, num_classes) beside the moving average, 0 before its first epoch."""
-        settings = self.recipe.self_distillation
-        assert settings is not None
-        assert moment.average is not None  # the schema has seen to it
-        if moment.epoch < settings.start_epoch:
+        if moment.average is None or moment.epoch < settings.start_epoch:
             return logits.new_zeros(())
         with torch.no_grad(), moment.autocast:
             average = moment.average(images)
