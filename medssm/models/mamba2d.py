@@ -21,7 +21,7 @@ from medssm.errors import UsageError
 from medssm.kernels import wavefront_scan
 from medssm.models.info import Options
 from medssm.models.layers import DropPath, Mlp, drop_path_rates
-from medssm.models.mixer import initialise_dt, widened
+from medssm.models.mixer import initial_A_log, initialise_dt, widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import Variant
 
@@ -119,7 +119,7 @@ class Mamba2DMixer(nn.Module):
         self.shares_B = shares_B
         # Of the projection: low-rank step sizes from above (T) and from the left (L), one or two B, and C.
         self.sizes = [dt_rank, dt_rank, D_STATE, D_STATE] + [D_STATE] * (not shares_B)
-        decays = torch.arange(1, D_STATE + 1).float().log().repeat(d_inner, 1)
+        decays = initial_A_log(d_inner, D_STATE)
         self.AT_log = nn.Parameter(decays)
         self.AL_log = nn.Parameter(decays.clone())
         self.D = nn.Parameter(torch.ones(d_inner))

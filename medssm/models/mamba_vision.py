@@ -25,7 +25,7 @@ from medssm.models.layers import (
     from_windows,
     into_windows,
 )
-from medssm.models.mixer import widened
+from medssm.models.mixer import initial_A_log, widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import Variant
 
@@ -125,7 +125,7 @@ class MambaVisionMixer(nn.Module):
         super().__init__()
         d_inner = d_model // 2
         self.dt_rank = math.ceil(d_model / 16)
-        self.A_log = nn.Parameter(torch.arange(1, D_STATE + 1).float().log().repeat(d_inner, 1))
+        self.A_log = nn.Parameter(initial_A_log(d_inner, D_STATE))
         self.D = nn.Parameter(torch.ones(d_inner))
         self.in_proj = nn.Linear(d_model, d_model, bias=False)
         self.x_proj = nn.Linear(d_inner, self.dt_rank + 2 * D_STATE, bias=False)

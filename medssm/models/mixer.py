@@ -41,7 +41,7 @@ class MambaMixer(nn.Module):
         d_inner = EXPAND * d_model
         self.dt_rank = math.ceil(d_model / 16)
         self.order = order
-        self.A_log = nn.Parameter(torch.arange(1, D_STATE + 1).float().log().repeat(d_inner, 1))
+        self.A_log = nn.Parameter(initial_A_log(d_inner, D_STATE))
         self.D = nn.Parameter(torch.ones(d_inner))
         self.in_proj = nn.Linear(d_model, 2 * d_inner, bias=False)
         self.conv1d = nn.Conv1d(d_inner, d_inner, D_CONV, groups=d_inner)
@@ -68,12 +68,25 @@ class MambaMixer(nn.Module):
         return self.out_proj(y.transpose(1, 2))
 
 
+def initial_A_log(d_inner: int, d_state: int) -> Tensor:
+    """Logarithm of the decays 1 to d_state, alike in every channel; (d_inner, d_state).
+
+    Computed on the CPU, wherever it goes: on the meta device torch would import its compiler for it, three seconds.
+    """
+    decays = torch.arange(1, d_state + 1, device="cpu").float()
+    return decays.log().repeat(d_inner, 1).to(torch.get_default_device())
+
+
 def initialise_dt(weight: Tensor, bias: Tensor) -> None:
     """Starts the projection of step sizes: log-uniform in [DT_MIN, DT_MAX]; the bias is their inverse softplus.
+
+    On the meta device, where there are no values, nothing is drawn: torch would import its compiler for it.
 
     Args:
         weight: (..., dt_rank). bias: of any shape.
     """
+    if weight.is_meta:
+        return
     bound = weight.shape[-1] ** -0.5
     nn.init.uniform_(weight, -bound, bound)
     log_dt = torch.empty_like(bias).uniform_(math.log(DT_MIN), math.log(DT_MAX))

@@ -134,9 +134,10 @@ class UpOutBlock(nn.Module):
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
         self.conv = nn.ConvTranspose3d(in_channels, num_classes, 2, stride=2)
-        with torch.no_grad():
-            for parameter in self.conv.parameters():
-                parameter.div_(HEAD_SCALE)
+        if not self.conv.weight.is_meta:  # no values there, and torch would import its compiler to divide them
+            with torch.no_grad():
+                for parameter in self.conv.parameters():
+                    parameter.div_(HEAD_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, num_classes, 2 * D, 2 * H, 2 * W) of features (B, in_channels, D, H, W)."""

@@ -31,3 +31,13 @@ def test_networks_for_scans_need_torch_alone() -> None:
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert not {"monai", "timm", "torchvision", "huggingface_hub", "matplotlib", "av"} & set(result.stdout.split())
+
+
+def test_the_network_of_a_weights_file_is_built_without_torch_compiler() -> None:
+    code = (
+        "import sys, torch; from medssm.checkpoints.recognition import expected_shapes; "
+        "expected_shapes('mamband-xs', 1, 14); expected_shapes('mamba2d-t', 3, 10); print(*sys.modules)"
+    )
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert not {"torch._dynamo", "sympy"} & set(result.stdout.split())
