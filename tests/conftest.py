@@ -19,6 +19,9 @@ from filelock import FileLock
 
 REAL_CT = Path(__file__).parents[2] / "shared" / "data" / "real_ct"
 
+# A worker of pytest-xdist is told that it has a terminal of 80 columns; commands in tests print to none.
+os.environ.pop("COLUMNS", None)
+
 if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 

