@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from medssm.kernels.dispatch import Operator
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import empty_tokens
+from medssm.kernels.torch_operator import torch_operator
 
 OPERATOR = Operator(
     "causal_conv1d",
@@ -22,9 +22,7 @@ TENSORS = "Tensor x, Tensor weight, Tensor? bias"
 VISIT = "bool silu, SymInt[] shape, SymInt[] axes, bool[] reverse"
 
 
-@torch.library.custom_op(
-    "medssm::causal_conv1d", mutates_args=(), schema=f"({TENSORS}, {VISIT}, str backend) -> Tensor"
-)
+@torch_operator("causal_conv1d", schema=f"({TENSORS}, {VISIT}, str backend) -> Tensor")
 def causal_conv1d_op(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
     """(batch, dim, length), channels-last in memory; the arguments are those of `causal_conv1d`, checked."""
     silu, shape, axes, reverse, backend = settings
@@ -37,9 +35,8 @@ def _forward_fake(x: Tensor, *others: Any) -> Tensor:
     return empty_tokens(x)
 
 
-@torch.library.custom_op(
-    "medssm::causal_conv1d_backward",
-    mutates_args=(),
+@torch_operator(
+    "causal_conv1d_backward",
     schema=f"(Tensor grad_y, {TENSORS}, {VISIT}, str backend) -> (Tensor, Tensor, Tensor)",
 )
 def causal_conv1d_backward_op(

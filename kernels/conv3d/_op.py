@@ -2,15 +2,15 @@
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 
 from medssm.kernels.dispatch import Operator
+from medssm.kernels.torch_operator import torch_operator
 
 OPERATOR = Operator("conv3d", {"native": "medssm.kernels.conv3d._native", "torch": "medssm.kernels.conv3d._torch"})
 
 
-@torch.library.custom_op("medssm::conv3d", mutates_args=())
+@torch_operator("conv3d")
 def conv3d_op(parts: Sequence[Tensor], weight: Tensor, bias: Tensor | None, backend: str) -> Tensor:
     """(B, K, D, H, W), contiguous; the arguments are those of `conv3d`, checked."""
     chosen = OPERATOR.choose(backend, weight.device, parts, weight, bias)

@@ -1,9 +1,9 @@
 """The up-convolution at prediction as one torch operator: dispatch and fake. It has no gradient."""
 
-import torch
 from torch import Tensor
 
 from medssm.kernels.dispatch import Operator
+from medssm.kernels.torch_operator import torch_operator
 
 OPERATOR = Operator(
     "conv_transpose3d",
@@ -11,7 +11,7 @@ OPERATOR = Operator(
 )
 
 
-@torch.library.custom_op("medssm::conv_transpose3d", mutates_args=())
+@torch_operator("conv_transpose3d")
 def conv_transpose3d_op(x: Tensor, weight: Tensor, bias: Tensor | None, backend: str) -> Tensor:
     """(B, K, 2D, 2H, 2W), contiguous; the arguments are those of `conv_transpose3d`, checked."""
     return OPERATOR.choose(backend, x.device, x, weight, bias).forward(x, weight, bias).contiguous()

@@ -1,10 +1,10 @@
 """Instance norm at prediction as two torch operators, one in place: dispatch and fake. They have no gradient."""
 
-import torch
 from torch import Tensor
 
 from medssm.kernels.dispatch import Operator
 from medssm.kernels.errors import BackendError
+from medssm.kernels.torch_operator import torch_operator
 
 OPERATOR = Operator(
     "instance_norm",
@@ -12,7 +12,7 @@ OPERATOR = Operator(
 )
 
 
-@torch.library.custom_op("medssm::instance_norm", mutates_args=())
+@torch_operator("instance_norm")
 def instance_norm_op(
     x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str
 ) -> Tensor:
@@ -26,7 +26,7 @@ def _forward_fake(x: Tensor, residual: Tensor | None, eps: float, negative_slope
     return x.new_empty(x.shape)
 
 
-@torch.library.custom_op("medssm::instance_norm_", mutates_args=("x",))
+@torch_operator("instance_norm_", mutates_args=("x",))
 def instance_norm_inplace_op(
     x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str
 ) -> None:

@@ -10,6 +10,7 @@ from medssm.kernels.grid import Grid
 from medssm.kernels.layout import empty_states, empty_tokens
 from medssm.kernels.selective_scan._reference import CHUNK
 from medssm.kernels.selective_scan._tensors import ScanTensors
+from medssm.kernels.torch_operator import torch_operator
 
 OPERATOR = Operator(
     "selective_scan",
@@ -24,9 +25,8 @@ TENSORS = "Tensor u, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor?
 VISIT = "bool dt_softplus, SymInt[] shape, SymInt[] axes, bool[] reverse"
 
 
-@torch.library.custom_op(
-    "medssm::selective_scan",
-    mutates_args=(),
+@torch_operator(
+    "selective_scan",
     schema=f"({TENSORS}, {VISIT}, bool save_states, str backend) -> (Tensor, Tensor, Tensor)",
 )
 def selective_scan_op(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
@@ -49,9 +49,8 @@ def _forward_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     return empty_tokens(u), A.new_empty(batch, dim, state), A.new_empty(checkpoints)
 
 
-@torch.library.custom_op(
-    "medssm::selective_scan_backward",
-    mutates_args=(),
+@torch_operator(
+    "selective_scan_backward",
     schema=f"(Tensor grad_y, Tensor? grad_last_state, {TENSORS}, {VISIT}, Tensor checkpoints, str backend) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )

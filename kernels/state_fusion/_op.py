@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from medssm.kernels.dispatch import Operator
 from medssm.kernels.layout import empty_tokens
+from medssm.kernels.torch_operator import torch_operator
 
 OPERATOR = Operator(
     "state_fusion",
@@ -19,7 +19,7 @@ OPERATOR = Operator(
 )
 
 
-@torch.library.custom_op("medssm::state_fusion", mutates_args=())
+@torch_operator("state_fusion")
 def state_fusion_op(h: Tensor, weights: Tensor, shape: Sequence[int], dilations: Sequence[int], backend: str) -> Tensor:
     """(batch, dim, length), channels-last in memory.
 
@@ -35,7 +35,7 @@ def _forward_fake(h: Tensor, *settings: Any) -> Tensor:
     return empty_tokens(h)
 
 
-@torch.library.custom_op("medssm::state_fusion_backward", mutates_args=())
+@torch_operator("state_fusion_backward")
 def state_fusion_backward_op(
     grad: Tensor, h: Tensor, weights: Tensor, shape: Sequence[int], dilations: Sequence[int], backend: str
 ) -> tuple[Tensor, Tensor]:

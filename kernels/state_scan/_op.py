@@ -2,12 +2,12 @@
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from medssm.kernels.dispatch import Operator
 from medssm.kernels.layout import empty_state_path, empty_tokens
 from medssm.kernels.state_scan._tensors import StateTensors
+from medssm.kernels.torch_operator import torch_operator
 
 OPERATOR = Operator(
     "state_scan",
@@ -22,9 +22,7 @@ OPERATOR = Operator(
 TENSORS = "Tensor u, Tensor dt, Tensor A, Tensor B, Tensor? dt_bias"
 
 
-@torch.library.custom_op(
-    "medssm::state_scan", mutates_args=(), schema=f"({TENSORS}, bool dt_softplus, str backend) -> Tensor"
-)
+@torch_operator("state_scan", schema=f"({TENSORS}, bool dt_softplus, str backend) -> Tensor")
 def state_scan_op(*arguments: Any) -> Tensor:
     """(batch, dim, state, length), the arguments those of `state_scan`, checked; an empty `backend` chooses."""
     *tensors, dt_softplus, backend = arguments
@@ -37,9 +35,8 @@ def _forward_fake(u: Tensor, dt: Tensor, A: Tensor, *others: Any) -> Tensor:
     return empty_state_path(u, A.shape[1])
 
 
-@torch.library.custom_op(
-    "medssm::state_scan_backward",
-    mutates_args=(),
+@torch_operator(
+    "state_scan_backward",
     schema=f"(Tensor grad_h, Tensor h, {TENSORS}, bool dt_softplus, str backend) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor)",
 )

@@ -8,6 +8,7 @@ from torch import Tensor
 from medssm.kernels.dispatch import Operator
 from medssm.kernels.grid import Grid
 from medssm.kernels.layout import empty_tokens
+from medssm.kernels.torch_operator import torch_operator
 from medssm.kernels.wavefront_scan._reference import CHUNK_ROWS
 from medssm.kernels.wavefront_scan._tensors import GridTensors
 
@@ -26,9 +27,8 @@ TENSORS = (
 VISIT = "bool dt_softplus, SymInt[] shape, bool reverse"
 
 
-@torch.library.custom_op(
-    "medssm::wavefront_scan",
-    mutates_args=(),
+@torch_operator(
+    "wavefront_scan",
     schema=f"({TENSORS}, {VISIT}, bool save_states, str backend) -> (Tensor, Tensor)",
 )
 def wavefront_scan_op(*arguments: Any) -> tuple[Tensor, Tensor]:
@@ -49,9 +49,8 @@ def _forward_fake(*arguments: Any) -> tuple[Tensor, Tensor]:
     return empty_tokens(x), A_top.new_empty(x.shape[0], chunks, width, A_top.shape[1], x.shape[1])
 
 
-@torch.library.custom_op(
-    "medssm::wavefront_scan_backward",
-    mutates_args=(),
+@torch_operator(
+    "wavefront_scan_backward",
     schema=f"(Tensor grad_y, {TENSORS}, {VISIT}, Tensor checkpoints, str backend) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
 )
