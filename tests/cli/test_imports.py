@@ -2,20 +2,27 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+from medssm.benchmarks.start import example
 
 HEAVY = ("torch", "numpy", "monai", "timm", "torchvision", "huggingface_hub", "matplotlib", "scipy", "av")
 
 
-def loaded_by(*arguments: str) -> set[str]:
-    """The heavy modules that a command has loaded when it ends, in a process of its own."""
+def modules_of(*arguments: str) -> set[str]:
+    """The modules that a command has loaded when it ends, in a process of its own."""
     code = "import sys, atexit; atexit.register(lambda: print('loaded', *sys.modules, file=sys.stderr)); "
     code += "from medssm.cli.main import main; main()"
     result = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    modules = result.stderr.rpartition("loaded ")[2].split()
-    return set(HEAVY) & set(modules)
+    return set(result.stderr.rpartition("loaded ")[2].split())
+
+
+def loaded_by(*arguments: str) -> set[str]:
+    """The heavy modules among them."""
+    return set(HEAVY) & modules_of(*arguments)
 
 
 @pytest.mark.parametrize("arguments", [("--help",), ("models",), ("models", "mambavision-t"), ("bench", "--help")])
@@ -41,3 +48,11 @@ def test_the_network_of_a_weights_file_is_built_without_torch_compiler() -> None
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert not {"torch._dynamo", "sympy"} & set(result.stdout.split())
+
+
+def test_a_prediction_loads_neither_torch_compiler_nor_what_other_commands_need(tmp_path: Path) -> None:
+    weights, scan = example(tmp_path)
+    modules = modules_of("predict", str(scan), "--weights", str(weights), "--out", str(tmp_path / "labels.nii.gz"))
+    assert (tmp_path / "labels.nii.gz").is_file()
+    others = {"monai", "timm", "torchvision", "huggingface_hub", "matplotlib", "pycocotools", "av"}
+    assert not {*others, "torch._dynamo", "torch._inductor", "sympy"} & modules
