@@ -110,13 +110,13 @@ def bench_predict(
 ) -> None:
     """Time whole volumes to labels, beside plain MONAI with its sliding windows; and stitching alone."""
     from medssm.allocator import keep_freed_memory
-    from medssm.benchmarks.predict import FULL, SMALL, measure
+    from medssm.benchmarks.predict import FULL, SMALL, measure_prediction
     from medssm.benchmarks.report import write_json
     from medssm.benchmarks.tables import predict_table
     from medssm.cli.terminal import console
 
     keep_freed_memory()
-    report = measure(shape=FULL if full else SMALL)
+    report = measure_prediction(shape=FULL if full else SMALL)
     console().print(predict_table(report))
     if json:
         write_json(json, report)
@@ -244,7 +244,7 @@ def bench_zoo(
     if dense_rows:
         _print_cells(dense_zoo.HEADINGS, [row.cells() for row in dense_rows])
     if markdown:
-        tables = [benchmark.markdown(rows), *([dense_zoo.markdown(dense_rows)] if dense_rows else [])]
+        tables = [benchmark.zoo_table(rows), *([dense_zoo.dense_table(dense_rows)] if dense_rows else [])]
         with atomic_path(markdown) as temporary:
             temporary.write_text("\n\n".join(tables) + "\n", encoding="utf-8")
 

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from medssm.models import ModelInfo
-    from medssm.models.counts import Cost
+    from medssm.models.counts import NetworkCost
     from medssm.models.info import PublishedDense
 
 
@@ -40,10 +40,10 @@ def _write_json(path: Path, infos: "list[ModelInfo]") -> None:
     from json import dumps
 
     from medssm.files import atomic_path
-    from medssm.models.description import describe
+    from medssm.models.description import model_description
 
     with atomic_path(path) as temporary:
-        temporary.write_text(dumps([describe(info) for info in infos], indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(dumps([model_description(info) for info in infos], indent=2) + "\n", encoding="utf-8")
 
 
 def _list_table(infos: "list[ModelInfo]") -> "Table":
@@ -116,7 +116,7 @@ def _input(info: "ModelInfo") -> str:
     return f"{size} pixels or another size; {colours}"
 
 
-def _cost_rows(info: "ModelInfo", cost: "Cost") -> dict[str, str]:
+def _cost_rows(info: "ModelInfo", cost: "NetworkCost") -> dict[str, str]:
     from medssm.models.counts import counted_as_published
 
     parts = ", ".join(f"{part} {n / 1e9:.2f}" for part, n in cost.parts.items() if n)

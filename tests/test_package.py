@@ -137,3 +137,26 @@ def test_help_loads_neither_torch_nor_monai() -> None:
 def test_docstring_examples_run(name: str) -> None:
     namespace = {"np": import_module("numpy"), "torch": import_module("torch"), "Path": Path}
     assert doctest.testmod(import_module(name), extraglobs=namespace).failed == 0
+
+
+# Names that several modules may have: a backend's functions, those of every operator, and a command with the function
+# of the library that it calls.
+PROTOCOL = {"forward", "forward_", "backward", "unavailable", "unsupported", "register"}
+COMMANDS = {"train", "evaluate", "view"}
+
+
+def public_definitions() -> dict[str, set[str]]:
+    """Modules by the name of each public function or class at their top."""
+    found: dict[str, set[str]] = {}
+    for module, path in module_names().items():
+        for node in ast.parse(path.read_text(encoding="utf-8")).body:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef) and not node.name.startswith("_"):
+                found.setdefault(node.name, set()).add(module)
+    return found
+
+
+def test_no_public_name_stands_for_two_things() -> None:
+    twice = {name: modules for name, modules in public_definitions().items() if len(modules) > 1}
+    for name in COMMANDS & set(twice):
+        twice[name] = {module for module in twice[name] if not module.startswith("medssm.cli.")}
+    assert {name: modules for name, modules in twice.items() if len(modules) > 1 and name not in PROTOCOL} == {}

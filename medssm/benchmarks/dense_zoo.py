@@ -93,7 +93,7 @@ def _row(info: ModelInfo, head: str, goldens: Path | None) -> DenseRow:
     )
 
 
-def markdown(rows: Iterable[DenseRow]) -> str:
+def dense_table(rows: Iterable[DenseRow]) -> str:
     """The table as Markdown, and below it why figures differ."""
     rows = list(rows)
     alignment = ("---", "---", *("---:",) * 6, "---", "---")

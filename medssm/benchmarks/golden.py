@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medssm.models import create_model
+from medssm.models import fresh_model
 
 Override = Callable[[str, np.ndarray], np.ndarray]
 
@@ -79,7 +79,7 @@ def golden_error(name: str, folder: Path) -> float | None:
     golden = np.load(path)
     image = torch.from_numpy(normal(int(golden["input_seed"]), golden["input_shape"]))
     with torch.inference_mode():
-        logits = fill(create_model(name)).eval()(image).numpy()
+        logits = fill(fresh_model(name)).eval()(image).numpy()
     if logits.ndim == 5:  # of volumes every sixth voxel is kept
         logits = logits[..., ::6, ::6, ::6]
     return float(np.abs(logits - golden["output"]).max() / np.abs(golden["output"]).max())
@@ -95,7 +95,7 @@ def dense_error(name: str, head: str, folder: Path) -> float | None:
     if not path.is_file():
         return None
     golden = np.load(path)
-    network = fill(create_model(name, head=head), balanced).eval()
+    network = fill(fresh_model(name, head=head), balanced).eval()
     image = torch.from_numpy(normal(int(golden["input_seed"]), golden["input_shape"]))
     with torch.inference_mode():
         outputs = (_segmenter_outputs if head == "upernet" else _detector_outputs)(network, image)

@@ -15,9 +15,9 @@ from medssm.benchmarks.pairs import Pairs, repetitions
 from medssm.benchmarks.plain import PlainNetwork
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume
-from medssm.models import create_model, model_info
+from medssm.models import fresh_model, model_info
 from medssm.tasks.segmentation.runner import Predictor
-from medssm.tasks.windows import Network, Shape, Windows, segment
+from medssm.tasks.windows import Network, Shape, Windows, segment_volume
 
 OVERLAP = 0.5
 # One window takes one of the published models' decoders a second or more: the smaller volume has 2, the full one 18.
@@ -51,7 +51,7 @@ class PredictReport:
     stitching: VolumeTimes
 
 
-def measure(model: str = "mamband-s", shape: Shape = SMALL, repeats: int = 7) -> PredictReport:
+def measure_prediction(model: str = "mamband-s", shape: Shape = SMALL, repeats: int = 7) -> PredictReport:
     """Both measurements: `measure_predict` at this size and `measure_stitching`."""
     network = measure_predict(model, shape, repeats)
     return PredictReport(this_machine(), model, network, measure_stitching())
@@ -68,7 +68,7 @@ def measure_predict(
     """
     info = model_info(model)
     torch.manual_seed(0)
-    network = create_model(model).eval()
+    network = fresh_model(model).eval()
     d, h, w = window or info.input_size
     preprocessing = Preprocessing(spacing=info.spacing, crop_foreground=False)
     predictor = Predictor(network, preprocessing, (d, h, w), info.num_classes, device="cpu")
@@ -96,7 +96,7 @@ def measure_stitching(
     network = CheapNetwork(classes)
     return _side_by_side(
         Windows(shape, window, OVERLAP),
-        lambda: segment(image, network, window, OVERLAP, padding="constant"),
+        lambda: segment_volume(image, network, window, OVERLAP, padding="constant"),
         lambda: _with_monai(image, network, window),
         repeats,
         targets.STITCHING,

@@ -22,7 +22,7 @@ from medssm.benchmarks.scan_inputs import ScanInputs, Size, make_inputs, scan_si
 from medssm.benchmarks.states import STATE_SCAN, Case, fusion_case, scan_case
 from medssm.benchmarks.targets import Target
 from medssm.benchmarks.threads import torch_threads
-from medssm.benchmarks.wavefront import kernel, least_seconds, make_wavefront_inputs, plain_loop, wavefront_side
+from medssm.benchmarks.wavefront import kernel_scan, least_seconds, make_wavefront_inputs, plain_loop, wavefront_side
 from medssm.errors import MedssmError
 from medssm.kernels import causal_conv1d, native, selective_scan
 from medssm.kernels.grid import make_grid
@@ -238,7 +238,10 @@ class _CpuBench:
 
     def _wavefront(self, size: Size, beside: str, backward: bool) -> Row:
         inputs = make_wavefront_inputs(size)
-        scans = kernel(size, "native"), plain_loop(size) if beside == PLAIN_LOOP else kernel(size, "reference")
+        scans = (
+            kernel_scan(size, "native"),
+            plain_loop(size) if beside == PLAIN_LOOP else kernel_scan(size, "reference"),
+        )
         ours, other = (wavefront_side(scan, inputs, backward) for scan in scans)
         times, difference = time_pairs(ours, other, self.repeats, between=self.roof.sample)
         least = least_seconds(self.roof.best, size, backward)

@@ -92,7 +92,7 @@ def example(folder: Path) -> tuple[Path, Path]:
     from medssm.checkpoints import WeightsMetadata, save_weights
     from medssm.data.scans.preprocessing import Preprocessing
     from medssm.data.scans.volume import Volume, write_label_map
-    from medssm.models import create_model, model_info
+    from medssm.models import fresh_model, model_info
 
     info = model_info(MODEL)
     metadata = WeightsMetadata(
@@ -102,7 +102,7 @@ def example(folder: Path) -> tuple[Path, Path]:
         preprocessing=Preprocessing(spacing=info.spacing).model_dump(mode="json"),
         input_size=info.input_size,
     )
-    save_weights(folder / "weights.safetensors", create_model(MODEL), metadata)
+    save_weights(folder / "weights.safetensors", fresh_model(MODEL), metadata)
     values = np.random.default_rng(0).integers(0, 200, info.input_size, dtype=np.uint8)
     volume = Volume(values, np.diag([*info.spacing, 1.0]))
     write_label_map(folder / "scan.nii.gz", values, volume, {})

@@ -26,15 +26,15 @@ DILATIONS = (1, 3, 5)
 TAPS = 25  # distinct neighbours, the token itself among them
 
 
-class Cost(NamedTuple):
+class Work(NamedTuple):
     """The least that a computation takes: exponentials, multiply-adds, and bytes read or written."""
 
     exp: int
     fma: int
     bytes: int
 
-    def plus(self, other: "Cost") -> "Cost":
-        return Cost(*(a + b for a, b in zip(self, other, strict=True)))
+    def plus(self, other: "Work") -> "Work":
+        return Work(*(a + b for a, b in zip(self, other, strict=True)))
 
     def seconds(self, rates: Rates) -> float:
         """By the machine's arithmetic alone."""
@@ -48,10 +48,10 @@ class Case(NamedTuple):
     inputs: tuple[Tensor, ...]
     ours: Callable[..., Tensor]
     other: Callable[..., Tensor]
-    forward: Cost
-    gradient: Cost
+    forward: Work
+    gradient: Work
 
-    def cost(self, backward: bool) -> Cost:
+    def cost(self, backward: bool) -> Work:
         return self.forward.plus(self.gradient) if backward else self.forward
 
     def sides(self, backward: bool) -> tuple[Side, Side]:
@@ -77,8 +77,8 @@ def scan_case(size: Size) -> Case:
         (u, dt, A, B, dt_bias),
         lambda u, dt, A, B, dt_bias: state_scan(u, dt, A, B, dt_bias, True, backend="native"),
         lambda u, dt, A, B, dt_bias: equation.states_equation(StateTensors(u, dt, A, B, dt_bias), True),
-        Cost(states + tokens, 3 * states + 14 * tokens, 4 * (states + 2 * tokens)),
-        Cost(states + tokens, 8 * states + 26 * tokens, 4 * (2 * states + 4 * tokens)),
+        Work(states + tokens, 3 * states + 14 * tokens, 4 * (states + 2 * tokens)),
+        Work(states + tokens, 8 * states + 26 * tokens, 4 * (2 * states + 4 * tokens)),
     )
 
 
@@ -96,8 +96,8 @@ def fusion_case(size: Size) -> Case:
         lambda h, kernels, alpha: convolutions.fusion_equation(
             h, alpha[:, None, None, None] * kernels, (height, width), DILATIONS
         ),
-        Cost(0, TAPS * tokens, 4 * 2 * tokens),
-        Cost(0, 2 * TAPS * tokens, 4 * 3 * tokens),
+        Work(0, TAPS * tokens, 4 * 2 * tokens),
+        Work(0, 2 * TAPS * tokens, 4 * 3 * tokens),
     )
 
 

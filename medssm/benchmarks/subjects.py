@@ -9,7 +9,7 @@ import timm
 from torch import nn
 
 from medssm.errors import UsageError
-from medssm.models import create_model, model_info
+from medssm.models import fresh_model, model_info
 from medssm.models.info import ImageInput
 
 TIMM = ("timm:", "timm/")
@@ -40,10 +40,10 @@ def find_subject(name: str, size: tuple[int, int] | None = None) -> Subject:
         return _of_timm(name, name[len(TIMM[0]) :], size)
     info = model_info(name)
     if size is None:
-        return Subject(info.name, partial(create_model, info.name), (info.in_channels, *info.input_size))
+        return Subject(info.name, partial(fresh_model, info.name), (info.in_channels, *info.input_size))
     if not isinstance(info.input, ImageInput):
         raise UsageError(f"{name}: takes no images, so its size cannot be set; leave out --size")
-    return Subject(info.name, partial(create_model, info.name, input_size=size), (info.in_channels, *size))
+    return Subject(info.name, partial(fresh_model, info.name, input_size=size), (info.in_channels, *size))
 
 
 def _of_timm(name: str, own_name: str, size: tuple[int, int] | None) -> Subject:

@@ -53,7 +53,7 @@ def make_wavefront_inputs(size: Size) -> WavefrontInputs:
     return WavefrontInputs(x, dt_top, dt_left, A, A, B_top, B_left, C, torch.ones(size.dim), bias, bias)
 
 
-def kernel(size: Size, backend: str) -> Scan:
+def kernel_scan(size: Size, backend: str) -> Scan:
     """The operator with one backend."""
     return lambda inputs: wavefront_scan(*inputs, dt_softplus=True, shape=size.shape, backend=backend)
 

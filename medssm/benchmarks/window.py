@@ -12,7 +12,7 @@ from medssm.benchmarks.machine import Machine, this_machine
 from medssm.benchmarks.pairs import Pairs
 from medssm.benchmarks.plain import PlainNetwork
 from medssm.benchmarks.threads import torch_threads
-from medssm.models import create_model, model_info
+from medssm.models import fresh_model, model_info
 
 ENCODER, DECODER, WINDOW = "encoder", "decoder", "whole window"
 
@@ -51,7 +51,7 @@ def measure_window(
     """
     info = model_info(model)
     torch.manual_seed(0)
-    ours = create_model(model).eval()
+    ours = fresh_model(model).eval()
     plain = PlainNetwork(ours)  # type: ignore[arg-type]
     image = torch.rand(1, info.in_channels, *(window or info.input_size))
     with torch_threads(threads), torch.inference_mode():

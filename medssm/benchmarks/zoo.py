@@ -100,7 +100,7 @@ def measure_zoo(
     return rows
 
 
-def markdown(rows: Iterable[ZooRow]) -> str:
+def zoo_table(rows: Iterable[ZooRow]) -> str:
     """The table as Markdown."""
     alignment = ("---", *("---:",) * 6, "---", "---")
     return markdown_table(HEADINGS, alignment, (row.cells() for row in rows))

@@ -48,7 +48,7 @@ def load_model(path: str | Path, model: str | None = None) -> tuple[nn.Module, W
     """
     state, metadata = load_weights(path, model)
     with torch.device("meta"):
-        network = models.create_model(
+        network = models.fresh_model(
             metadata.model,
             num_classes=metadata.num_classes,
             in_channels=metadata.in_channels,

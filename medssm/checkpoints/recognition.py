@@ -8,7 +8,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from medssm.models import create_model, head_info, list_heads, list_models, model_info
+from medssm.models import fresh_model, head_info, list_heads, list_models, model_info
 from medssm.models.info import ModelInfo
 from medssm.models.variant import StateDict
 
@@ -70,7 +70,7 @@ def expected_shapes(
 def _expected(*network: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
     model, in_channels, num_classes, input_size, head, settings = network
     with torch.device("meta"):
-        module = create_model(
+        module = fresh_model(
             model,
             in_channels=in_channels,
             num_classes=num_classes,

@@ -27,7 +27,7 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, **options:
     takes all of a file of its own kind.
 
     Args:
-        name, options: as in `medssm.models.create_model`: num_classes, in_channels, dropout_rate, drop_path_rate,
+        name, options: as in `medssm.models.fresh_model`: num_classes, in_channels, dropout_rate, drop_path_rate,
             input_size, features_only, head, head_settings.
         pretrained: True fetches the published weights, with a head the classifier's; or the path of a file or run
             folder. The last layer starts afresh if the number of classes is another one. A network for clips also takes
@@ -36,7 +36,7 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, **options:
     Raises: UsageError on an unknown name; CheckpointError if the weights cannot be had or do not fit, or if some of a
         backbone's are not there.
     """
-    model = models.create_model(name, **options)
+    model = models.fresh_model(name, **options)
     if pretrained is False:
         return model
     info = models.model_info(name)

@@ -2,6 +2,6 @@
 
 from medssm.models.heads import head_info, list_heads
 from medssm.models.info import ModelInfo
-from medssm.models.registry import create_model, list_models, model_info
+from medssm.models.registry import fresh_model, list_models, model_info
 
-__all__ = ["ModelInfo", "create_model", "head_info", "list_heads", "list_models", "model_info"]
+__all__ = ["ModelInfo", "fresh_model", "head_info", "list_heads", "list_models", "model_info"]

@@ -15,7 +15,7 @@ COUNTS = Path(__file__).with_name("counts.json")
 
 
 @dataclass(frozen=True)
-class Cost:
+class NetworkCost:
     """What one input costs.
 
     Attributes:
@@ -42,7 +42,7 @@ class Counts:
     """Size of a network, and cost of one input of the size that it was published with."""
 
     parameters: int
-    cost: Cost
+    cost: NetworkCost
 
 
 def counted_name(info: ModelInfo, published: PublishedDense | None = None) -> str:
@@ -60,7 +60,7 @@ def kept_counts(info: ModelInfo, published: PublishedDense | None = None) -> Cou
     return kept
 
 
-def counted_as_published(published: PublishedCost | None, cost: Cost) -> int | None:
+def counted_as_published(published: PublishedCost | None, cost: NetworkCost) -> int | None:
     """Multiply-adds by the rule of the authors; None where they state none."""
     if published is None or published.multiply_adds is None:
         return None
@@ -77,4 +77,4 @@ def keep_counts(counted: Mapping[str, Counts]) -> None:
 @cache
 def _read() -> dict[str, Counts]:
     entries = json.loads(COUNTS.read_text(encoding="utf-8"))
-    return {key: Counts(entry["parameters"], Cost(**entry["cost"])) for key, entry in entries.items()}
+    return {key: Counts(entry["parameters"], NetworkCost(**entry["cost"])) for key, entry in entries.items()}

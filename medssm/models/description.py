@@ -7,7 +7,7 @@ from medssm.models.counts import Counts, counted_as_published, kept_counts
 from medssm.models.info import ModelInfo, PublishedCost, PublishedDense
 
 
-def describe(info: ModelInfo) -> dict[str, Any]:
+def model_description(info: ModelInfo) -> dict[str, Any]:
     """The fields of a model's entry without its network, each detector and segmenter among them, and our counts."""
     known = {name: value for name, value in asdict(info).items() if name != "variant"}
     dense = [_describe_dense(info, published) for published in info.dense]

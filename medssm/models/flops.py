@@ -16,9 +16,9 @@ from torch import Size, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import medssm.kernels  # noqa: F401  registers the operators that are counted below
-from medssm.models.counts import Cost, Counts, counted_name, keep_counts
+from medssm.models.counts import Counts, NetworkCost, counted_name, keep_counts
 from medssm.models.info import ModelInfo, PublishedDense
-from medssm.models.registry import count_parameters, create_model, list_models, model_info
+from medssm.models.registry import count_parameters, fresh_model, list_models, model_info
 
 
 def count(info: ModelInfo, published: PublishedDense | None = None) -> Counts:
@@ -35,7 +35,7 @@ def count_all() -> dict[str, Counts]:
     return {counted_name(*network): count(*network) for network in networks}
 
 
-def model_cost(name: str, size: Sequence[int] | None = None) -> Cost:
+def model_cost(name: str, size: Sequence[int] | None = None) -> NetworkCost:
     """The cost of one input of `size`, by default the published one; blocks that never run are free.
 
     Raises: UsageError on an unknown name or a size that does not divide into patches.
@@ -44,7 +44,7 @@ def model_cost(name: str, size: Sequence[int] | None = None) -> Cost:
     return _cost(info.name, "", tuple(size or info.input_size), None)
 
 
-def dense_cost(name: str, published: PublishedDense) -> Cost:
+def dense_cost(name: str, published: PublishedDense) -> NetworkCost:
     """The cost of a detector or segmenter on the input that its authors count.
 
     A detector's heads run on 1000 boxes and 100 masks, as MMDetection counts; an auxiliary head does not run.
@@ -53,15 +53,15 @@ def dense_cost(name: str, published: PublishedDense) -> Cost:
 
 
 @cache
-def _cost(name: str, head: str, size: tuple[int, ...], layout: int | None) -> Cost:
+def _cost(name: str, head: str, size: tuple[int, ...], layout: int | None) -> NetworkCost:
     """Kept, as schedules share a detector and a count takes a second."""
     with torch.device("meta"):
-        model = create_model(name, head=head, input_size=layout).eval()
+        model = fresh_model(name, head=head, input_size=layout).eval()
         image = torch.empty(1, model_info(name).in_channels, *size)
     return network_cost(model, image)
 
 
-def network_cost(model: nn.Module, image: torch.Tensor) -> Cost:
+def network_cost(model: nn.Module, image: torch.Tensor) -> NetworkCost:
     """The cost of any network for one input (B, C, *size), both without memory (on the device "meta") or with."""
     counter = FlopCounterMode(display=False, custom_mapping={**_PRODUCTS, **_SCANS, **_NORMS})
     with torch.no_grad(), counter:
@@ -79,7 +79,7 @@ def network_cost(model: nn.Module, image: torch.Tensor) -> Cost:
         for name, _ in model.named_children()
     }
     total = by_module["Global"]
-    return Cost(
+    return NetworkCost(
         parts={name: operations // 2 for name, operations in parts.items()},
         attention=total.get(torch.ops.aten.bmm, 0) // 2,
         state_updates=sum(total.get(scan, 0) for scan in _SCANS),

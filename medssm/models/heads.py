@@ -43,7 +43,7 @@ class HeadInfo:
 
 
 def list_heads(task: HeadTask | None = None) -> list[str]:
-    """The names that `create_model(head=...)` takes, of one task or of all."""
+    """The names that `fresh_model(head=...)` takes, of one task or of all."""
     return [head.name for head in HEADS.values() if task in (None, head.task)]
 
 

@@ -18,7 +18,7 @@ _ALIASES = {alias: info.name for info in _MODELS.values() for alias in info.alia
 
 
 def list_models(task: TaskName | None = None) -> list[str]:
-    """The names that `create_model` takes, of one task or of all."""
+    """The names that `fresh_model` takes, of one task or of all."""
     return [info.name for info in _MODELS.values() if task in (None, info.task)]
 
 
@@ -35,7 +35,7 @@ def model_info(name: str) -> ModelInfo:
     return _MODELS[name]
 
 
-def create_model(
+def fresh_model(
     name: str,
     *,
     num_classes: int | None = None,
@@ -105,5 +105,5 @@ def count_parameters(name: str, head: str = "") -> int:
     import torch
 
     with torch.device("meta"):
-        model = create_model(name, head=head)
+        model = fresh_model(name, head=head)
     return sum(parameter.numel() for parameter in model.parameters())

@@ -13,7 +13,7 @@ from medssm.benchmarks.models import measure_models
 from medssm.benchmarks.pairs import Spread
 from medssm.benchmarks.zoo import ZooRow, measure_zoo
 from medssm.errors import UsageError
-from medssm.models import create_model, list_models
+from medssm.models import fresh_model, list_models
 from medssm.models.info import ModelInfo
 from medssm.studies.receptive_field import effective_size, receptive_field
 
@@ -78,7 +78,7 @@ def compare_models(names: Sequence[str], budget: float = 1.0, samples: int = 1) 
     ]
 
 
-def markdown(rows: Sequence[Compared]) -> str:
+def comparison_table(rows: Sequence[Compared]) -> str:
     """The table as Markdown; of the speed the median, the lowest and the highest of three repetitions."""
     lines = [HEADINGS, ("---",) * 3 + ("---:",) * 4, *(row.cells() for row in rows)]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
@@ -106,5 +106,5 @@ def comparison_figure(rows: Sequence[Compared]) -> Figure:
 def _field(info: ModelInfo, samples: int) -> Tensor:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        network = create_model(info.name, features_only=True)
+        network = fresh_model(info.name, features_only=True)
     return receptive_field(network, (info.in_channels, *info.input_size), samples=samples)

@@ -273,7 +273,7 @@ def largest_class(scores: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @torch.inference_mode()
-def segment(
+def segment_volume(
     image: Tensor,
     network: Network,
     window: Shape,

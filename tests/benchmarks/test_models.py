@@ -11,7 +11,7 @@ from medssm.benchmarks.model_runs import Conditions, Run
 from medssm.benchmarks.models import Speed, affordable, images_per_second, measure_models, parse_batches
 from medssm.benchmarks.subjects import Subject, find_subject
 from medssm.errors import MedssmError, UsageError
-from medssm.models import create_model
+from medssm.models import fresh_model
 
 OURS, TIMM = "mamband-xs", "timm:test_resnet"
 QUICK = Conditions(budget=0.01).resolved()
@@ -51,7 +51,7 @@ def probes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_networks_of_both_libraries_are_timed_side_by_side() -> None:
     report = measure_models([OURS, TIMM], [1, 2], QUICK, repeats=2, memory=False)
     assert [(speed.model, speed.batch) for speed in report.speeds] == [(OURS, 1), (TIMM, 1), (OURS, 2), (TIMM, 2)]
-    ours = sum(parameter.numel() for parameter in create_model(OURS).parameters())
+    ours = sum(parameter.numel() for parameter in fresh_model(OURS).parameters())
     assert report.speeds[0].parameters == ours
     for speed in report.speeds:
         assert len(speed.seconds) == 2

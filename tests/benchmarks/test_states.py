@@ -7,7 +7,7 @@ import pytest
 from medssm.benchmarks.roof import Rates
 from medssm.benchmarks.scan import ScanReport, Sizes, measure_scans
 from medssm.benchmarks.scan_inputs import Size
-from medssm.benchmarks.states import FUSION, STATE_SCAN, Cost, fusion_case, scan_case
+from medssm.benchmarks.states import FUSION, STATE_SCAN, Work, fusion_case, scan_case
 from medssm.benchmarks.tables import scan_tables
 from medssm.benchmarks.targets import Target, state_scan_target
 from medssm.kernels import native
@@ -42,15 +42,15 @@ def test_shares_of_both_roofs_are_printed(report: ScanReport) -> None:
 def test_cost_counts_states_and_channels_of_tokens() -> None:
     # 2 * 3 * 5 = 30 channels of tokens with 7 states each
     case = scan_case(Size((5,), 3, 7, 2))
-    assert case.cost(backward=False) == Cost(30 * 8, 30 * (21 + 14), 4 * 30 * (7 + 2))
-    assert case.cost(backward=True) == Cost(2 * 30 * 8, 30 * (11 * 7 + 40), 4 * 30 * (3 * 7 + 6))
+    assert case.cost(backward=False) == Work(30 * 8, 30 * (21 + 14), 4 * 30 * (7 + 2))
+    assert case.cost(backward=True) == Work(2 * 30 * 8, 30 * (11 * 7 + 40), 4 * 30 * (3 * 7 + 6))
     fusion = fusion_case(Size((3, 4), 2, 1))
-    assert fusion.cost(backward=True) == Cost(0, 3 * 25 * 24, 4 * 5 * 24)
+    assert fusion.cost(backward=True) == Work(0, 3 * 25 * 24, 4 * 5 * 24)
 
 
 def test_least_time_is_that_of_the_arithmetic() -> None:
-    assert Cost(3, 8, 100).seconds(Rates(exp=1.0, fma=4.0)) == 5
-    assert Cost(3, 8, 100).seconds(Rates(exp=math.inf, fma=4.0)) == 2
+    assert Work(3, 8, 100).seconds(Rates(exp=1.0, fma=4.0)) == 5
+    assert Work(3, 8, 100).seconds(Rates(exp=math.inf, fma=4.0)) == 2
 
 
 def test_target_is_of_the_forward_pass_over_3136_tokens() -> None:

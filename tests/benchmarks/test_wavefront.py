@@ -9,7 +9,7 @@ from medssm.benchmarks.roof import Rates
 from medssm.benchmarks.scan import PLAIN_LOOP, REFERENCE, SIZES, WAVEFRONT, Sizes, measure_scans
 from medssm.benchmarks.scan_inputs import Size
 from medssm.benchmarks.targets import Target, wavefront_target
-from medssm.benchmarks.wavefront import kernel, least_seconds, make_wavefront_inputs, plain_loop, wavefront_side
+from medssm.benchmarks.wavefront import kernel_scan, least_seconds, make_wavefront_inputs, plain_loop, wavefront_side
 from medssm.kernels import native
 
 
@@ -35,7 +35,7 @@ def test_the_plain_loop_computes_the_scan_and_its_gradients(shape: tuple[int, in
     inputs = make_wavefront_inputs(size)
     for backward in (False, True):
         plain = wavefront_side(plain_loop(size), inputs, backward)()
-        reference = wavefront_side(kernel(size, "reference"), inputs, backward)()
+        reference = wavefront_side(kernel_scan(size, "reference"), inputs, backward)()
         for mine, theirs in zip(plain, reference, strict=True):
             torch.testing.assert_close(mine, theirs, rtol=1e-4, atol=1e-5)
 

@@ -6,12 +6,12 @@ import torch
 from medssm.benchmarks.plain import PlainNetwork
 from medssm.benchmarks.window import DECODER, ENCODER, WINDOW, measure_window
 from medssm.errors import UsageError
-from medssm.models import create_model
+from medssm.models import fresh_model
 
 
 def test_plain_network_computes_the_same() -> None:
     torch.manual_seed(0)
-    network = create_model("mamband-s").eval()
+    network = fresh_model("mamband-s").eval()
     image = torch.rand(1, 1, 32, 48, 32)
     with torch.no_grad():
         torch.testing.assert_close(PlainNetwork(network)(image), network(image), rtol=1e-4, atol=1e-4)
@@ -19,7 +19,7 @@ def test_plain_network_computes_the_same() -> None:
 
 def test_network_without_a_full_resolution_decoder_is_refused() -> None:
     with pytest.raises(UsageError, match="full resolution"):
-        PlainNetwork(create_model("mamband-xs"))
+        PlainNetwork(fresh_model("mamband-xs"))
 
 
 def test_report_holds_every_repetition_of_every_part() -> None:

@@ -7,11 +7,10 @@ import pytest
 import torch
 
 from medssm.benchmarks.dense_zoo import HEADINGS as DENSE_HEADINGS
-from medssm.benchmarks.dense_zoo import markdown as dense_markdown
-from medssm.benchmarks.dense_zoo import measure_dense_zoo
+from medssm.benchmarks.dense_zoo import dense_table, measure_dense_zoo
 from medssm.benchmarks.golden import dense_error, fill, golden_error, normal
-from medssm.benchmarks.zoo import HEADINGS, markdown, measure_zoo
-from medssm.models import create_model
+from medssm.benchmarks.zoo import HEADINGS, measure_zoo, zoo_table
+from medssm.models import fresh_model
 
 GOLDENS = Path(__file__).parents[1] / "models" / "golden"
 
@@ -21,14 +20,14 @@ def test_a_row_sets_our_counts_beside_the_published_ones():
     table = dict(zip(enumerate(HEADINGS), row.cells(), strict=True))
     assert list(table.values())[:7] == ["`mambavision-t`", "31.79", "31.8", "4.46", "4.4", "–", "–"]
     assert "top-1 82.3" in row.cells()[7]
-    assert markdown([row]).splitlines()[2].startswith("| `mambavision-t` | 31.79 |")
+    assert zoo_table([row]).splitlines()[2].startswith("| `mambavision-t` | 31.79 |")
 
 
 def test_the_error_is_that_of_the_worst_logit(tmp_path):
     torch.manual_seed(0)
     image = torch.from_numpy(normal(3, (1, 3, 224, 224)))
     with torch.no_grad():
-        logits = fill(create_model("groupmamba-t")).eval()(image).numpy()
+        logits = fill(fresh_model("groupmamba-t")).eval()(image).numpy()
     logits[0, 7] += 0.01 * np.abs(logits).max()
     path = tmp_path / "group_mamba-tiny.golden.npz"
     np.savez(path, input_shape=image.shape, input_seed=3, output=logits)
@@ -53,7 +52,7 @@ def test_a_detector_has_one_row_for_its_schedules():
 
 
 def test_reasons_of_differences_stand_below_the_table():
-    table, reasons = dense_markdown(measure_dense_zoo(["mambavision-t"])).split("\n\n")
+    table, reasons = dense_table(measure_dense_zoo(["mambavision-t"])).split("\n\n")
     assert len(table.splitlines()) == 4
     assert reasons.startswith("- `mambavision-t`, Cascade Mask R-CNN: counted without the padding of windows")
 

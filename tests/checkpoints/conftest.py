@@ -7,13 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from medssm.models import create_model
+from medssm.models import fresh_model
 
 
 @pytest.fixture(scope="session")
 def model():
     torch.manual_seed(0)
-    return create_model("mamband-xs").eval()
+    return fresh_model("mamband-xs").eval()
 
 
 @pytest.fixture(scope="session")

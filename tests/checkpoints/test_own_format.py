@@ -61,9 +61,9 @@ def test_loaded_weights_outlive_the_file(path, model):
 
 
 def test_other_channels_and_classes_come_back(tmp_path):
-    from medssm.models import create_model
+    from medssm.models import fresh_model
 
-    network = create_model("mamband-xs", in_channels=3, num_classes=2)
+    network = fresh_model("mamband-xs", in_channels=3, num_classes=2)
     sizes = {"in_channels": 3, "num_classes": 2}
     save_weights(tmp_path / "w.safetensors", network, METADATA.model_copy(update=sizes))
     loaded, metadata = load_model(tmp_path / "w.safetensors")

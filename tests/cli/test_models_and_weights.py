@@ -7,7 +7,7 @@ import torch
 from typer.testing import CliRunner
 
 from medssm.cli.main import build_app
-from medssm.models import create_model, list_heads, list_models
+from medssm.models import fresh_model, list_heads, list_models
 
 
 def run(*arguments):
@@ -16,7 +16,7 @@ def run(*arguments):
 
 @pytest.fixture
 def published(tmp_path):
-    torch.save({"state_dict": create_model("mamband-xs").state_dict(), "epoch": 7}, tmp_path / "w.pt")
+    torch.save({"state_dict": fresh_model("mamband-xs").state_dict(), "epoch": 7}, tmp_path / "w.pt")
     return tmp_path / "w.pt"
 
 
@@ -54,7 +54,7 @@ def test_a_network_shows_the_detectors_and_segmenters_on_it_and_writes_them_as_j
 
 
 def test_inspect_names_a_head(tmp_path):
-    network = create_model("spatialmamba-xs", head="upernet")
+    network = fresh_model("spatialmamba-xs", head="upernet")
     torch.save({"state_dict": network.state_dict(), "meta": {}}, tmp_path / "segmenter.pth")
     outcome = run("weights", "inspect", tmp_path / "segmenter.pth")
     assert "spatialmamba-xs with upernet" in outcome.stdout

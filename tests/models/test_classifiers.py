@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medssm.models import create_model, list_models, model_info
+from medssm.models import fresh_model, list_models, model_info
 
 NETWORKS = [*list_models("classification"), *list_models("video")]
 # One of each architecture, its smallest, for what does not depend on the variant.
@@ -32,7 +32,7 @@ def steady_size(name):
 
 
 def build(name, size=None, **options):
-    return create_model(name, num_classes=CLASSES, input_size=size or small_size(name), **options)
+    return fresh_model(name, num_classes=CLASSES, input_size=size or small_size(name), **options)
 
 
 def batch_of(name, count=2, size=None):
@@ -51,7 +51,7 @@ def step_gradients(model, image, labels):
 def test_every_variant_is_built_without_memory_and_says_where_it_is_from(name):
     info = model_info(name)
     with torch.device("meta"):
-        model = create_model(name)
+        model = fresh_model(name)
     assert model.get_parameter(info.head_entry).shape == (info.num_classes,)
     assert model.get_parameter(info.stem_entry).shape[1] == info.in_channels == 3
     assert info.is_ours == (info.weights is None)
@@ -146,7 +146,7 @@ def test_features_are_a_pyramid_of_the_announced_channels_and_strides(name):
 @pytest.mark.parametrize("name", SMALL)
 @torch.no_grad()
 def test_other_channels_classes_and_sizes(name):
-    model = create_model(name, in_channels=2, num_classes=3).eval()
+    model = fresh_model(name, in_channels=2, num_classes=3).eval()
     for factor in (1, 2):
         size = [factor * n for n in small_size(name)]
         logits = model(torch.randn(1, 2, *size))

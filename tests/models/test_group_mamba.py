@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from medssm.kernels import selective_scan
-from medssm.models import create_model, model_info
+from medssm.models import fresh_model, model_info
 from medssm.models.group_mamba import _T, GroupMamba, GroupMambaMixer, GroupScan, with_both_heads
 from medssm.models.info import Options
 from medssm.models.mixer import ScanOrder
@@ -41,7 +41,7 @@ SHRUNK = re.compile(r"patch_embed\d\.norm\.|\.attn\.proj\.|\.mlp\.fc2\.|post_net
 def test_entries_have_the_official_names_order_and_shapes(variant):
     official = json.loads((GOLDEN / f"group_mamba-{variant}.keys.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
-        state = create_model(PARAMETERS[variant][0]).state_dict()
+        state = fresh_model(PARAMETERS[variant][0]).state_dict()
     assert [[entry, list(tensor.shape), str(tensor.dtype)] for entry, tensor in state.items()] == [
         [entry, shape, f"torch.{dtype}"] for entry, shape, dtype in official
     ]
@@ -50,7 +50,7 @@ def test_entries_have_the_official_names_order_and_shapes(variant):
 @pytest.mark.parametrize(("name", "whole", "pyramid"), PARAMETERS.values())
 def test_number_of_parameters_is_that_of_the_official_model(name, whole, pyramid):
     with torch.device("meta"):
-        features = create_model(name, features_only=True)
+        features = fresh_model(name, features_only=True)
     assert count_parameters(name) == whole
     assert sum(parameter.numel() for parameter in features.parameters()) == pyramid
 
@@ -105,7 +105,7 @@ def compared(request, fill, sample):
     """The golden, and for each fill what our network gives at the same points."""
     golden = np.load(GOLDEN / f"group_mamba-{request.param}.golden.npz")
     image = sample(golden["input_shape"], int(golden["input_seed"]))
-    model = fill(create_model(PARAMETERS[request.param][0])).eval()
+    model = fill(fresh_model(PARAMETERS[request.param][0])).eval()
     points = watched(model)
     outcomes = {}
     for suffix in FILLS:
@@ -173,7 +173,7 @@ def test_each_group_visits_a_grid_that_is_not_square_in_its_own_order(group):
 
 def test_training_gives_both_heads_and_evaluation_their_mean():
     torch.manual_seed(0)
-    model = create_model("groupmamba-t", num_classes=5, drop_path_rate=0.0)
+    model = fresh_model("groupmamba-t", num_classes=5, drop_path_rate=0.0)
     image = torch.randn(2, 3, 40, 56)
     for module in model.modules():
         if isinstance(module, torch.nn.BatchNorm2d):
@@ -197,7 +197,7 @@ def test_without_a_teacher_there_is_one_head():
 def test_weights_of_one_head_give_the_logits_of_that_head():
     torch.manual_seed(0)
     single = GroupMamba(replace(_T, is_distilled=False), Options(3, 5)).eval()
-    model = create_model("groupmamba-t", num_classes=5).eval()
+    model = fresh_model("groupmamba-t", num_classes=5).eval()
     model.load_state_dict(with_both_heads(single.state_dict()))
     image = torch.randn(1, 3, 32, 32)
     with torch.no_grad():
@@ -223,7 +223,7 @@ def test_scans_start_with_the_published_values():
 
 def test_layers_start_with_the_published_spread():
     torch.manual_seed(0)
-    model = create_model("groupmamba-t")
+    model = fresh_model("groupmamba-t")
     block = model.block3[0]
     spread = {
         block.mlp.fc1: 0.02,
@@ -240,6 +240,6 @@ def test_layers_start_with_the_published_spread():
 
 
 def test_stochastic_depth_grows_linearly_over_all_blocks():
-    model = create_model("groupmamba-b")
+    model = fresh_model("groupmamba-b")
     blocks = [*model.block1, *model.block2, *model.block3, *model.block4]
     assert [block.drop_path.drop_prob for block in blocks] == pytest.approx(torch.linspace(0, 0.05, 33).tolist())

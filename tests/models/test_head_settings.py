@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from medssm.errors import UsageError
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.models.detection import MASK_RCNN
 from medssm.models.head_settings import adjusted
 
@@ -36,13 +36,13 @@ def test_a_wrong_name_or_number_is_one_sentence(key, value, message):
 @pytest.mark.parametrize("head", ["mask-rcnn", "cascade-mask-rcnn"])
 def test_a_network_is_built_of_them(head):
     with torch.device("meta"):
-        network = create_model("spatialmamba-xs", head=head, num_classes=5, head_settings={"neck_channels": 32})
+        network = fresh_model("spatialmamba-xs", head=head, num_classes=5, head_settings={"neck_channels": 32})
     assert {tuple(conv.conv.weight.shape[:1]) for conv in network.neck.fpn_convs} == {(32,)}
 
 
 def test_a_narrower_upernet_is_built():
     with torch.device("meta"):
-        network = create_model("spatialmamba-xs", head="upernet", head_settings={"channels": 48})
+        network = fresh_model("spatialmamba-xs", head="upernet", head_settings={"channels": 48})
     assert network.decode_head.conv_seg.weight.shape[1] == 48
     assert network.decode_head.fpn_bottleneck.conv.weight.shape[:2] == (48, 4 * 48)
     assert network.auxiliary_head.conv_seg.weight.shape[1] == 256
@@ -50,4 +50,4 @@ def test_a_narrower_upernet_is_built():
 
 def test_upernet_has_no_number_of_a_detector():
     with pytest.raises(UsageError, match="there is no 'neck_channels'; at this place there are channels, auxiliary"):
-        create_model("spatialmamba-xs", head="upernet", head_settings={"neck_channels": 32})
+        fresh_model("spatialmamba-xs", head="upernet", head_settings={"neck_channels": 32})

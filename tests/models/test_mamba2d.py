@@ -14,7 +14,7 @@ import torch
 from torch.nn import functional
 
 from medssm.errors import UsageError
-from medssm.models import create_model, list_models, model_info
+from medssm.models import fresh_model, list_models, model_info
 from medssm.models.catalogue.mamba2d import MODELS
 from medssm.models.mamba2d import Attention, Mamba2DMixer, rotary_angles, rotated
 from medssm.models.registry import count_parameters
@@ -34,7 +34,7 @@ PARAMETERS = {
 def test_entries_have_the_official_names_order_and_shapes(name):
     official = json.loads((GOLDEN / f"{name}.keys.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
-        state = create_model(name).state_dict()
+        state = fresh_model(name).state_dict()
     assert [[entry, list(tensor.shape), str(tensor.dtype)] for entry, tensor in state.items()] == [
         [entry, shape, f"torch.{dtype}"] for entry, shape, dtype in official
     ]
@@ -45,7 +45,7 @@ def test_number_of_parameters_is_that_of_the_official_model_and_of_its_backbone(
     assert count_parameters(name) == whole
     assert round(whole / 1e6) == model_info(name).cost.parameters
     with torch.device("meta"):
-        pyramid = create_model(name, features_only=True)
+        pyramid = fresh_model(name, features_only=True)
     assert sum(parameter.numel() for parameter in pyramid.parameters()) == backbone
     assert all(entry.startswith("backbone.") for entry in pyramid.state_dict())
 
@@ -71,7 +71,7 @@ def assert_is_feature(golden, name, tensor, suffix=""):
 def test_every_depth_is_that_of_the_official_model(name, fill, sample):
     """As filled, local path and skips count little; the second golden, `_scaled`, has larger factors."""
     golden = np.load(GOLDEN / f"{name}.golden.npz")
-    model = fill(create_model(name)).eval()
+    model = fill(fresh_model(name)).eval()
     points = {}
     stages = {f"stage{number}": stage for number, stage in enumerate(model.backbone.stages)}
     for point, layer in {"stem": model.backbone.ds["stem"], **stages}.items():
@@ -104,7 +104,7 @@ def test_a_reversed_mixer_flips_the_grid_of_its_scan_but_not_of_its_convolution(
 @pytest.mark.parametrize(("name", "reversed_blocks"), [("mamba2d-s", [1, 3, 5, 7, 9, 11]), ("mamba2d-t-v1", [])])
 def test_the_corner_alternates_with_the_place_in_the_stage_in_the_second_release_only(name, reversed_blocks):
     with torch.device("meta"):
-        stages = create_model(name).backbone.stages
+        stages = fresh_model(name).backbone.stages
     blocks = [layer for layer in stages[1] if hasattr(layer, "token_mixer")]
     assert [number for number, block in enumerate(blocks) if block.token_mixer.reverse] == reversed_blocks
     assert not stages[0][0].token_mixer.reverse
@@ -155,7 +155,7 @@ def test_attention_of_the_second_release_knows_positions_and_that_of_the_first_d
 
 def test_starting_values_are_the_published_ones():
     torch.manual_seed(0)
-    mixer = create_model("mamba2d-t-v1").backbone.stages[1][0].token_mixer
+    mixer = fresh_model("mamba2d-t-v1").backbone.stages[1][0].token_mixer
     for logarithms in (mixer.AT_log, mixer.AL_log):
         torch.testing.assert_close(logarithms.exp(), torch.arange(1.0, 17).expand(256, 16))
     assert torch.equal(mixer.dt_projT.bias, mixer.dt_projL.bias)
@@ -171,7 +171,7 @@ def test_starting_values_are_the_published_ones():
 @pytest.mark.parametrize(("name", "rate", "dropout"), [("n", 0, 0), ("t", 0.175, 0.15), ("s", 0.4, 0.4)])
 def test_stochastic_depth_grows_linearly_and_dropout_is_the_published_rate(name, rate, dropout):
     with torch.device("meta"):
-        model = create_model(f"mamba2d-{name}")
+        model = fresh_model(f"mamba2d-{name}")
     rates = [module.drop_prob for module in model.modules() if type(module).__name__ == "DropPath"]
     assert rates == pytest.approx(np.linspace(0, rate, len(rates)).tolist())
     assert model.head.head_drop.p == dropout
@@ -187,13 +187,13 @@ def test_stochastic_depth_grows_linearly_and_dropout_is_the_published_rate(name,
 )
 @torch.no_grad()
 def test_the_stem_rounds_down_and_later_steps_up(size, cells):
-    model = create_model("mamba2d-n", features_only=True).eval()
+    model = fresh_model("mamba2d-n", features_only=True).eval()
     assert [tuple(level.shape[2:]) for level in model(torch.randn(1, 3, *size))] == cells
 
 
 def test_an_image_without_a_token_is_told_what_is_needed():
     with pytest.raises(UsageError, match="2x64 pixels is too small for Mamba2D; give it 3x3 or more"):
-        create_model("mamba2d-n")(torch.zeros(1, 3, 2, 64))
+        fresh_model("mamba2d-n")(torch.zeros(1, 3, 2, 64))
 
 
 def test_weights_are_found_at_the_published_places_and_no_licence_is_claimed():

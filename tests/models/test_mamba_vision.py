@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medssm.models import create_model, list_models, model_info
+from medssm.models import fresh_model, list_models, model_info
 from medssm.models.catalogue.mamba_vision import MODELS
 from medssm.models.mamba_vision import ConvBlock, MambaVisionMixer, WindowedStage
 from medssm.models.registry import count_parameters
@@ -38,7 +38,7 @@ PARAMETERS = {
 
 def entries_of(name, **options):
     with torch.device("meta"):
-        state = create_model(name, **options).state_dict()
+        state = fresh_model(name, **options).state_dict()
     return [[entry, list(tensor.shape), str(tensor.dtype).removeprefix("torch.")] for entry, tensor in state.items()]
 
 
@@ -80,7 +80,7 @@ def assert_is_feature(golden, name, tensor, suffix=""):
 def test_every_depth_is_that_of_the_official_model(name, fill, sample):
     """Small steps hide the scan; the second golden, `_ssm`, has larger ones."""
     golden = np.load(GOLDEN / f"{name}.golden.npz")
-    model = fill(create_model(name)).eval()
+    model = fill(fresh_model(name)).eval()
     points = {}
     stages = {f"stage{number}": level for number, level in enumerate(model.levels)}
     for point, layer in {"stem": model.patch_embed, **stages}.items():
@@ -100,7 +100,7 @@ def test_every_depth_is_that_of_the_official_model(name, fill, sample):
 @torch.no_grad()
 def test_the_pyramid_is_that_of_the_official_dense_backbone(fill, sample):
     golden = np.load(GOLDEN / "mamba_vision_T.dense.golden.npz")
-    model = create_model("mamba_vision_T", features_only=True, input_size=1024)
+    model = fresh_model("mamba_vision_T", features_only=True, input_size=1024)
     assert [level.window for level in model.levels[2:]] == golden["window_size"][2:].tolist()
     pyramid = fill(model).eval()(sample(golden["input_shape"], int(golden["input_seed"])))
     for stage, level in enumerate(pyramid):
@@ -110,8 +110,8 @@ def test_the_pyramid_is_that_of_the_official_dense_backbone(fill, sample):
 @torch.no_grad()
 def test_a_pyramid_of_a_classifiers_weights_has_fresh_norms_over_the_classifiers_maps():
     torch.manual_seed(0)
-    classifier = create_model("mambavision-t").eval()
-    dense = create_model("mambavision-t", features_only=True).eval()
+    classifier = fresh_model("mambavision-t").eval()
+    dense = fresh_model("mambavision-t", features_only=True).eval()
     missing, unused = dense.load_state_dict(classifier.state_dict(), strict=False)
     assert {entry.split(".")[0] for entry in missing} == {"outnorm0", "outnorm1", "outnorm2", "outnorm3"}
     assert {entry.split(".")[0] for entry in unused} == {"norm", "head"}
@@ -136,7 +136,7 @@ def test_a_pyramid_of_a_classifiers_weights_has_fresh_norms_over_the_classifiers
 )
 def test_windows_hold_the_whole_map_of_the_size_that_they_are_laid_out_for(name, size, windows):
     with torch.device("meta"):
-        model = create_model(name, input_size=size)
+        model = fresh_model(name, input_size=size)
     assert [level.window for level in model.levels[2:]] == windows
 
 
@@ -151,14 +151,14 @@ def test_windows_hold_the_whole_map_of_the_size_that_they_are_laid_out_for(name,
 )
 def test_under_a_head_the_windows_are_those_of_the_published_networks(name, head, size, windows):
     with torch.device("meta"):
-        backbone = create_model(name, head=head, input_size=size).backbone
+        backbone = fresh_model(name, head=head, input_size=size).backbone
     assert [level.window for level in backbone.levels[2:]] == windows
 
 
 def test_attention_keeps_no_matrix_of_all_tokens_with_all():
     """A window of 160 has 25 600 tokens: their matrix would take 2.6 GB a head."""
     with torch.device("meta"):
-        levels = create_model("mambavision-s", head="upernet").backbone.levels[2:]
+        levels = fresh_model("mambavision-s", head="upernet").backbone.levels[2:]
     assert all(getattr(block.mixer, "fused_attn", True) for level in levels for block in level.blocks)
 
 
@@ -185,7 +185,7 @@ def test_windows_are_cut_row_by_row_and_padded_at_the_right_and_the_bottom():
 @pytest.mark.parametrize("size", [(225, 31), (1, 1)])
 @torch.no_grad()
 def test_every_step_rounds_the_size_up(size):
-    model = create_model("mambavision-t", features_only=True, input_size=size).eval()
+    model = fresh_model("mambavision-t", features_only=True, input_size=size).eval()
     shapes = [tuple(level.shape[2:]) for level in model(torch.randn(1, 3, *size))]
     assert shapes == ([(57, 8), (29, 4), (15, 2), (8, 1)] if size == (225, 31) else [(1, 1)] * 4)
 
@@ -196,7 +196,7 @@ def test_every_step_rounds_the_size_up(size):
 )
 def test_the_first_half_of_a_stage_scans(name, scans):
     with torch.device("meta"):
-        levels = create_model(f"mambavision-{name}").levels[2:]
+        levels = fresh_model(f"mambavision-{name}").levels[2:]
     for level, count in zip(levels, scans, strict=True):
         kinds = [isinstance(block.mixer, MambaVisionMixer) for block in level.blocks]
         assert kinds == [number < count for number in range(len(kinds))]
@@ -204,7 +204,7 @@ def test_the_first_half_of_a_stage_scans(name, scans):
 
 def test_starting_values_are_the_published_ones():
     torch.manual_seed(0)
-    model = create_model("mambavision-b")
+    model = fresh_model("mambavision-b")
     block = model.levels[2].blocks[0]
     for linear in (block.mixer.dt_proj, block.mlp.fc1, model.head):
         assert linear.weight.std().item() == pytest.approx(0.02, rel=0.05)
@@ -212,12 +212,12 @@ def test_starting_values_are_the_published_ones():
     torch.testing.assert_close(block.mixer.A_log.exp(), torch.arange(1.0, 9).expand(256, 8))
     assert torch.equal(block.mixer.D, torch.ones(256))
     assert block.gamma_1.unique().item() == block.gamma_2.unique().item() == pytest.approx(1e-5)
-    assert create_model("mambavision-s").levels[2].blocks[0].gamma_1 is None
+    assert fresh_model("mambavision-s").levels[2].blocks[0].gamma_1 is None
 
 
 def test_stochastic_depth_grows_linearly_over_all_blocks():
     with torch.device("meta"):
-        model = create_model("mambavision-b")
+        model = fresh_model("mambavision-b")
     rates = [block.drop_path.drop_prob for level in model.levels for block in level.blocks]
     assert rates == pytest.approx(np.linspace(0, 0.3, 21).tolist())
     assert isinstance(model.levels[1].blocks[2], ConvBlock)

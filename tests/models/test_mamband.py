@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.models.mamband import scan_order
 
 
@@ -31,7 +31,7 @@ def test_each_axis_is_fastest_equally_often():
 
 
 def test_the_dead_block_changes_nothing_and_asks_for_no_gradient():
-    model = create_model("mamband-s").eval()
+    model = fresh_model("mamband-s").eval()
     image = torch.randn(1, 1, 32, 32, 32)
     with torch.no_grad():
         before = model(image)
@@ -43,7 +43,7 @@ def test_the_dead_block_changes_nothing_and_asks_for_no_gradient():
 
 def test_mixers_start_with_the_published_values():
     torch.manual_seed(0)
-    model = create_model("mamband-s")
+    model = fresh_model("mamband-s")
     mixer = model.vit.layers[5].mixer
     torch.testing.assert_close(mixer.A_log.exp(), torch.arange(1.0, 17).expand(768, 16))
     assert torch.equal(mixer.D, torch.ones(768))
@@ -56,14 +56,14 @@ def test_mixers_start_with_the_published_values():
 
 
 def test_stochastic_depth_grows_linearly_and_dropout_is_the_published_rate():
-    layers = create_model("mamband-s").vit.layers
+    layers = fresh_model("mamband-s").vit.layers
     assert [layer.drop_path.drop_prob for layer in layers] == pytest.approx(torch.linspace(0, 0.1, 24).tolist())
     assert {layer.dropout.p for layer in layers} == {0.1}
 
 
 def test_the_head_of_the_small_model_starts_as_strong_as_an_ordinary_one():
     torch.manual_seed(0)
-    head = create_model("mamband-xs").out
+    head = fresh_model("mamband-xs").out
     features = torch.randn(1, 32, 8, 8, 8)
     ordinary = torch.nn.ConvTranspose3d(32, 14, 2, stride=2)
     with torch.no_grad():

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from medssm.errors import CheckpointError, UsageError
-from medssm.models import create_model, model_info
+from medssm.models import fresh_model, model_info
 from medssm.models.mamband import PatchMerging
 from medssm.models.mamband_classification import with_backbone_prefix
 from medssm.models.registry import count_parameters
@@ -37,7 +37,7 @@ def test_entries_have_the_official_names_and_shapes(name):
     if name.endswith("k400"):
         official = with_backbone_prefix(official)
     with torch.device("meta"):
-        state = create_model(name).state_dict()
+        state = fresh_model(name).state_dict()
     assert {entry: list(tensor.shape) for entry, tensor in state.items()} == official
     assert name.endswith("k400") or list(state) == list(official)
 
@@ -50,7 +50,7 @@ def test_number_of_parameters_is_that_of_the_official_model(name, parameters):
 @pytest.mark.parametrize("name", ["mamband2d-s", "mamband-video-ucf101"])
 def test_logits_and_every_depth_are_those_of_the_official_model(name, fill, sample):
     golden = np.load(GOLDEN / f"{name}.golden.npz")
-    model = fill(create_model(name)).eval()
+    model = fill(fresh_model(name)).eval()
     points = {}
     model.backbone.dropout.register_forward_pre_hook(lambda _, inputs: points.update(tokens=inputs[0]))
     for point in {key.removesuffix("_mean") for key in golden if key.startswith("feature_") and key.endswith("_mean")}:
@@ -94,7 +94,7 @@ def test_merging_orders_neighbours_within_channels_and_pads_odd_grids(grid):
 
 @torch.no_grad()
 def test_an_image_that_does_not_divide_is_padded_with_zeros_at_bottom_and_right():
-    model = create_model("mamband2d-s", input_size=32, num_classes=3).eval()
+    model = fresh_model("mamband2d-s", input_size=32, num_classes=3).eval()
     image = torch.randn(1, 3, 27, 30)
     padded = torch.zeros(1, 3, 32, 32)
     padded[:, :, :27, :30] = image
@@ -102,10 +102,10 @@ def test_an_image_that_does_not_divide_is_padded_with_zeros_at_bottom_and_right(
 
 
 def test_positions_of_another_square_grid_are_resized_when_they_are_loaded():
-    small = create_model("mamband2d-s", input_size=32)
+    small = fresh_model("mamband2d-s", input_size=32)
     with torch.no_grad():
         small.backbone.pos_embed.copy_(torch.randn(1, 16, 384))
-    large = create_model("mamband2d-s", input_size=64)
+    large = fresh_model("mamband2d-s", input_size=64)
     large.load_state_dict(small.state_dict())
     maps = small.backbone.pos_embed.detach().transpose(1, 2).view(1, 384, 4, 4)
     expected = torch.nn.functional.interpolate(maps, (8, 8), mode="bicubic").flatten(2).transpose(1, 2)
@@ -124,14 +124,14 @@ def test_a_class_token_and_another_grid_in_a_published_file_are_adapted():
 
 def test_a_clip_of_another_size_is_told_what_to_pad_to():
     with pytest.raises(UsageError, match=r"31x224x224 .* patches of 2x16x16; pad it to 32x224x224"):
-        create_model("mamband-video-ucf101")(torch.zeros(1, 3, 31, 224, 224))
+        fresh_model("mamband-video-ucf101")(torch.zeros(1, 3, 31, 224, 224))
 
 
 @pytest.fixture(scope="module")
 def inflated():
     """The image network's entries, and those of the clip's network that they become."""
     torch.manual_seed(0)
-    image = create_model("mamband2d-s-16").state_dict()
+    image = fresh_model("mamband2d-s-16").state_dict()
     return image, {
         name: model_info(name).variant().inflate(image) for name in ("mamband-video-ucf101", "mamband-video-k400")
     }
@@ -140,7 +140,7 @@ def inflated():
 @pytest.mark.parametrize("name", ["mamband-video-ucf101", "mamband-video-k400"])
 def test_inflation_fills_all_but_the_head_and_the_blocks_that_scan_along_time(name, inflated):
     _, states = inflated
-    model = create_model(name)
+    model = fresh_model(name)
     outcome = model.load_state_dict(states[name], strict=False)
     assert not outcome.unexpected_keys
     fresh = {entry.split(".")[2] for entry in outcome.missing_keys if ".layers." in entry}
@@ -153,9 +153,9 @@ def test_inflation_fills_all_but_the_head_and_the_blocks_that_scan_along_time(na
 def test_an_inflated_network_sees_a_still_clip_as_its_image(inflated):
     """Patches and positions of every frame pair are the image's, and so is a block that scans within frames."""
     image, states = inflated
-    clip = create_model("mamband-video-ucf101").eval()
+    clip = fresh_model("mamband-video-ucf101").eval()
     clip.load_state_dict(states["mamband-video-ucf101"], strict=False)
-    still = create_model("mamband2d-s-16").eval()
+    still = fresh_model("mamband2d-s-16").eval()
     still.load_state_dict(image)
     picture = torch.randn(1, 3, 224, 224)
     with torch.no_grad():
@@ -169,6 +169,6 @@ def test_an_inflated_network_sees_a_still_clip_as_its_image(inflated):
 
 
 def test_inflation_refuses_another_network():
-    state = create_model("mamband2d-s").state_dict()
+    state = fresh_model("mamband2d-s").state_dict()
     with pytest.raises(CheckpointError, match=r"patches of 16x16 .* found a shape of \(384, 3, 8, 8\)"):
         model_info("mamband-video-ucf101").variant().inflate(state)

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.models.registry import count_parameters
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -30,7 +30,7 @@ PARAMETERS = {
 def test_entries_have_the_official_names_order_and_shapes(name):
     official = json.loads((GOLDEN / f"{name}.keys.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
-        state = create_model(name).state_dict()
+        state = fresh_model(name).state_dict()
     assert [[entry, list(tensor.shape), str(tensor.dtype)] for entry, tensor in state.items()] == [
         [entry, shape, f"torch.{dtype}"] for entry, shape, dtype in official
     ]
@@ -45,7 +45,7 @@ def test_number_of_parameters_is_that_of_the_official_model(name, parameters):
 def compared(request, fill, sample):
     """The golden, and what our network gives at the same points."""
     golden = np.load(GOLDEN / f"{request.param}.golden.npz")
-    model = fill(create_model(request.param)).eval()
+    model = fill(fresh_model(request.param)).eval()
     points = {}
     names = {key.removeprefix("feature_").removesuffix("_mean") for key in golden if key.endswith("_mean")} - {"output"}
     for name in names - {"tokens"}:

@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional
 
 from medssm.errors import UsageError
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.models.pyramid import Pyramid
 
 
@@ -74,6 +74,6 @@ def test_maps_of_clips_get_a_sentence():
 @pytest.mark.parametrize("name", ["mamband2d-s", "mamband2d-s-16"])
 def test_a_detector_stands_on_a_backbone_of_two_levels_or_one(name):
     with torch.device("meta"):
-        network = create_model(name, head="mask-rcnn", num_classes=5)
+        network = fresh_model(name, head="mask-rcnn", num_classes=5)
         outputs = network(torch.empty(1, 3, 224, 224))
     assert [tuple(level.shape[2:]) for level in outputs.pyramid] == [(56, 56), (28, 28), (14, 14), (7, 7), (4, 4)]

@@ -6,7 +6,7 @@ import torch
 from torch.nn import functional
 
 from medssm.errors import UsageError
-from medssm.models import create_model, list_models, model_info
+from medssm.models import fresh_model, list_models, model_info
 from medssm.models.mamba_vision import WindowedStage
 from medssm.models.mamband import MambaND
 
@@ -29,7 +29,7 @@ def step_gradients(model, image, labels):
 
 @pytest.mark.parametrize("name", SEGMENTERS)
 def test_a_training_step_reaches_every_block_that_runs_and_lowers_the_loss(name):
-    model = create_model(name, dropout_rate=0.0)
+    model = fresh_model(name, dropout_rate=0.0)
     image, labels = torch.randn(1, 1, *SMALL), torch.randint(14, (1, *SMALL))
     loss, gradients = step_gradients(model, image, labels)
     unused = {f"vit.layers.23.{entry}" for entry, _ in model.vit.layers[0].named_parameters()}
@@ -43,7 +43,7 @@ def test_a_training_step_reaches_every_block_that_runs_and_lowers_the_loss(name)
 
 @pytest.mark.parametrize("name", ["mamband-xs", "mamband-s"])
 def test_gradient_checkpointing_gives_the_gradients_of_a_plain_step_with_dropout(name):
-    model = create_model(name, dropout_rate=0.2)
+    model = fresh_model(name, dropout_rate=0.2)
     batch = torch.randn(2, 1, *SMALL), torch.randint(14, (2, *SMALL))
     outcomes = []
     for enable in (False, True):
@@ -61,7 +61,7 @@ def test_gradient_checkpointing_gives_the_gradients_of_a_plain_step_with_dropout
 
 
 def test_gradient_checkpointing_keeps_fewer_activations():
-    model = create_model("mamband-xs")
+    model = fresh_model("mamband-xs")
     image = torch.randn(1, 1, *SMALL)
     kept = {}
     for enable in (False, True):
@@ -76,7 +76,7 @@ def test_gradient_checkpointing_keeps_fewer_activations():
 @pytest.mark.parametrize("name", SEGMENTERS)
 def test_any_size_of_whole_patches_channels_and_classes(name):
     patch = model_info(name).patch_size[0]
-    model = create_model(name, in_channels=2, num_classes=3).eval()
+    model = fresh_model(name, in_channels=2, num_classes=3).eval()
     with torch.no_grad():
         logits = model(torch.randn(1, 2, patch, 3 * patch, 2 * patch))
     assert logits.shape == (1, 3, patch, 3 * patch, 2 * patch)
@@ -84,7 +84,7 @@ def test_any_size_of_whole_patches_channels_and_classes(name):
 
 
 def test_the_training_window_uses_the_position_embedding_as_it_is_and_another_size_interpolates_it():
-    encoder = create_model("mamband-xs").vit
+    encoder = fresh_model("mamband-xs").vit
     ramp = torch.arange(6.0)
     with torch.no_grad():
         encoder.pos_embed.copy_(ramp[:, None, None, None].expand(6, 6, 6, 96).reshape(1, 216, 96))
@@ -99,12 +99,12 @@ def test_the_training_window_uses_the_position_embedding_as_it_is_and_another_si
 
 def test_a_size_that_does_not_divide_into_patches_is_told_what_to_pad_to():
     with pytest.raises(UsageError, match=r"90x96x17 .* patches of 16x16x16; pad it to 96x96x32"):
-        create_model("mamband-s")(torch.zeros(1, 1, 90, 96, 17))
+        fresh_model("mamband-s")(torch.zeros(1, 1, 90, 96, 17))
 
 
 @pytest.mark.parametrize("name", SEGMENTERS)
 def test_features_are_a_pyramid_of_the_announced_channels_and_strides(name):
-    model = create_model(name, features_only=True).eval()
+    model = fresh_model(name, features_only=True).eval()
     with torch.no_grad():
         pyramid = model(torch.randn(1, 1, *SMALL))
     assert [level.shape[1] for level in pyramid] == list(model.channels)
@@ -114,8 +114,8 @@ def test_features_are_a_pyramid_of_the_announced_channels_and_strides(name):
 
 
 def test_features_are_those_that_the_whole_network_decodes():
-    whole = create_model("mamband-xs").eval()
-    features = create_model("mamband-xs", features_only=True).eval()
+    whole = fresh_model("mamband-xs").eval()
+    features = fresh_model("mamband-xs", features_only=True).eval()
     features.load_state_dict({name: whole.state_dict()[name] for name in features.state_dict()})
     image = torch.randn(1, 1, *SMALL)
     with torch.no_grad():
@@ -124,7 +124,7 @@ def test_features_are_those_that_the_whole_network_decodes():
 
 def test_traced_networks_give_the_logits_and_gradients_of_plain_ones():
     """Whole and in one graph, with the code generator left out, which takes a minute."""
-    model = create_model("mamband-xs", dropout_rate=0.0)
+    model = fresh_model("mamband-xs", dropout_rate=0.0)
     image, labels = torch.randn(1, 1, *SMALL), torch.randint(14, (1, *SMALL))
     loss, gradients = step_gradients(model, image, labels)
     expected = {entry: gradient.clone() for entry, gradient in gradients.items()}
@@ -136,7 +136,7 @@ def test_traced_networks_give_the_logits_and_gradients_of_plain_ones():
 
 
 def test_compiled_blocks_give_the_tokens_of_plain_ones():
-    block = create_model("mamband-xs").vit.layers[3].eval()
+    block = fresh_model("mamband-xs").vit.layers[3].eval()
     tokens, grid = torch.randn(1, 24, 96), (2, 3, 4)
     with torch.no_grad():
         torch.testing.assert_close(torch.compile(block, fullgraph=True)(tokens, grid), block(tokens, grid))
@@ -144,7 +144,7 @@ def test_compiled_blocks_give_the_tokens_of_plain_ones():
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
 def test_autocast_stays_close_to_float32_and_keeps_float32_gradients(dtype):
-    model = create_model("mamband-xs", dropout_rate=0.0)
+    model = fresh_model("mamband-xs", dropout_rate=0.0)
     image, labels = torch.randn(1, 1, 16, 16, 16), torch.randint(14, (1, 16, 16, 16))
     plain = model(image).detach()
     with torch.autocast("cpu", dtype):
@@ -159,7 +159,7 @@ def test_autocast_stays_close_to_float32_and_keeps_float32_gradients(dtype):
 def test_the_listed_input_is_what_the_network_is_laid_out_for(name):
     info = model_info(name)
     with torch.device("meta"):
-        listed, published = create_model(name, input_size=info.input_size), create_model(name)
+        listed, published = fresh_model(name, input_size=info.input_size), fresh_model(name)
     assert laid_out_for(listed) == laid_out_for(published)
     encoders = [part for part in published.modules() if isinstance(part, MambaND)]
     assert {encoder.config.input_size for encoder in encoders} <= {info.input_size}
@@ -183,7 +183,7 @@ def laid_out_for(model):
 )
 def test_a_wrong_request_is_explained(options, message):
     with pytest.raises(UsageError, match=message):
-        create_model(**options)
+        fresh_model(**options)
 
 
 def test_only_the_small_model_is_ours_and_the_others_name_their_source_and_licence():

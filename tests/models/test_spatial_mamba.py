@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.nn import functional
 
-from medssm.models import create_model, model_info
+from medssm.models import fresh_model, model_info
 from medssm.models.registry import count_parameters
 from medssm.models.spatial_mamba import SpatialMambaMixer
 
@@ -33,7 +33,7 @@ PARAMETERS = {
 def test_entries_have_the_official_names_order_and_shapes(network, variant):
     official = json.loads((GOLDEN / f"spatial_mamba-{network}{variant}.keys.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
-        state = create_model(PARAMETERS[variant][0], features_only=bool(network)).state_dict()
+        state = fresh_model(PARAMETERS[variant][0], features_only=bool(network)).state_dict()
     assert [[entry, list(tensor.shape), str(tensor.dtype)] for entry, tensor in state.items()] == [
         [entry, shape, f"torch.{dtype}"] for entry, shape, dtype in official
     ]
@@ -42,7 +42,7 @@ def test_entries_have_the_official_names_order_and_shapes(network, variant):
 @pytest.mark.parametrize(("name", "whole", "backbone"), PARAMETERS.values())
 def test_number_of_parameters_is_that_of_the_official_model(name, whole, backbone):
     with torch.device("meta"):
-        features = create_model(name, features_only=True)
+        features = fresh_model(name, features_only=True)
     assert count_parameters(name) == whole
     assert sum(parameter.numel() for parameter in features.parameters()) == backbone
 
@@ -85,7 +85,7 @@ def watched(model):
 @pytest.fixture(scope="module", params=["tiny", "base"])
 def compared(request, fill, sample):
     """For each fill: the golden, and what our network gives at the same points."""
-    model = fill(create_model(PARAMETERS[request.param][0])).eval()
+    model = fill(fresh_model(PARAMETERS[request.param][0])).eval()
     points = watched(model)
     outcomes = {}
     for filling in ("", ".balanced"):
@@ -110,7 +110,7 @@ def test_every_depth_and_the_logits_are_those_of_the_official_model(compared, fi
 
 def test_the_pyramid_is_that_of_the_official_dense_backbone(fill, sample):
     golden = np.load(GOLDEN / "spatial_mamba-backbone_tiny.balanced.golden.npz")
-    model = fill(create_model("spatialmamba-t", features_only=True)).eval()
+    model = fill(fresh_model("spatialmamba-t", features_only=True)).eval()
     balance(model)
     with torch.no_grad():
         pyramid = model(sample(golden["input_shape"], int(golden["input_seed"])))
@@ -131,7 +131,7 @@ def assert_depth_close(value, golden, key):
 
 @pytest.mark.parametrize("size", [(225, 150), (33, 90)])
 def test_maps_of_odd_sizes_are_halved_upwards(size):
-    model = create_model("spatialmamba-t", features_only=True).eval()
+    model = fresh_model("spatialmamba-t", features_only=True).eval()
     with torch.no_grad():
         pyramid = model(torch.randn(1, 3, *size))
     for level, stride in zip(pyramid, (4, 8, 16, 32), strict=True):
@@ -183,7 +183,7 @@ def test_evaluation_follows_every_change_of_the_fusion_and_has_a_gradient():
 
 def test_layers_start_with_the_published_values():
     torch.manual_seed(0)
-    model = create_model("spatialmamba-t")
+    model = fresh_model("spatialmamba-t")
     mixer = model.layers[3].blocks[0].self_attention
     assert not mixer.A_logs.any()
     assert all(torch.equal(parameter, torch.ones_like(parameter)) for parameter in mixer.state_fusion.parameters())
@@ -202,6 +202,6 @@ def test_layers_start_with_the_published_values():
 @pytest.mark.parametrize(("name", "blocks", "rate"), [("spatialmamba-t", 18, 0.2), ("spatialmamba-b", 32, 0.5)])
 def test_stochastic_depth_grows_linearly_over_all_blocks(name, blocks, rate):
     with torch.device("meta"):
-        layers = create_model(name).layers
+        layers = fresh_model(name).layers
     rates = [block.drop_path.drop_prob for layer in layers for block in layer.blocks]
     assert rates == pytest.approx(torch.linspace(0, rate, blocks).tolist())

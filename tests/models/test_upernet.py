@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from medssm.benchmarks.golden import balanced
 from medssm.errors import UsageError
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.models.upernet import IGNORED, UPerNet, semantic_losses
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -29,7 +29,7 @@ def test_entries_have_the_official_names_order_and_shapes(variant):
     name, parameters = VARIANTS[variant]
     official = json.loads((GOLDEN / f"spatial_mamba-upernet_{variant}.keys.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
-        network = create_model(name, head="upernet")
+        network = fresh_model(name, head="upernet")
     ours = [[entry, list(t.shape), str(t.dtype).removeprefix("torch.")] for entry, t in network.state_dict().items()]
     assert ours == official
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
@@ -39,7 +39,7 @@ def test_entries_have_the_official_names_order_and_shapes(variant):
 def compared(fill, sample):
     """The golden, and what our network gives at the same points."""
     golden = np.load(GOLDEN / "spatial_mamba-upernet_tiny.balanced.golden.npz")
-    network = fill(create_model("spatialmamba-t", head="upernet"), balanced).eval()
+    network = fill(fresh_model("spatialmamba-t", head="upernet"), balanced).eval()
     points = {}
     for path, module in network.named_modules():
         if f"{path}_shape" in golden:
@@ -103,14 +103,14 @@ def test_a_pyramid_of_other_strides_is_refused():
 @pytest.mark.parametrize("name", ["mamband2d-s", "mamba2d-n", "groupmamba-t", "mambavision-t", "spatialmamba-xs"])
 def test_any_backbone_for_images_goes_under_the_head(name):
     torch.manual_seed(0)
-    network = create_model(name, head="upernet", num_classes=3, input_size=(65, 70)).eval()
+    network = fresh_model(name, head="upernet", num_classes=3, input_size=(65, 70)).eval()
     with torch.no_grad():
         assert network(torch.randn(1, 3, 65, 70)).shape == (1, 3, 65, 70)
 
 
 def test_networks_for_volumes_and_clips_are_refused():
     with pytest.raises(UsageError, match="mamband-xs: UPerNet takes networks for images, and this is one for segm"):
-        create_model("mamband-xs", head="upernet")
+        fresh_model("mamband-xs", head="upernet")
 
 
 def test_losses_are_means_over_all_pixels_the_auxiliary_one_weighted():
@@ -142,16 +142,16 @@ def test_nothing_but_ignored_pixels_is_no_loss():
 
 def test_training_drops_whole_channels_at_the_published_rate_or_another():
     torch.manual_seed(0)
-    head = create_model("spatialmamba-xs", head="upernet", num_classes=3).decode_head
+    head = fresh_model("spatialmamba-xs", head="upernet", num_classes=3).decode_head
     dropped = (head.dropout(torch.ones(8, 512, 2, 2)) == 0).flatten(2)
     assert torch.equal(dropped.any(2), dropped.all(2))
     assert dropped.float().mean().item() == pytest.approx(0.1, abs=0.02)
-    assert create_model("spatialmamba-xs", head="upernet", dropout_rate=0.0).auxiliary_head.dropout.p == 0
+    assert fresh_model("spatialmamba-xs", head="upernet", dropout_rate=0.0).auxiliary_head.dropout.p == 0
 
 
 def test_layers_start_with_the_published_values():
     torch.manual_seed(0)
-    network = create_model("spatialmamba-xs", head="upernet")
+    network = fresh_model("spatialmamba-xs", head="upernet")
     head = network.decode_head
     for last in (head.conv_seg, network.auxiliary_head.conv_seg):
         assert last.weight.std().item() == pytest.approx(0.01, rel=0.05)
@@ -163,7 +163,7 @@ def test_layers_start_with_the_published_values():
 def test_a_step_reaches_every_parameter_and_lowers_the_loss():
     torch.manual_seed(0)
     narrow = {"channels": 32, "auxiliary_channels": 16}
-    network = create_model("spatialmamba-xs", head="upernet", num_classes=5, dropout_rate=0.0, head_settings=narrow)
+    network = fresh_model("spatialmamba-xs", head="upernet", num_classes=5, dropout_rate=0.0, head_settings=narrow)
     image, labels = torch.randn(2, 3, 65, 70), torch.randint(5, (2, 65, 70))
     before = sum(semantic_losses(network(image), labels).values())
     before.backward()

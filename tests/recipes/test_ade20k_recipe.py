@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medssm.errors import UsageError
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.recipes import load_recipe, parse_overrides
 from medssm.tasks.semantic.settings import SemanticRecipe
 from medssm.training.optimizers import parameter_groups
@@ -132,7 +132,7 @@ DECAYED = {
 def test_the_published_parameters_are_decayed(model: str) -> None:
     recipe = resolved(model)
     with torch.device("meta"):
-        network = create_model(model, head="upernet")
+        network = fresh_model(model, head="upernet")
     names = {id(parameter): name for name, parameter in network.named_parameters()}
     groups = parameter_groups(network, recipe.optimizer)
     unit = recipe.optimizer.weight_decay

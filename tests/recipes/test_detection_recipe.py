@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from medssm.errors import UsageError
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.recipes import list_recipes, load_recipe
 from medssm.training.optimizers import decay_factor
 
@@ -71,7 +71,7 @@ def factors(recipe: str, model: str) -> dict[str, float]:
     """The share of the weight decay of every parameter."""
     settings = load_recipe(recipe, model)
     with torch.device("meta"):
-        network = create_model(model, head=settings.model.head)
+        network = fresh_model(model, head=settings.model.head)
     named = network.named_parameters()
     return {name: decay_factor(name, parameter.ndim, settings.optimizer) for name, parameter in named}
 

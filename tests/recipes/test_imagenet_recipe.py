@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from medssm.errors import UsageError
-from medssm.models import create_model, list_models, model_info
+from medssm.models import fresh_model, list_models, model_info
 from medssm.recipes import load_recipe, parse_overrides
 from medssm.recipes.loading import _read, merged, section_of
 from medssm.tasks.classification.settings import ClassificationRecipe
@@ -157,7 +157,7 @@ def test_the_rate_of_a_lagging_schedule_is_the_first_one_twice() -> None:
 def decays(model: str) -> dict[str, float]:
     """Parameter -> share of the weight decay, of the network that the recipe names."""
     with torch.device("meta"):
-        network = create_model(model)
+        network = fresh_model(model)
     return by_parameter(network, resolved(model), "weight_decay", resolved(model).optimizer.weight_decay)
 
 
@@ -219,7 +219,7 @@ def test_the_published_parameters_are_decayed(model: str) -> None:
 
 def test_the_rates_of_mamband_fall_from_head_to_stem() -> None:
     with torch.device("meta"):
-        network = create_model("mamband2d-s")
+        network = fresh_model("mamband2d-s")
     rates = by_parameter(network, resolved("mamband2d-s"), "peak", 1.0)
     assert rates["backbone.pos_embed"] == rates["backbone.patch_embed.projection.weight"] == 0.95**25
     assert rates["backbone.layers.0.norm.weight"] == 0.95**24

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from medssm.errors import UsageError
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.recipes import load_recipe, parse_overrides
 from medssm.tasks.video.settings import VideoRecipe
 from medssm.training.optimizers import parameter_groups
@@ -107,7 +107,7 @@ def test_the_backbone_of_ucf101_falls_to_the_same_floor_as_the_head() -> None:
 def groups(name: str) -> dict[str, tuple[float, float, float]]:
     """Parameter -> weight decay, share of the peak, share of the schedule."""
     with torch.device("meta"):
-        network = create_model(MODELS[name])
+        network = fresh_model(MODELS[name])
     names = {id(parameter): entry for entry, parameter in network.named_parameters()}
     found = parameter_groups(network, resolved(name).optimizer)
     return {names[id(p)]: (g["weight_decay"], g["peak"], g["share"]) for g in found for p in g["params"]}

@@ -4,7 +4,7 @@ import pytest
 
 from medssm.errors import UsageError
 from medssm.models.registry import count_parameters
-from medssm.studies.model_comparison import HEADINGS, Compared, compare_models, comparison_figure, markdown
+from medssm.studies.model_comparison import HEADINGS, Compared, compare_models, comparison_figure, comparison_table
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def test_a_row_has_the_size_speed_and_field_of_its_network(rows: list[Compared])
 
 
 def test_the_table_has_a_cell_for_every_heading(rows: list[Compared]) -> None:
-    head, rule, line = markdown(rows).splitlines()
+    head, rule, line = comparison_table(rows).splitlines()
     assert {text.count("|") for text in (head, rule, line)} == {len(HEADINGS) + 1}
     assert line.startswith("| `spatialmamba-xs` | Spatial-Mamba | 64x64 | 0.7 | 0.01 |")
 

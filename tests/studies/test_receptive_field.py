@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional
 
 from medssm.kernels import use_backend
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.models.group_mamba import ORDERS
 from medssm.models.mamband import scan_order
 from medssm.models.mixer import ScanOrder
@@ -136,7 +136,7 @@ def test_the_last_of_several_maps_is_taken_at_its_middle() -> None:
 
 
 def test_a_network_is_left_as_it_was() -> None:
-    network = create_model("spatialmamba-xs", features_only=True)
+    network = fresh_model("spatialmamba-xs", features_only=True)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     field = receptive_field(network, (3, 32, 32))
     assert field.shape == (32, 32)
@@ -151,7 +151,7 @@ def test_a_network_is_left_as_it_was() -> None:
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_a_network_on_a_gpu_has_the_field_that_it_has_on_the_cpu() -> None:
     torch.manual_seed(0)
-    network = create_model("spatialmamba-xs", features_only=True)
+    network = fresh_model("spatialmamba-xs", features_only=True)
     on_cpu, on_gpu = (receptive_field(network.to(device), (3, 32, 32)) for device in ("cpu", "cuda"))
     assert on_gpu.device == on_cpu.device
     assert effective_size(on_gpu) == pytest.approx(effective_size(on_cpu), rel=0.05)  # convolutions are in TF32

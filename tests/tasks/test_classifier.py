@@ -12,7 +12,7 @@ import medssm
 from medssm.checkpoints import WeightsMetadata
 from medssm.data.layouts.actions.names import HMDB51_ACTIONS, UCF101_ACTIONS
 from medssm.errors import CheckpointError, DataError, UsageError
-from medssm.models import create_model as fresh_model
+from medssm.models import fresh_model
 from medssm.models.info import ClipInput, ImageInput
 from medssm.tasks.batch import Watch
 from medssm.tasks.classification.files import ImageViews

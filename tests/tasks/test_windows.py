@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import conv3d
 
 from medssm.errors import DataError, UsageError
-from medssm.tasks.windows import Planes, Windows, largest_class, segment, stream_scores
+from medssm.tasks.windows import Planes, Windows, largest_class, segment_volume, stream_scores
 
 WINDOW = (16, 12, 16)
 SHAPES = [(40, 30, 36), (21, 45, 33), (17, 30, 50), (10, 7, 60), (5, 5, 5), (16, 12, 16), (17, 13, 1), (1, 40, 40)]
@@ -42,7 +42,7 @@ def assert_same_labels(labels: Tensor, scores: Tensor) -> None:
 def test_labels_are_those_of_monai(shape: tuple[int, ...], overlap: float, blending: str) -> None:
     network, image = small_network(), volume(shape)
     expected = sliding_window_inference(image[None], WINDOW, 1, network, overlap=overlap, mode=blending)[0]
-    labels = segment(image, network, WINDOW, overlap, blending=blending, padding="constant")
+    labels = segment_volume(image, network, WINDOW, overlap, blending=blending, padding="constant")
     assert_same_labels(labels, expected)
 
 
@@ -84,13 +84,13 @@ def test_a_thin_volume_is_padded_with_its_edge() -> None:
     image = volume((20, 20, 3))
     repeated = image[..., [0] * 7 + [1] + [2] * 8]
     network = small_network()
-    labels = segment(image, network, (20, 20, 16), 0.5, blending="constant")
+    labels = segment_volume(image, network, (20, 20, 16), 0.5, blending="constant")
     assert_same_labels(labels, network(repeated[None])[0, ..., 6:9])
 
 
 def test_several_channels_reach_the_network() -> None:
     image = torch.rand(3, 20, 20, 20)
-    labels = segment(image, lambda x: x, (16, 16, 16), 0.5)
+    labels = segment_volume(image, lambda x: x, (16, 16, 16), 0.5)
     assert torch.equal(labels, image.argmax(0).to(torch.uint8))
 
 
@@ -108,12 +108,12 @@ def test_the_first_of_equal_scores_wins() -> None:
 
 def test_scores_that_are_no_numbers_are_an_error() -> None:
     with pytest.raises(DataError, match="not finite"):
-        segment(volume((9, 9, 9)), lambda x: torch.cat([x, x * torch.nan], 1), (8, 8, 8))
+        segment_volume(volume((9, 9, 9)), lambda x: torch.cat([x, x * torch.nan], 1), (8, 8, 8))
 
 
 def test_a_network_that_changes_the_size_is_an_error() -> None:
     with pytest.raises(DataError, match=r"scores of \(4, 4, 4\) voxels for a window of \(8, 8, 8\)"):
-        segment(volume((9, 9, 9)), lambda x: conv3d(x, torch.ones(2, 1, 5, 5, 5)), (8, 8, 8))
+        segment_volume(volume((9, 9, 9)), lambda x: conv3d(x, torch.ones(2, 1, 5, 5, 5)), (8, 8, 8))
 
 
 @pytest.mark.parametrize("overlap", [-0.1, 1.0])

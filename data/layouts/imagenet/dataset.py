@@ -13,7 +13,7 @@ from medssm.data.layouts.faults import Fault, some
 from medssm.data.layouts.folders import folders_in
 from medssm.data.layouts.imagenet.answers import Answers, label_flat_images
 from medssm.data.layouts.imagenet.layout import ImageFolders, find_image_folders
-from medssm.data.layouts.imagenet.synsets import class_names
+from medssm.data.layouts.imagenet.synsets import synset_names
 from medssm.errors import DataError
 
 
@@ -81,7 +81,7 @@ def with_classes(dataset: ImageDataset, classes: Sequence[str]) -> ImageDataset:
         )
     new_label = np.array([position[name] for name in dataset.classes], np.int32)
     training, validation = (samples.relabelled(new_label) for samples in (dataset.training, dataset.validation))
-    names = class_names(classes)
+    names = synset_names(classes)
     return replace(dataset, classes=tuple(classes), names=names, training=training, validation=validation)
 
 
@@ -104,7 +104,7 @@ def list_images(folder: str | Path) -> Listing:
     dataset = ImageDataset(
         source=folder,
         classes=classes,
-        names=class_names(classes),
+        names=synset_names(classes),
         training=_samples(layout.training, training, classes),
         validation=_flat_samples(layout, answers) if answers else _samples(layout.validation, validation, classes),
     )

@@ -32,7 +32,7 @@ def imagenet_classes() -> tuple[str, ...]:
     return tuple(_imagenet().label_names())
 
 
-def class_names(classes: Iterable[str]) -> tuple[str, ...]:
+def synset_names(classes: Iterable[str]) -> tuple[str, ...]:
     """What people call these classes: WordNet's words for its numbers, any other name as it is."""
     return tuple(_words(name) if is_wnid(name) else name for name in classes)
 

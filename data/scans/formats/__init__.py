@@ -22,7 +22,7 @@ class Header(Protocol):
         """Label value -> name as the file holds them; empty where it holds none."""
 
 
-class Grid(Protocol):
+class StoredGrid(Protocol):
     """Where voxels lie, and what the file said of it: `affine` (4, 4) from voxels to RAS+ mm, `shape` (X, Y, Z)."""
 
     @property
@@ -54,7 +54,7 @@ class Stored(NamedTuple):
 Read = Callable[[Path], Stored]
 # Writes (X, Y, Z), or (X, Y, Z, C) of one value per class, on a grid: the geometry of a header of the same format to
 # the bit, of another one as near as the format can say it; with names, label value -> name.
-Write = Callable[[Path, "np.ndarray", Grid, Mapping[int, str]], None]
+Write = Callable[[Path, "np.ndarray", StoredGrid, Mapping[int, str]], None]
 
 
 class Codec(NamedTuple):

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from medssm.data.scans.formats import Grid, Stored
+from medssm.data.scans.formats import Stored, StoredGrid
 from medssm.data.scans.formats.itk_headers import check_header
 from medssm.data.scans.formats.label_names import names_in_slicer_fields, slicer_fields
 from medssm.data.scans.geometry import RAS_LPS, check_affine, from_itk, reverse_order, spacing_of
@@ -87,7 +87,7 @@ def itk_header(affine: np.ndarray) -> ItkHeader:
     return ItkHeader(spacing, tuple((lps[:3, :3] / spacing).ravel().tolist()), tuple(lps[:3, 3].tolist()))
 
 
-def write_itk(path: Path, array: np.ndarray, like: Grid, names: Mapping[int, str]) -> None:
+def write_itk(path: Path, array: np.ndarray, like: StoredGrid, names: Mapping[int, str]) -> None:
     """Writes an (X, Y, Z) array, compressed, with the geometry of `like` and 3D Slicer's segment names."""
     header = like.header if isinstance(like.header, ItkHeader) else itk_header(like.affine)
     image = sitk.GetImageFromArray(np.ascontiguousarray(reverse_order(array)))

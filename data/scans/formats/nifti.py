@@ -16,7 +16,7 @@ from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from medssm.data.scans.formats import Grid, Stored
+from medssm.data.scans.formats import Stored, StoredGrid
 from medssm.data.scans.formats.label_names import names_in_nifti, nifti_extension
 from medssm.data.scans.geometry import check_affine, is_sheared
 from medssm.errors import DataError, GeometryError
@@ -201,7 +201,7 @@ def nifti_header(affine: np.ndarray, shape: tuple[int, ...]) -> NiftiHeader:
     return NiftiHeader(header)
 
 
-def write_nifti(path: Path, array: np.ndarray, like: Grid, names: Mapping[int, str]) -> None:
+def write_nifti(path: Path, array: np.ndarray, like: StoredGrid, names: Mapping[int, str]) -> None:
     """Writes `array` with the geometry of the header of `like`: shape, forms, codes, pixdim and units bit for bit.
 
     Extensions and free text of the input stay behind, as they may name the patient.

@@ -31,9 +31,9 @@ class _Photographs(Room["ClassificationRecipe", "Classifier", "Classification"])
         return image_classifier
 
     def published_names(self, model: str) -> tuple[str, ...]:
-        from medssm.data.layouts.imagenet.synsets import class_names, imagenet_classes
+        from medssm.data.layouts.imagenet.synsets import imagenet_classes, synset_names
 
-        return class_names(imagenet_classes())
+        return synset_names(imagenet_classes())
 
     @property
     def files(self) -> "FileKind":

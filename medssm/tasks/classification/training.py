@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from medssm.checkpoints import save_weights
 from medssm.data.layouts.imagenet import ImageDataset
 from medssm.errors import DataError, UsageError
-from medssm.models import create_model, model_info
+from medssm.models import fresh_model, model_info
 from medssm.models.info import ImageInput
 from medssm.tasks.answers import answers_to, contact_sheet, of_all_batches
 from medssm.tasks.classification.distillation import distillation_loss, load_teacher, self_distillation_loss
@@ -64,7 +64,7 @@ class ClassificationTraining(Task):
 
     def build_model(self) -> nn.Module:
         settings = self.recipe.model
-        model: Any = create_model(
+        model: Any = fresh_model(
             settings.name,
             num_classes=self.num_classes,
             dropout_rate=settings.dropout_rate,

@@ -9,7 +9,7 @@ from medssm.tasks.settings import DatasetSettings, HeadedSettings, Recipe
 from medssm.training.section import Section
 
 
-class DetectorSettings(HeadedSettings):
+class DetectionModelSettings(HeadedSettings):
     """The network."""
 
     head: Literal["mask-rcnn", "cascade-mask-rcnn"] = "mask-rcnn"
@@ -45,7 +45,7 @@ class DetectionRecipe(Recipe):
     """A whole training run of a network that finds objects, resolved in full."""
 
     task: Literal["detection"]
-    model: DetectorSettings
+    model: DetectionModelSettings
     data: ObjectDataSettings
     augmentation: DetectionAugmentation
     validation: DetectionValidationSettings

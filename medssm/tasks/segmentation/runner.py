@@ -24,7 +24,7 @@ from medssm.tasks.segmentation.flips import FlipMean
 from medssm.tasks.segmentation.memory import MemoryEstimate, activation_bytes, fit_memory
 from medssm.tasks.segmentation.restore import Restoration
 from medssm.tasks.segmentation.result import Segmentation
-from medssm.tasks.windows import Blending, Network, Padding, Shape, Windows, segment, stream_scores
+from medssm.tasks.windows import Blending, Network, Padding, Shape, Windows, segment_volume, stream_scores
 
 # uint8 labels
 MOST_CLASSES = 256
@@ -146,7 +146,7 @@ class Predictor:
     @torch.inference_mode()
     def on_network_grid(self, image: Tensor, settings: PredictSettings) -> Tensor:
         """Labels (D, H, W) uint8 of a preprocessed scan (1, D, H, W), on the network's grid and never mapped back."""
-        return segment(
+        return segment_volume(
             image,
             self._scores,
             self.window,

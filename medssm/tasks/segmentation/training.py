@@ -13,13 +13,13 @@ from medssm.checkpoints import WeightsMetadata, save_weights
 from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
 from medssm.data.scans.transforms.augmentation import Augmentation
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.tasks.segmentation.dice import dice_per_class, organ_mean
 from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
 from medssm.tasks.segmentation.pictures import validation_pictures
 from medssm.tasks.segmentation.samples import check_classes, count_voxels, exchanged_pairs, open_scans, scan_digest
 from medssm.tasks.segmentation.settings import SegmentationRecipe, ValidationSettings
-from medssm.tasks.windows import segment
+from medssm.tasks.windows import segment_volume
 from medssm.training import Moment, Task
 
 NO_PAIR = "no labels are a left and a right one by their names; mirror images along x keep them all as they are"
@@ -83,7 +83,7 @@ class SegmentationTraining(Task):
 
     def build_model(self) -> nn.Module:
         settings = self.recipe.model
-        model: Any = create_model(
+        model: Any = fresh_model(
             settings.name,
             num_classes=settings.num_classes,
             in_channels=settings.in_channels,
@@ -163,7 +163,7 @@ def segment_on_grid(
     model: nn.Module, image: Tensor, window: tuple[int, int, int], settings: ValidationSettings
 ) -> Tensor:
     """Labels (D, H, W) of a preprocessed scan (1, D, H, W), by a model in evaluation mode."""
-    return segment(
+    return segment_volume(
         image,
         lambda windows: model(windows).float(),
         window,

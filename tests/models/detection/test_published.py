@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.models.flops import network_cost
 
 GOLDEN = Path(__file__).parents[1] / "golden"
@@ -28,7 +28,7 @@ def test_entries_have_the_official_names_order_and_shapes(variant):
     name, parameters, _ = VARIANTS[variant]
     official = json.loads((GOLDEN / f"spatial_mamba-mask_rcnn_{variant}.keys.json").read_text(encoding="utf-8"))
     with torch.device("meta"):
-        network = create_model(name, head="mask-rcnn")
+        network = fresh_model(name, head="mask-rcnn")
     ours = [[entry, list(t.shape), str(t.dtype).removeprefix("torch.")] for entry, t in network.state_dict().items()]
     assert ours == official
     assert sum(parameter.numel() for parameter in network.parameters()) == parameters
@@ -44,7 +44,7 @@ def balanced(name, value):
 def compared(fill, sample):
     """The golden, and what our network gives at the same points."""
     golden = np.load(GOLDEN / "spatial_mamba-mask_rcnn_tiny.balanced.golden.npz")
-    network = fill(create_model("spatialmamba-t", head="mask-rcnn"), balanced).eval()
+    network = fill(fresh_model("spatialmamba-t", head="mask-rcnn"), balanced).eval()
     with torch.no_grad():
         maps = network.backbone(sample(golden["input_shape"], int(golden["input_seed"])))
         pyramid = network.neck(maps)
@@ -79,14 +79,14 @@ PARAMETERS = {
 @pytest.mark.parametrize(("name", "head"), PARAMETERS)
 def test_number_of_parameters_is_as_published(name, head):
     with torch.device("meta"):
-        network = create_model(name, head=head)
+        network = fresh_model(name, head=head)
     published = PARAMETERS[name, head]
     assert sum(parameter.numel() for parameter in network.parameters()) / 1e6 == pytest.approx(published, abs=0.55)
 
 
 def cost(name, head):
     with torch.device("meta"):
-        return network_cost(create_model(name, head=head).eval(), torch.empty(1, 3, 800, 1280))
+        return network_cost(fresh_model(name, head=head).eval(), torch.empty(1, 3, 800, 1280))
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -107,7 +107,7 @@ def test_heads_cost_what_their_layers_do_on_a_thousand_boxes_and_a_hundred_masks
 
 def test_the_cascade_has_mmdetections_entries_and_no_bias_under_a_norm():
     with torch.device("meta"):
-        entries = create_model("spatialmamba-xs", head="cascade-mask-rcnn").state_dict()
+        entries = fresh_model("spatialmamba-xs", head="cascade-mask-rcnn").state_dict()
     stage = [name.removeprefix("roi_head.bbox_head.2.") for name in entries if name.startswith("roi_head.bbox_head.2.")]
     norm = ("weight", "bias", "running_mean", "running_var", "num_batches_tracked")
     unit = ("conv.weight", *(f"bn.{name}" for name in norm))
@@ -122,7 +122,7 @@ def test_the_cascade_has_mmdetections_entries_and_no_bias_under_a_norm():
 
 def test_a_neck_with_norms_has_no_biases_beside_them():
     with torch.device("meta"):
-        network = create_model("mamba2d-n", head="mask-rcnn")
+        network = fresh_model("mamba2d-n", head="mask-rcnn")
     assert network.neck.lateral_convs[0].gn.num_groups == 32
     unit = ("conv.weight", "gn.weight", "gn.bias")
     expected = [f"{part}_convs.{level}.{name}" for part in ("lateral", "fpn") for level in range(4) for name in unit]
@@ -131,7 +131,7 @@ def test_a_neck_with_norms_has_no_biases_beside_them():
 
 def test_layers_start_with_the_published_values():
     torch.manual_seed(0)
-    network = create_model("spatialmamba-xs", head="cascade-mask-rcnn")
+    network = fresh_model("spatialmamba-xs", head="cascade-mask-rcnn")
     stage, mask = network.roi_head.bbox_head[1], network.roi_head.mask_head[1]
     normal = {stage.fc_cls: 0.01, stage.fc_reg: 0.001, network.rpn_head.rpn_conv: 0.01, network.rpn_head.rpn_reg: 0.01}
     # The variance of Kaiming's normal layers is 2 / outputs a cell feeds.

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from medssm.checkpoints import WeightsMetadata
 from medssm.data.layouts.coco.categories import CATEGORIES
 from medssm.errors import DataError
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.models.detection import Detections
 from medssm.models.info import DetectionInput
 from medssm.tasks.detection.runner import ObjectDetector, category_ids, prepared
@@ -52,7 +52,7 @@ def photograph(path: Path, size: tuple[int, int] = (90, 120), **options) -> Path
 def network() -> nn.Module:
     torch.manual_seed(0)
     small = {"neck_channels": 16, "box_features": 32, "test_proposals.per_image": 60}
-    return create_model("spatialmamba-xs", head="mask-rcnn", num_classes=len(NAMES), head_settings=small)
+    return fresh_model("spatialmamba-xs", head="mask-rcnn", num_classes=len(NAMES), head_settings=small)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ from medssm.checkpoints import WeightsMetadata, load_model, save_weights
 from medssm.cli.main import build_app
 from medssm.data.layouts.actions.names import UCF101_ACTIONS
 from medssm.errors import CheckpointError, DataError, UsageError
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.models.info import IMAGENET_MEAN, IMAGENET_STD
 from medssm.recipes import load_recipe, measure
 
@@ -135,7 +135,7 @@ def test_weights_of_another_task_or_model_are_refused(recognised: Path, classifi
 @pytest.fixture
 def classified_image(tmp_path: Path) -> Path:
     """Weights of a network for images."""
-    model = create_model("spatialmamba-xs", num_classes=8)
+    model = fresh_model("spatialmamba-xs", num_classes=8)
     metadata = WeightsMetadata(model="spatialmamba-xs", num_classes=8, in_channels=3, input_size=(64, 64))
     save_weights(tmp_path / "image.safetensors", model, metadata)
     return tmp_path / "image.safetensors"

@@ -18,7 +18,7 @@ from medssm.cli.main import build_app
 from medssm.data.synthetic.motions import write_motions
 from medssm.data.synthetic.motions.drawing import MOTIONS
 from medssm.errors import DataError, UsageError
-from medssm.models import create_model
+from medssm.models import fresh_model
 from medssm.models.info import ClipInput
 from medssm.recipes import load_recipe, train
 from medssm.tasks.answers import answers_to
@@ -232,7 +232,7 @@ def test_scores_are_means_of_probabilities_over_views() -> None:
 def image_network(path: Path) -> dict[str, Tensor]:
     """A file of an image network of four blocks that the small one for clips can be inflated from."""
     torch.manual_seed(7)
-    clip = create_model(MODEL).state_dict()
+    clip = fresh_model(MODEL).state_dict()
     state = {
         "backbone.pos_embed": torch.randn(1, 16, 64),
         "backbone.patch_embed.projection.weight": torch.randn(64, 3, 8, 8),
