@@ -8,7 +8,6 @@ def test_every_command_is_run_in_a_process_of_its_own() -> None:
     report = measure_start(repeats=1)
     assert list(report.seconds) == [TORCH, MODELS, PREDICT]
     assert all(len(seconds) == 1 and seconds[0] > 0 for seconds in report.seconds.values())
-    assert report.seconds[PREDICT] > report.seconds[TORCH]
 
 
 def test_the_report_holds_medians_against_the_targets() -> None:
