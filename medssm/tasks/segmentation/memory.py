@@ -137,8 +137,8 @@ def activation_bytes(network: nn.Module, window: tuple[int, ...], in_channels: i
     """The largest number of bytes in live tensors while a window goes through the network.
 
     A small window is run for it, with sides of SAMPLE where networks take that in place of the side, and what it took
-    is scaled by the voxels: up to a tenth too much, for what does not grow with them. Torch's fake tensors, which hold
-    no numbers, import its compiler, which takes longer than this.
+    is scaled by the voxels: a twentieth to an eighth too much, for what does not grow with them. Torch's fake tensors,
+    which hold no numbers, import its compiler, which takes longer than this.
     """
     first = next(iter((*network.parameters(), *network.buffers())), torch.empty(0))
     sample = tuple(min(side, SAMPLE) if side % PATCH == 0 else side for side in window)
