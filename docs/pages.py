@@ -4,10 +4,12 @@ Each function gives pages as path -> Markdown, so that the tests read them witho
 """
 
 import inspect
+import os
 import re
 from collections.abc import Iterator
 from importlib import import_module
 from importlib.resources import files
+from pathlib import Path
 from pkgutil import walk_packages
 from typing import Any
 
@@ -156,12 +158,14 @@ def _model_row(info: ModelInfo) -> tuple[str, ...]:
 def reference_pages() -> Pages:
     """A page for each package that offers something, with the docstrings of what it offers; each stands there once."""
     pages, told = {}, set()
-    for name in ["medssm", *sorted(m.name for m in walk_packages(medssm.__path__, "medssm.") if m.ispkg)]:
+    # An editable installation has no folder with all parts in it; the layout that the docstrings are read from has.
+    places = [str(Path(os.environ.get("MEDSSM_LAYOUT", "build/typed"), "medssm").resolve()), *medssm.__path__]
+    for name in ["medssm", *sorted({m.name for m in walk_packages(places, "medssm.") if m.ispkg})]:
         package = import_module(name)
-        places = [place for place in _places(package) if place not in told]
-        told.update(places)
-        if places:
-            body = "\n\n".join(f"::: {place}" for place in places)
+        offered = [place for place in _places(package) if place not in told]
+        told.update(offered)
+        if offered:
+            body = "\n\n".join(f"::: {place}" for place in offered)
             pages[f"reference/{name}.md"] = f"# {name}\n\n{_prose(inspect.getdoc(package) or '')}\n\n{body}\n"
     rows = [(f"[`{path[10:-3]}`]({path[10:]})", text.split("\n\n")[1]) for path, text in pages.items()]
     return {"reference/index.md": f"# Python\n\n{_table(('package', 'holds'), rows)}\n", **pages}
