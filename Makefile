@@ -37,7 +37,7 @@ wheels: $(VENV)/wheels
 	rm -rf dist build/wheels
 	$(BIN)/python -m build --outdir build/wheels
 	mkdir dist && mv build/wheels/*.tar.gz dist
-	if [ "$$(uname)" = Linux ]; then $(BIN)/auditwheel repair --wheel-dir dist build/wheels/*.whl; \
+	if [ "$$(uname)" = Linux ]; then PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/auditwheel repair --wheel-dir dist build/wheels/*.whl; \
 	else mv build/wheels/*.whl dist; fi
 	$(BIN)/twine check --strict dist/*
 	$(MAKE) check-wheels
