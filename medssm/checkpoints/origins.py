@@ -10,20 +10,7 @@ from medssm.checkpoints.recognition import Fit
 from medssm.data.scans.organs import BTCV_ORGANS
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.models import head_info, model_info
-from medssm.models.info import (
-    DetectionInput,
-    HeadTask,
-    ModelInfo,
-    PublishedDense,
-    PublishedWeights,
-    SemanticInput,
-    VolumeInput,
-)
-
-_DENSE_INPUTS: dict[HeadTask, DetectionInput | SemanticInput] = {
-    "detection": DetectionInput(),
-    "semantic": SemanticInput(),
-}
+from medssm.models.info import HeadTask, ModelInfo, PublishedDense, PublishedWeights, VolumeInput
 
 
 def published_metadata(fit: Fit, path: Path) -> WeightsMetadata:
@@ -46,16 +33,15 @@ def published_metadata(fit: Fit, path: Path) -> WeightsMetadata:
 
 def _dense_metadata(info: ModelInfo, fit: Fit, path: Path) -> WeightsMetadata:
     """Of a detector or a segmenter; its schedule is not in the entries, and licence and place are those of any."""
-    task = head_info(fit.head).task
-    published = _published(info, fit.head, path)
-    names = _dense_names(task)
+    head, published = head_info(fit.head), _published(info, fit.head, path)
+    names = _dense_names(head.task)
     return WeightsMetadata(
         model=fit.model,
         head=fit.head,
         num_classes=fit.num_classes,
         in_channels=fit.in_channels,
         class_names=dict(enumerate(names)) if fit.num_classes == len(names) else {},
-        preprocessing=asdict(published.input if published else _DENSE_INPUTS[task]),
+        preprocessing=asdict(published.input if published else head.input),
         input_size=(),
         **_origin(published.weights if published else None, path),
     )

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from medssm.errors import UsageError
 from medssm.models.head_settings import adjusted
-from medssm.models.info import HeadTask, ModelInfo
+from medssm.models.info import DetectionInput, HeadTask, ModelInfo, SemanticInput
 
 if TYPE_CHECKING:
     from torch import nn
@@ -28,6 +28,7 @@ class HeadInfo:
         num_classes: as published, without the background.
         class_entry: the bias of the last layer, named as in the whole network. background: outputs that it has beside
             those of the classes.
+        input: how a photograph becomes an input, where a published network does not say otherwise.
         build: the network, of what is known of a backbone, the backbone, the number of classes, the rate of dropout
             (None for the published one) and settings by name that differ from the published ones.
     """
@@ -39,6 +40,7 @@ class HeadInfo:
     num_classes: int
     class_entry: str
     background: int
+    input: DetectionInput | SemanticInput
     build: "Callable[[ModelInfo, nn.Module, int, float | None, HeadSettings], nn.Module]"
 
 
@@ -108,6 +110,7 @@ HEADS = {
             num_classes=80,
             class_entry="roi_head.bbox_head.fc_cls.bias",
             background=1,
+            input=DetectionInput(),
             build=_mask_rcnn,
         ),
         HeadInfo(
@@ -118,6 +121,7 @@ HEADS = {
             num_classes=80,
             class_entry="roi_head.bbox_head.0.fc_cls.bias",
             background=1,
+            input=DetectionInput(),
             build=_cascade_mask_rcnn,
         ),
         HeadInfo(
@@ -128,6 +132,7 @@ HEADS = {
             num_classes=150,
             class_entry="decode_head.conv_seg.bias",
             background=0,
+            input=SemanticInput(),
             build=_upernet,
         ),
     )
