@@ -1,5 +1,6 @@
 """Files and folders that are written whole or not at all."""
 
+import hashlib
 import os
 import shutil
 import tempfile
@@ -96,6 +97,15 @@ def remove_abandoned(parent: Path) -> None:
         with suppress(OSError):  # another process may sweep at the same time
             if left.stat().st_mtime < time.time() - _ABANDONED_AFTER:
                 shutil.rmtree(left) if left.is_dir() else left.unlink()
+
+
+def file_sha256(path: Path) -> str:
+    """The SHA-256 of a file's content, in hexadecimal digits."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
 def _flush_to_disk(path: Path) -> None:

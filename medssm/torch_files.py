@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from medssm.errors import CheckpointError
+from medssm.errors import CheckpointError, reason_of
 
 # A weights file has no business with these. As stand-ins they would do no harm, but such a file is not to be trusted.
 # `commands` is what the pickle format calls `subprocess`.
@@ -155,7 +155,7 @@ def load_torch_file(path: Path, *, is_mapped: bool = True) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except _UNREADABLE as error:
-        raise CheckpointError(f"{path}: not a readable PyTorch file ({_reason(error)})") from error
+        raise CheckpointError(f"{path}: not a readable PyTorch file ({reason_of(error)})") from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # which a forged directory causes, as it points before the file's beginning
             raise
@@ -223,7 +223,3 @@ def _is_kind_of_number(name: str) -> bool:
 
 def _stand_ins(names: list[str]) -> list[Any]:
     return [(_SPECIAL.get(name, StandIn), name) for name in names]
-
-
-def _reason(error: BaseException) -> str:
-    return (str(error).strip() or type(error).__name__).splitlines()[0][:200]

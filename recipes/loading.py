@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, get_args
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from medssm.errors import UsageError
+from medssm.errors import UsageError, one_line, quoted
 from medssm.models import model_info
 from medssm.recipes.yaml_text import parse, render
 from medssm.tasks import TASKS
@@ -37,13 +37,13 @@ def load_recipe(recipe: str | Path, model: str | None = None, overrides: Mapping
     """
     name, content = str(recipe), _read(recipe)
     if (kind := str(content.get("task"))) not in TASKS:
-        raise UsageError(f"{name}: task: must be one of {', '.join(TASKS)}, found {_shown(kind)}")
+        raise UsageError(f"{name}: task: must be one of {', '.join(TASKS)}, found {quoted(kind)}")
     task = TASKS[kind]
     sections = _mapping(name, "models", content.pop("models", None) or {})
     overrides = overrides or {}
     model = model or overrides.get("model.name") or _mapping(name, "model", content.get("model", {})).get("name")
     if model is not None and not isinstance(model, str):
-        raise UsageError(f"{name}: model.name must be one of `medssm models`, found {_shown(model)}")
+        raise UsageError(f"{name}: model.name must be one of `medssm models`, found {quoted(model)}")
     if model is not None:
         model = _of_task(name, task, model)
         content = merged(content, section_of(name, sections, model))
@@ -68,7 +68,7 @@ def section_of(recipe: str, sections: Mapping[str, Any], model: str) -> dict[str
         return section
     others = {name: value for name, value in sections.items() if name != model}
     if other not in others:
-        raise UsageError(f"{recipe}: models.{model}.like: there is no other section {_shown(other)}")
+        raise UsageError(f"{recipe}: models.{model}.like: there is no other section {quoted(other)}")
     return merged(section_of(recipe, others, other), section)
 
 
@@ -99,7 +99,7 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
         try:
             overrides[key.strip()] = parse(value)
         except yaml.YAMLError as error:
-            raise UsageError(f"--set {key.strip()[:_LONGEST_SHOWN]}: {_shown(value)} is no value; quote it") from error
+            raise UsageError(f"--set {key.strip()[:_LONGEST_SHOWN]}: {quoted(value)} is no value; quote it") from error
     return overrides
 
 
@@ -135,7 +135,7 @@ def first_fault(error: ValidationError, settings: type[BaseModel]) -> str:
     key = ".".join(str(part) for part in fault["loc"] if part not in _kinds())
     if fault["type"] != "extra_forbidden":
         message = fault["msg"].removeprefix("Value error, ")
-        found = "" if isinstance(fault["input"], dict) else f" (found {_shown(fault['input'])})"
+        found = "" if isinstance(fault["input"], dict) else f" (found {quoted(fault['input'])})"
         return f"{key}: {message[:1].lower()}{message[1:]}{found}".removeprefix(": ")
     nearest = nearest_key(key, settings)
     return f"{key}: there is no such key" + (f"; did you mean {nearest}?" if nearest else "")
@@ -180,7 +180,7 @@ def _content(recipe: str | Path) -> dict[str, Any]:
     try:
         return dict(_mapping(str(recipe), "the file", parse(text)))
     except yaml.YAMLError as error:
-        raise UsageError(f"{recipe}: is not YAML: {_line(error)}") from error
+        raise UsageError(f"{recipe}: is not YAML: {one_line(str(error), _LONGEST_SHOWN)}") from error
 
 
 def _read_text(path: Path) -> str:
@@ -192,19 +192,8 @@ def _read_text(path: Path) -> str:
 
 def _mapping(recipe: str, where: str, value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
-        raise UsageError(f"{recipe}: {where} must hold `key: value` lines, found {_shown(value)}")
+        raise UsageError(f"{recipe}: {where} must hold `key: value` lines, found {quoted(value)}")
     return value
-
-
-def _shown(value: Any) -> str:
-    """A value in a sentence, not longer than a line."""
-    text = repr(value)
-    return text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}..."
-
-
-def _line(error: Exception) -> str:
-    """A parser's words in one line."""
-    return " ".join(str(error).split())[:_LONGEST_SHOWN]
 
 
 def _flat(section: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -60,7 +60,7 @@ class CachedCase:
         Raises: DataError if it has none.
         """
         if self.label is None:
-            raise DataError(f"{self.id}: has no label map; list it among the cases to test, or add its labels")
+            raise _unlabelled(self.id)
         return self.label
 
     @property
@@ -70,8 +70,12 @@ class CachedCase:
         Raises: DataError if it has none.
         """
         if self.candidates is None:
-            raise DataError(f"{self.id}: has no label map; list it among the cases to test, or add its labels")
+            raise _unlabelled(self.id)
         return self.candidates
+
+
+def _unlabelled(case_id: str) -> DataError:
+    return DataError(f"{case_id}: has no label map; list it among the cases to test, or add its labels")
 
 
 class PreprocessedCases(Sequence[CachedCase]):

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from medssm.errors import CheckpointError, UsageError
-from medssm.files import atomic_path, cache_folder
+from medssm.files import atomic_path, cache_folder, file_sha256
 from medssm.models import model_info
 from medssm.models.info import PublishedWeights
 
@@ -66,7 +66,7 @@ def _trust_on_first_use(name: str, path: Path) -> None:
     before = known.get(name, {})
     if facts == {key: before.get(key) for key in facts}:
         return
-    digest = _sha256(path)
+    digest = file_sha256(path)
     if before and before["sha256"] != digest:
         raise CheckpointError(
             f"{name}: {path} is not the file that was fetched first (its SHA-256 was {before['sha256'][:16]}... and is "
@@ -78,14 +78,6 @@ def _trust_on_first_use(name: str, path: Path) -> None:
         )
     if not before:
         print(f"{name}: SHA-256 of the weights, to be the same from now on: {digest}", file=sys.stderr)
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def fetch_url(url: str, size: int | None = None, sha256: str = "") -> Path:

@@ -1,6 +1,5 @@
 """What became of each file of a command, as a JSON file for other programs."""
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any
 import medssm
 from medssm.checkpoints.loading import find_weights
 from medssm.errors import UsageError
-from medssm.files import atomic_path
+from medssm.files import atomic_path, file_sha256
 from medssm.tasks.batch import FileResults
 
 FORMAT = "medssm batch 1"
@@ -22,11 +21,7 @@ def sha256_of_weights(chosen: Path) -> str:
 
     Raises: CheckpointError for a folder without any; OSError if it cannot be read.
     """
-    digest = hashlib.sha256()
-    with open(find_weights(chosen), "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+    return file_sha256(find_weights(chosen))
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ from pathlib import Path
 
 import torch
 
-from medssm.errors import MedssmError
+from medssm.errors import LONGEST, MedssmError, one_line
 from medssm.files import UNFINISHED
 from medssm.kernels import BackendError
 
-LONGEST = 300  # letters of a text that is not ours
 _OF_THE_SYSTEM = {
     errno.ENOSPC: "the disk is full; free some space and run the same command again",
     errno.EACCES: "no permission to read or write here; choose another folder",
@@ -38,17 +37,6 @@ def failure_sentence(path: Path, error: Exception, more_memory: str) -> str:
         shown = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         text = f"{one_line(shown)}; this is a defect of medssm, --debug shows where"
     return text if str(path) in text or path.name in text else f"{path}: {text}"
-
-
-def one_line(text: str, longest: int = LONGEST) -> str:
-    """The text in one line without control characters, cut where it is longer.
-
-    >>> one_line("no such\\n\\nlayer\\x1b[2J")
-    'no such; layer\\\\x1b[2J'
-    """
-    joined = "; ".join(line.strip() for line in text.splitlines() if line.strip())
-    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in joined)
-    return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
 
 
 def _of_the_system(path: Path, error: OSError) -> str:

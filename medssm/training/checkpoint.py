@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medssm.errors import CheckpointError, MedssmError, UsageError
+from medssm.errors import CheckpointError, MedssmError, UsageError, one_line, reason_of
 from medssm.files import atomic_path
 from medssm.torch_files import load_torch_file
 
@@ -98,8 +98,7 @@ def load_checkpoint(
         reason = str(error).removeprefix(f"{path}: ")
         raise CheckpointError(f"{path}: not a checkpoint of this run ({reason}); {_way_out(path)}") from error
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
-        reason = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-        raise CheckpointError(f"{path}: not a checkpoint of this run ({reason}); {_way_out(path)}") from error
+        raise CheckpointError(f"{path}: not a checkpoint of this run ({reason_of(error)}); {_way_out(path)}") from error
 
 
 def _way_out(path: Path) -> str:
@@ -120,8 +119,7 @@ def _check_dataset(path: Path, before: dict[str, Any], now: dict[str, Any]) -> N
 
 
 def _shown(value: Any) -> str:
-    text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
-    return text if len(text) <= 80 else f"{text[:80]}..."
+    return one_line(", ".join(map(str, value)) if isinstance(value, list) else str(value), 80)
 
 
 def _write(state: dict[str, Any], path: Path) -> None:

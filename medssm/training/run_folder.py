@@ -12,6 +12,7 @@ from pathlib import Path
 from medssm.environment import environment
 from medssm.errors import CheckpointError, UsageError
 from medssm.files import atomic_path, remove_unfinished
+from medssm.training.checkpoint import PREVIOUS
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class RunFolder:
 
     @property
     def previous(self) -> Path:
-        return self.path / "previous.ckpt"
+        return self.path / PREVIOUS
 
     @property
     def lock(self) -> Path:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+# Deflate cannot shrink data further than this; a header that promises more than that lies.
+DEFLATE_LIMIT = 1032
+
+
 class Header(Protocol):
     """What an output needs to have the same geometry bit for bit; only its own format looks inside."""
 

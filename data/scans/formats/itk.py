@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 import SimpleITK as sitk
 
-from medssm.data.scans.formats import Stored, StoredGrid
+from medssm.data.scans.formats import DEFLATE_LIMIT, Stored, StoredGrid
 from medssm.data.scans.formats.itk_headers import check_header
 from medssm.data.scans.formats.label_names import names_in_slicer_fields, slicer_fields
 from medssm.data.scans.geometry import RAS_LPS, check_affine, from_itk, reverse_order, spacing_of
 from medssm.errors import DataError
 from medssm.files import atomic_path
 
-_DEFLATE_LIMIT = 1032  # as in nifti.py: what a compressed file can hold at most
 _SELF_CONTAINED = (".nrrd", ".mha")
 _NRRD_GEOMETRY = (b"space", b"space directions", b"space origin")
 
@@ -76,7 +75,7 @@ def _check_readable(path: Path, reader: sitk.ImageFileReader) -> None:
     if len(size) != 3 or components != 1:
         raise DataError(f"{path}: {shown} voxels of {components} values each are no 3-D scan; give one 3-D volume")
     voxel_bytes = sitk.Image([1, 1], reader.GetPixelID()).GetSizeOfPixelComponent()
-    available = path.stat().st_size * _DEFLATE_LIMIT
+    available = path.stat().st_size * DEFLATE_LIMIT
     if path.suffix.lower() in _SELF_CONTAINED and int(np.prod(size, dtype=np.int64)) * voxel_bytes > available:
         raise DataError(f"{path}: the header promises {shown} voxels, more than the file can hold; copy it again")
 

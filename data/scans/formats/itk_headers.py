@@ -11,14 +11,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from medssm.errors import DataError
+from medssm.data.scans.formats import DEFLATE_LIMIT
+from medssm.errors import DataError, quoted
 
 # Of a header as a whole, of one of its lines, and of the number of voxels along an axis and in all.
 _LONGEST_HEADER, _LONGEST_LINE = 4 << 20, 1 << 16
 _LONGEST_AXIS, _MOST_VOXELS = 1 << 20, 1 << 40
 # Millimetres, cosines and HU of scans lie far below.
 _LARGEST_NUMBER = 1e9
-_DEFLATE_LIMIT = 1032  # bytes that a compressed one can hold at most
 
 _META_BYTES = {"CHAR": 1, "UCHAR": 1, "SHORT": 2, "USHORT": 2, "INT": 4, "UINT": 4, "LONG": 4, "ULONG": 4}
 _META_BYTES |= {"LONG_LONG": 8, "ULONG_LONG": 8, "FLOAT": 4, "DOUBLE": 8}
@@ -72,7 +72,7 @@ def _check_meta(path: Path, start: bytes) -> None:
     kind = fields["ElementType"].removeprefix("MET_")
     size = _META_BYTES.get(kind.removesuffix("_ARRAY"))
     if size is None:
-        raise DataError(f"{path}: ElementType {_shown(fields['ElementType'])} is no type of numbers; export it again")
+        raise DataError(f"{path}: ElementType {quoted(fields['ElementType'])} is no type of numbers; export it again")
     if fields["ElementDataFile"].upper() != "LOCAL":
         is_packed = fields.get("CompressedData", "").lower() in ("true", "1")
         _check_data_file(path, fields["ElementDataFile"], math.prod(sides) * size, is_packed)
@@ -136,13 +136,13 @@ def _sides(path: Path, dimension: str, sizes: str) -> list[int]:
     sides = sizes.split()
     if dimension not in ("1", "2", "3", "4", "5") or len(sides) != int(dimension):
         raise DataError(
-            f"{path}: its header has the dimension {_shown(dimension)} and sizes {_shown(sizes)}, which do not fit; "
+            f"{path}: its header has the dimension {quoted(dimension)} and sizes {quoted(sizes)}, which do not fit; "
             "export the scan again"
         )
     if not all(re.fullmatch(r"\d{1,8}", side) and 0 < int(side) <= _LONGEST_AXIS for side in sides):
-        raise DataError(f"{path}: sizes {_shown(sizes)} are no numbers of voxels; export the scan again")
+        raise DataError(f"{path}: sizes {quoted(sizes)} are no numbers of voxels; export the scan again")
     if math.prod(map(int, sides)) > _MOST_VOXELS:
-        raise DataError(f"{path}: {_shown(sizes)} voxels are more than any scan has; export it again")
+        raise DataError(f"{path}: {quoted(sizes)} voxels are more than any scan has; export it again")
     return [int(side) for side in sides]
 
 
@@ -150,12 +150,12 @@ def _check_numbers(path: Path, fields: Mapping[str, str], key: str) -> None:
     """Of NRRD numbers may stand in brackets, and `none` in the place of a vector."""
     for word in re.split(r"[\s(),]+", fields.get(key, "")):
         if word and word != "none" and not (_NUMBER.fullmatch(word) and not abs(float(word)) > _LARGEST_NUMBER):
-            raise DataError(f"{path}: {key}: {_shown(word)} is no number of a scan's header; export the scan again")
+            raise DataError(f"{path}: {key}: {quoted(word)} is no number of a scan's header; export the scan again")
 
 
 def _check_words(path: Path, fields: Mapping[str, str], key: str, is_known: Callable[[str], bool]) -> None:
     if key in fields and not is_known(fields[key].lower()):
-        raise DataError(f"{path}: {key}: {_shown(fields[key])} is none that is read here; export the scan again")
+        raise DataError(f"{path}: {key}: {quoted(fields[key])} is none that is read here; export the scan again")
 
 
 def _check_data_file(path: Path, name: str, size: int, is_packed: bool) -> None:
@@ -165,21 +165,16 @@ def _check_data_file(path: Path, name: str, size: int, is_packed: bool) -> None:
     """
     if Path(name).name != name or name.startswith(".") or "%" in name or name.upper().startswith("LIST"):
         raise DataError(
-            f"{path}: its voxels are said to be in {_shown(name)}; they must be in one file in the same folder, so put "
+            f"{path}: its voxels are said to be in {quoted(name)}; they must be in one file in the same folder, so put "
             "it there and correct the header"
         )
     data = path.parent / name
     if data.is_symlink() or not data.is_file():
-        raise DataError(f"{path}: its voxels are said to be in {_shown(name)}, where there is no plain file")
-    there = data.stat().st_size * (_DEFLATE_LIMIT if is_packed else 1)
+        raise DataError(f"{path}: its voxels are said to be in {quoted(name)}, where there is no plain file")
+    there = data.stat().st_size * (DEFLATE_LIMIT if is_packed else 1)
     if size > there:
-        raise DataError(f"{path}: promises {size} bytes of voxels, more than {_shown(name)} can hold; copy it again")
+        raise DataError(f"{path}: promises {size} bytes of voxels, more than {quoted(name)} can hold; copy it again")
 
 
 def _malformed(path: Path, number: int, line: str) -> DataError:
-    return DataError(f"{path}: line {number} of its header, {_shown(line)}, is no field; copy or download it again")
-
-
-def _shown(text: str) -> str:
-    """A text of a header in a sentence: short, in quotes, control characters escaped."""
-    return repr(text if len(text) <= 40 else f"{text[:40]}...")
+    return DataError(f"{path}: line {number} of its header, {quoted(line)}, is no field; copy or download it again")

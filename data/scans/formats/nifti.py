@@ -16,17 +16,14 @@ from nibabel.nifti1 import Nifti1Header, Nifti1Image
 from nibabel.spatialimages import HeaderDataError
 from nibabel.wrapstruct import WrapStructError
 
-from medssm.data.scans.formats import Stored, StoredGrid
+from medssm.data.scans.formats import DEFLATE_LIMIT, Stored, StoredGrid
 from medssm.data.scans.formats.label_names import names_in_nifti, nifti_extension
 from medssm.data.scans.geometry import check_affine, is_sheared
-from medssm.errors import DataError, GeometryError
+from medssm.errors import DataError, GeometryError, one_line
 from medssm.files import atomic_path
 
 # What a damaged file makes nibabel and gzip raise.
 _DAMAGE = (ImageFileError, HeaderDataError, WrapStructError, EOFError, OSError, zlib.error, ValueError, OverflowError)
-
-# Deflate cannot shrink data further than this; a header that promises more than that lies.
-_DEFLATE_LIMIT = 1032
 
 # Units of length other than mm in a header's xyzt_units; ITK converts them as well.
 _MILLIMETRES = {1: 1000.0, 3: 0.001}
@@ -64,7 +61,7 @@ def read_nifti(path: Path) -> Stored:
         if _is_compressed(path):
             with gzip.open(path) as stream:
                 image = _image_class(stream).from_stream(stream)
-                _check_file_holds(path, image.header, path.stat().st_size * _DEFLATE_LIMIT)
+                _check_file_holds(path, image.header, path.stat().st_size * DEFLATE_LIMIT)
                 stored = _unpacked(_proxy(image), stream)
         else:
             image = _mapped(path)
@@ -75,7 +72,7 @@ def read_nifti(path: Path) -> Stored:
     except FileNotFoundError:
         raise
     except _DAMAGE as error:
-        reason = " ".join(str(error).split())[:150] or type(error).__name__
+        reason = one_line(str(error), 150) or type(error).__name__
         raise DataError(f"{path}: cut off, damaged or no NIfTI file ({reason}); copy or download it again") from error
     affine[:3] *= _MILLIMETRES.get(int(image.header["xyzt_units"]) & 7, 1.0)
     check_affine(affine, path)

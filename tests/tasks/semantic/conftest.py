@@ -27,6 +27,12 @@ SMALL = {
 }
 
 
+@pytest.fixture(scope="session")
+def small() -> dict[str, Any]:
+    """Overrides that make the ade20k recipe run in seconds on the scenes."""
+    return SMALL
+
+
 @pytest.fixture(scope="module")
 def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Ten scenes to train on, four to validate."""

@@ -24,19 +24,6 @@ from medssm.training import Outcome
 
 Run = Callable[..., Outcome]
 MODEL = "spatialmamba-xs"
-SMALL = {
-    "model.head_settings": {"channels": 8, "auxiliary_channels": 8},
-    "augmentation.short_side": 48,
-    "augmentation.crop": [32, 32],
-    "validation.short_side": 48,
-    "schedule.iterations": 6,
-    "schedule.warmup_steps": 2,
-    "run.batch_size": 2,
-    "run.total_batch": 4,
-    "run.validate_every_steps": 3,
-    "run.log_every_steps": 1,
-    "run.accelerator": "cpu",
-}
 
 
 def state(folder: Path) -> dict[str, Any]:
@@ -61,10 +48,10 @@ def test_tensorboard_shows_label_maps(trained: Path) -> None:
     assert board.Tags()["images"] == [f"photograph {number}" for number in range(1, 5)]
 
 
-def test_the_best_weights_say_what_segmenting_needs(trained: Path) -> None:
+def test_the_best_weights_say_what_segmenting_needs(trained: Path, small: dict[str, Any]) -> None:
     _, metadata = load_model(trained)
     assert (metadata.model, metadata.head, metadata.num_classes) == (MODEL, "upernet", len(CLASSES))
-    assert metadata.head_settings == SMALL["model.head_settings"]
+    assert metadata.head_settings == small["model.head_settings"]
     assert metadata.class_names == dict(enumerate(CLASSES))
     assert (metadata.preprocessing["short_side"], metadata.preprocessing["long_side"]) == (48, 448)
     assert f"mIoU {state(trained)['progress']['best_score']:.4f}" in metadata.source
@@ -90,10 +77,12 @@ def test_a_stopped_and_resumed_run_is_the_same_bit_for_bit(
     assert (tmp_path / "parts" / "best.safetensors").read_bytes() == (trained / "best.safetensors").read_bytes()
 
 
-def first_gradients(folder: Path, starter: list[str], data: Path, *settings: str) -> list[dict[str, torch.Tensor]]:
+def first_gradients(
+    folder: Path, starter: list[str], data: Path, small: dict[str, Any], *settings: str
+) -> list[dict[str, torch.Tensor]]:
     """Those of each process after the first step of a training in processes of their own."""
     script = str(Path(__file__).with_name("keep_gradients.py"))
-    changes = {**SMALL, "model.dropout_rate": 0.0, "schedule.iterations": 4, "schedule.warmup_steps": 1}
+    changes = {**small, "model.dropout_rate": 0.0, "schedule.iterations": 4, "schedule.warmup_steps": 1}
     options = [word for key, value in changes.items() for word in ("--set", f"{key}={json.dumps(value)}")]
     command = ["train", "ade20k", "--model", MODEL, "--data", str(data), "--max-steps", "1", "--out", "run"]
     folder.mkdir()
@@ -110,10 +99,12 @@ def first_gradients(folder: Path, starter: list[str], data: Path, *settings: str
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_gradients_of_one_with_twice_the_batch(scenes: Path, tmp_path: Path) -> None:
+def test_two_processes_have_the_gradients_of_one_with_twice_the_batch(
+    scenes: Path, small: dict[str, Any], tmp_path: Path
+) -> None:
     torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    first, second = first_gradients(tmp_path / "two", torchrun, scenes)
-    (whole,) = first_gradients(tmp_path / "one", [], scenes, "--set", "run.batch_size=4")
+    first, second = first_gradients(tmp_path / "two", torchrun, scenes, small)
+    (whole,) = first_gradients(tmp_path / "one", [], scenes, small, "--set", "run.batch_size=4")
     for name, value in whole.items():
         assert torch.equal(first[name], second[name]), name
         torch.testing.assert_close(first[name], value, rtol=1e-3, atol=1e-5 * max(1, float(value.abs().max())))
