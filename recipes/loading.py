@@ -1,6 +1,7 @@
 """From a recipe's name or file to the settings of one run."""
 
 import difflib
+import functools
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -26,7 +27,7 @@ def list_recipes() -> list[str]:
 
 
 def load_recipe(recipe: str | Path, model: str | None = None, overrides: Mapping[str, Any] | None = None) -> Recipe:
-    """A recipe resolved for one model: its common part, then the model's section, then the overrides.
+    """A recipe resolved for one model: its base, its common part, the model's section, then the overrides.
 
     Args:
         recipe: a name or the path of a YAML file.
@@ -35,18 +36,18 @@ def load_recipe(recipe: str | Path, model: str | None = None, overrides: Mapping
 
     Raises: UsageError on an unknown recipe, model or key, or an impossible value.
     """
-    name, content = str(recipe), _read(recipe)
+    name, layers = str(recipe), _layers(recipe)
+    content = _common(layers)
     if (kind := str(content.get("task"))) not in TASKS:
         raise UsageError(f"{name}: task: must be one of {', '.join(TASKS)}, found {quoted(kind)}")
     task = TASKS[kind]
-    sections = _mapping(name, "models", content.pop("models", None) or {})
     overrides = overrides or {}
     model = model or overrides.get("model.name") or _mapping(name, "model", content.get("model", {})).get("name")
     if model is not None and not isinstance(model, str):
         raise UsageError(f"{name}: model.name must be one of `medssm models`, found {quoted(model)}")
     if model is not None:
         model = _of_task(name, task, model)
-        content = merged(content, section_of(name, sections, model))
+        content = resolved(name, layers, model)
     for key, value in overrides.items():
         content = merged(content, _nested(key, value))
     if model is not None:
@@ -58,18 +59,36 @@ def load_recipe(recipe: str | Path, model: str | None = None, overrides: Mapping
         raise UsageError(f"{name}: {first_fault(error, settings)}") from error
 
 
-def section_of(recipe: str, sections: Mapping[str, Any], model: str) -> dict[str, Any]:
-    """What a recipe changes for a model: that of the one it is `like`, then its own.
+def resolved(recipe: str, layers: Sequence[Mapping[str, Any]], model: str) -> dict[str, Any]:
+    """What a recipe says for a model.
 
-    Raises: UsageError if the section, or the one it is like, is none.
+    Of each layer its common part, then its section of the model; so what a recipe says overrules all of its base.
+
+    Args:
+        layers: contents of files, a base before what is laid over it.
+
+    Raises: UsageError if `models` or a section is none, or the one that it is like.
     """
-    section = dict(_mapping(recipe, f"models.{model}", sections.get(model) or {}))
-    if (other := section.pop("like", None)) is None:
-        return section
+    content: dict[str, Any] = {}
+    sections = [_mapping(recipe, "models", layer.get("models") or {}) for layer in layers]
+    line = _line(recipe, functools.reduce(merged, sections, {}), model)
+    for layer, own in zip(layers, sections, strict=True):
+        content = merged(content, {key: value for key, value in layer.items() if key != "models"})
+        for ancestor in line:
+            section = _mapping(recipe, f"models.{ancestor}", own.get(ancestor) or {})
+            content = merged(content, {key: value for key, value in section.items() if key != "like"})
+    return content
+
+
+def _line(recipe: str, sections: Mapping[str, Any], model: str) -> list[str]:
+    """The model, after those with whose sections its own begins: each is `like` the one before it."""
+    section = _mapping(recipe, f"models.{model}", sections.get(model) or {})
+    if (other := section.get("like")) is None:
+        return [model]
     others = {name: value for name, value in sections.items() if name != model}
-    if other not in others:
+    if not isinstance(other, str) or other not in others:
         raise UsageError(f"{recipe}: models.{model}.like: there is no other section {quoted(other)}")
-    return merged(section_of(recipe, others, other), section)
+    return [*_line(recipe, others, other), model]
 
 
 def _of_task(recipe: str, task: Room[Any, Any, Any], model: str) -> str:
@@ -148,8 +167,15 @@ def nearest_key(key: str, recipe: type[BaseModel]) -> str | None:
     return next(iter(same_ending or difflib.get_close_matches(key, known, n=1, cutoff=0.5)), None)
 
 
-def _read(recipe: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
-    """What a recipe says, laid over what its `base` says: a recipe's name, or a file beside this one.
+def _common(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What the layers of a recipe say for every model."""
+    content = functools.reduce(merged, layers, {})
+    content.pop("models", None)
+    return content
+
+
+def _layers(recipe: str | Path, above: tuple[str, ...] = ()) -> list[dict[str, Any]]:
+    """What a recipe says, after what its `base` says: a recipe's name, or a file beside this one.
 
     Args:
         above: the recipes that this one is the base of.
@@ -158,12 +184,12 @@ def _read(recipe: str | Path, above: tuple[str, ...] = ()) -> dict[str, Any]:
     """
     content = _content(recipe)
     if (base := content.pop("base", None)) is None:
-        return content
+        return [content]
     beside = Path(recipe).parent / str(base)
     base = str(beside if beside.is_file() else base)
     if base in (*above, str(recipe)):
         raise UsageError(f"{recipe}: base: {base} is based on this recipe in turn; name another one")
-    return merged(_read(base, (*above, str(recipe))), content)
+    return [*_layers(base, (*above, str(recipe))), content]
 
 
 def _content(recipe: str | Path) -> dict[str, Any]:

@@ -9,20 +9,19 @@ from torch import nn
 
 from medssm.errors import UsageError
 from medssm.models import fresh_model, list_models, model_info
-from medssm.recipes import load_recipe, parse_overrides
-from medssm.recipes.loading import _read, merged, section_of
+from medssm.recipes import load_recipe, loading, parse_overrides
 from medssm.tasks.classification.settings import ClassificationRecipe
 from medssm.training.optimizers import parameter_groups
 
-VARIANTS = sorted(name for name in _read("imagenet")["models"] if not model_info(name).is_ours)
+LAYERS = loading._layers("imagenet")
+VARIANTS = sorted(name for name in LAYERS[-1]["models"] if not model_info(name).is_ours)
 STEPS_PER_EPOCH = 1251
 
 
 def resolved(model: str) -> ClassificationRecipe:
     """The recipe of a variant, whether the network is there yet or not."""
-    content = _read("imagenet")
-    content = merged(content, section_of("imagenet", content.pop("models"), model))
-    return ClassificationRecipe.model_validate(merged(content, {"model": {"name": model}}))
+    content = loading.resolved("imagenet", LAYERS, model)
+    return ClassificationRecipe.model_validate(loading.merged(content, {"model": {"name": model}}))
 
 
 PUBLISHED: dict[str, dict[str, Any]] = {

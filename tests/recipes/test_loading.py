@@ -8,7 +8,7 @@ import pytest
 from medssm.errors import UsageError
 from medssm.models import list_models
 from medssm.recipes import dump_recipe, list_recipes, load_recipe, parse_overrides
-from medssm.recipes.loading import _flat, _read, section_of
+from medssm.recipes.loading import _common, _flat, _layers, resolved
 from medssm.tasks import TASKS
 
 
@@ -48,7 +48,7 @@ def test_a_section_of_another_kind_takes_the_place_of_the_common_one() -> None:
 
 
 def recipes_and_models() -> list[tuple[str, str]]:
-    networks = {recipe: TASKS[_read(recipe)["task"]].networks for recipe in list_recipes()}
+    networks = {recipe: TASKS[_common(_layers(recipe))["task"]].networks for recipe in list_recipes()}
     return [(recipe, model) for recipe, task in networks.items() for model in list_models(task)]
 
 
@@ -62,8 +62,7 @@ def test_every_recipe_is_complete_and_survives_being_written(name: str, model: s
 @pytest.mark.parametrize("name", list_recipes())
 def test_a_recipe_names_every_key_in_its_file(name: str) -> None:
     """A reader of the YAML sees every setting, not only those that differ from a default in the code."""
-    written = _read(name)
-    written.pop("models")
+    written = _common(_layers(name))
     resolved = TASKS[written["task"]].settings.model_validate(written).model_dump(mode="json")
     assert _flat(written).keys() == _flat(resolved).keys()
 
@@ -89,11 +88,34 @@ def test_a_model_may_be_called_as_its_paper_does() -> None:
 
 def test_a_section_that_is_like_another_begins_with_it() -> None:
     sections = {"a": {"run": {"seed": 1, "nodes": 2}}, "b": {"like": "a", "run": {"seed": 3}}}
-    assert section_of("mine", sections, "b") == {"run": {"seed": 3, "nodes": 2}}
+    assert resolved("mine", [{"models": sections}], "b") == {"run": {"seed": 3, "nodes": 2}}
     with pytest.raises(UsageError, match=r"models\.c\.like: there is no other section 'd'"):
-        section_of("mine", {"c": {"like": "d"}}, "c")
+        resolved("mine", [{"models": {"c": {"like": "d"}}}], "c")
     with pytest.raises(UsageError, match=r"models\.b\.like: there is no other section 'a'"):
-        section_of("mine", {"a": {"like": "b"}, "b": {"like": "a"}}, "a")
+        resolved("mine", [{"models": {"a": {"like": "b"}, "b": {"like": "a"}}}], "a")
+
+
+def test_what_a_recipe_says_overrules_all_that_its_base_says(tmp_path: Path) -> None:
+    """Also what the base says for one model alone; the recipe's own section of a model comes last."""
+    (tmp_path / "mine.yaml").write_text(
+        "base: btcv\nname: mine\nloss: {class_weights: none}\n"
+        "data: {preprocessing: {spacing: [2, 2, 2]}}\nrun: {max_steps: 70}"
+    )
+    (tmp_path / "next.yaml").write_text("base: mine.yaml\nmodels: {mamband-xs: {run: {max_steps: 7}}}")
+    mine, untouched = load_recipe(tmp_path / "mine.yaml", "mamband-xs"), load_recipe("btcv", "mamband-xs")
+    assert mine.data.preprocessing.spacing == (2, 2, 2)
+    assert mine.loss.class_weights == "none"
+    assert mine.run.max_steps == 70
+    assert mine.augmentation == untouched.augmentation
+    assert mine.loss.kind == untouched.loss.kind == "present-dice-ce"
+    assert load_recipe(tmp_path / "next.yaml", "mamband-xs").run.max_steps == 7
+    assert load_recipe(tmp_path / "next.yaml", "mamband-s").run.max_steps == 70
+
+
+def test_a_section_may_be_like_one_of_the_base(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("base: btcv\nrun: {seed: 5}\nmodels: {mamband-s: {like: mamband-xs}}")
+    recipe, like = load_recipe(tmp_path / "mine.yaml", "mamband-s"), load_recipe("btcv", "mamband-xs")
+    assert (recipe.schedule, recipe.augmentation, recipe.run.seed) == (like.schedule, like.augmentation, 5)
 
 
 def test_overrides_are_read_as_yaml() -> None:
