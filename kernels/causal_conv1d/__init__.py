@@ -41,8 +41,8 @@ def causal_conv1d(
     """
     check_tensors("causal_conv1d", (("x", x), ("weight", weight), ("bias", bias)))
     refuse_tangents("causal_conv1d", (x, weight, bias))
-    if x.ndim != 3 or 0 in x.shape:
-        raise ShapeError(f"x has shape {tuple(x.shape)}; it must be (batch, dim, length), none of them 0")
+    if x.ndim != 3 or 0 in x.shape[1:]:
+        raise ShapeError(f"x has shape {tuple(x.shape)}; it must be (batch, dim, length), dim and length not 0")
     dim = x.shape[1]
     if weight.ndim != 2 or weight.shape[0] != dim or weight.shape[1] == 0:
         raise ShapeError(f"weight has shape {tuple(weight.shape)}; it must be ({dim}, width)")

@@ -22,7 +22,11 @@ TENSORS = "Tensor x, Tensor weight, Tensor? bias"
 VISIT = "bool silu, SymInt[] shape, SymInt[] axes, bool[] reverse"
 
 
-@torch_operator("causal_conv1d", schema=f"({TENSORS}, {VISIT}, str backend) -> Tensor")
+def _forward_fake(x: Tensor, *others: Any) -> Tensor:
+    return empty_tokens(x)
+
+
+@torch_operator("causal_conv1d", schema=f"({TENSORS}, {VISIT}, str backend) -> Tensor", fake=_forward_fake)
 def causal_conv1d_op(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any) -> Tensor:
     """(batch, dim, length), channels-last in memory; the arguments are those of `causal_conv1d`, checked."""
     silu, shape, axes, reverse, backend = settings
@@ -30,14 +34,17 @@ def causal_conv1d_op(x: Tensor, weight: Tensor, bias: Tensor | None, *settings: 
     return OPERATOR.choose(backend, x.device, x, weight, bias, grid).forward(x, weight, bias, silu, grid)
 
 
-@causal_conv1d_op.register_fake
-def _forward_fake(x: Tensor, *others: Any) -> Tensor:
-    return empty_tokens(x)
+def _backward_fake(
+    grad_y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any
+) -> tuple[Tensor, Tensor, Tensor]:
+    dbias = x.new_empty(0) if bias is None else bias.new_empty(bias.shape)
+    return empty_tokens(x), weight.new_empty(weight.shape), dbias
 
 
 @torch_operator(
     "causal_conv1d_backward",
     schema=f"(Tensor grad_y, {TENSORS}, {VISIT}, str backend) -> (Tensor, Tensor, Tensor)",
+    fake=_backward_fake,
 )
 def causal_conv1d_backward_op(
     grad_y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any
@@ -48,14 +55,6 @@ def causal_conv1d_backward_op(
     chosen = OPERATOR.choose(backend, x.device, x, weight, bias, grid, grad_y)
     dx, dweight, dbias = chosen.backward(grad_y, x, weight, bias, silu, grid)
     return dx, dweight, x.new_empty(0) if dbias is None else dbias
-
-
-@causal_conv1d_backward_op.register_fake
-def _backward_fake(
-    grad_y: Tensor, x: Tensor, weight: Tensor, bias: Tensor | None, *settings: Any
-) -> tuple[Tensor, Tensor, Tensor]:
-    dbias = x.new_empty(0) if bias is None else bias.new_empty(bias.shape)
-    return empty_tokens(x), weight.new_empty(weight.shape), dbias
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -12,18 +12,17 @@ OPERATOR = Operator(
 )
 
 
-@torch_operator("instance_norm")
+def _forward_fake(x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+@torch_operator("instance_norm", fake=_forward_fake)
 def instance_norm_op(
     x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str
 ) -> Tensor:
     """(B, C, D, H, W), contiguous; the arguments are those of `instance_norm`, checked."""
     chosen = OPERATOR.choose(backend, x.device, x, residual)
     return chosen.forward(x, residual, eps, negative_slope).contiguous()
-
-
-@instance_norm_op.register_fake
-def _forward_fake(x: Tensor, residual: Tensor | None, eps: float, negative_slope: float | None, backend: str) -> Tensor:
-    return x.new_empty(x.shape)
 
 
 @torch_operator("instance_norm_", mutates_args=("x",))

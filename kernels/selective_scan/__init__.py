@@ -120,8 +120,8 @@ def _check(inputs: ScanTensors) -> None:
     u, A, B = inputs.u, inputs.A, inputs.B
     check_tensors("selective_scan", zip(inputs._fields, inputs, strict=True))
     refuse_tangents("selective_scan", inputs)
-    if u.ndim != 3 or 0 in u.shape:
-        raise ShapeError(f"u has shape {tuple(u.shape)}; it must be (batch, dim, length), none of them 0")
+    if u.ndim != 3 or 0 in u.shape[1:]:
+        raise ShapeError(f"u has shape {tuple(u.shape)}; it must be (batch, dim, length), dim and length not 0")
     batch, dim, length = u.shape
     if A.ndim != 2 or A.shape[0] != dim:
         raise ShapeError(f"A has shape {tuple(A.shape)}; it must be ({dim}, state)")

@@ -25,9 +25,18 @@ TENSORS = "Tensor u, Tensor dt, Tensor A, Tensor B, Tensor C, Tensor? D, Tensor?
 VISIT = "bool dt_softplus, SymInt[] shape, SymInt[] axes, bool[] reverse"
 
 
+def _forward_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    u, _, A, *_, save_states, _ = arguments
+    batch, dim, length = u.shape
+    state = A.shape[1]
+    checkpoints = (batch, (length + CHUNK - 1) // CHUNK, state, dim) if save_states else (0,)
+    return empty_tokens(u), A.new_empty(batch, dim, state), A.new_empty(checkpoints)
+
+
 @torch_operator(
     "selective_scan",
     schema=f"({TENSORS}, {VISIT}, bool save_states, str backend) -> (Tensor, Tensor, Tensor)",
+    fake=_forward_fake,
 )
 def selective_scan_op(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     """Output (batch, dim, length), last state (batch, dim, state), checkpoints (batch, chunks, state, dim).
@@ -40,19 +49,25 @@ def selective_scan_op(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
     return chosen.forward(inputs, dt_softplus, grid, save_states)
 
 
-@selective_scan_op.register_fake
-def _forward_fake(*arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
-    u, _, A, *_, save_states, _ = arguments
-    batch, dim, length = u.shape
-    state = A.shape[1]
-    checkpoints = (batch, (length + CHUNK - 1) // CHUNK, state, dim) if save_states else (0,)
-    return empty_tokens(u), A.new_empty(batch, dim, state), A.new_empty(checkpoints)
+def _backward_fake(grad_y: Tensor, grad_last_state: Tensor | None, *arguments: Any) -> tuple[Tensor, ...]:
+    u, dt, A, B, C, D, z, dt_bias = arguments[: len(ScanTensors._fields)]
+    return (
+        empty_tokens(u),
+        empty_tokens(dt),
+        A.new_empty(A.shape),
+        empty_states(B),
+        empty_states(C),
+        grad_y.new_empty(0) if D is None else D.new_empty(D.shape),
+        grad_y.new_empty(0) if z is None else empty_tokens(z),
+        grad_y.new_empty(0) if dt_bias is None else dt_bias.new_empty(dt_bias.shape),
+    )
 
 
 @torch_operator(
     "selective_scan_backward",
     schema=f"(Tensor grad_y, Tensor? grad_last_state, {TENSORS}, {VISIT}, Tensor checkpoints, str backend) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    fake=_backward_fake,
 )
 def selective_scan_backward_op(grad_y: Tensor, grad_last_state: Tensor | None, *arguments: Any) -> tuple[Tensor, ...]:
     """Gradients of u, dt, A, B, C, D, z, dt_bias, each in its shape; an empty tensor for an input that is absent."""
@@ -61,22 +76,6 @@ def selective_scan_backward_op(grad_y: Tensor, grad_last_state: Tensor | None, *
     chosen = OPERATOR.choose(backend, inputs.u.device, inputs, grid, grad_y, grad_last_state, checkpoints)
     gradients = chosen.backward(grad_y, grad_last_state, inputs, dt_softplus, grid, checkpoints)
     return tuple(grad_y.new_empty(0) if gradient is None else gradient for gradient in gradients)
-
-
-@selective_scan_backward_op.register_fake
-def _backward_fake(grad_y: Tensor, grad_last_state: Tensor | None, *arguments: Any) -> tuple[Tensor, ...]:
-    u, dt, A, B, C, D, z, dt_bias = arguments[: len(ScanTensors._fields)]
-    absent = grad_y.new_empty(0)
-    return (
-        empty_tokens(u),
-        empty_tokens(dt),
-        A.new_empty(A.shape),
-        empty_states(B),
-        empty_states(C),
-        absent if D is None else D.new_empty(D.shape),
-        absent if z is None else empty_tokens(z),
-        absent if dt_bias is None else dt_bias.new_empty(dt_bias.shape),
-    )
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor, Tensor]) -> None:

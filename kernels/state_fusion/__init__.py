@@ -49,8 +49,8 @@ def state_fusion(
 def _check(h: Tensor, kernels: Tensor, alpha: Tensor, shape: tuple[int, int], dilations: Sequence[int]) -> None:
     check_tensors("state_fusion", (("h", h), ("kernels", kernels), ("alpha", alpha)))
     refuse_tangents("state_fusion", (h, kernels, alpha))
-    if h.ndim != 3 or 0 in h.shape:
-        raise ShapeError(f"h has shape {tuple(h.shape)}; it must be (batch, dim, length), none of them 0")
+    if h.ndim != 3 or 0 in h.shape[1:]:
+        raise ShapeError(f"h has shape {tuple(h.shape)}; it must be (batch, dim, length), dim and length not 0")
     check_length(h.shape[2])
     if len(shape) != 2 or min(shape) < 1 or math.prod(shape) != h.shape[2]:
         raise ShapeError(f"shape {tuple(shape)} must be (height, width) of the {h.shape[2]} tokens of h")

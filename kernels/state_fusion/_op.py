@@ -19,7 +19,11 @@ OPERATOR = Operator(
 )
 
 
-@torch_operator("state_fusion")
+def _forward_fake(h: Tensor, *settings: Any) -> Tensor:
+    return empty_tokens(h)
+
+
+@torch_operator("state_fusion", fake=_forward_fake)
 def state_fusion_op(h: Tensor, weights: Tensor, shape: Sequence[int], dilations: Sequence[int], backend: str) -> Tensor:
     """(batch, dim, length), channels-last in memory.
 
@@ -30,23 +34,17 @@ def state_fusion_op(h: Tensor, weights: Tensor, shape: Sequence[int], dilations:
     return OPERATOR.choose(backend, h.device, h, weights).forward(h, weights, tuple(shape), tuple(dilations))
 
 
-@state_fusion_op.register_fake
-def _forward_fake(h: Tensor, *settings: Any) -> Tensor:
-    return empty_tokens(h)
+def _backward_fake(grad: Tensor, h: Tensor, weights: Tensor, *settings: Any) -> tuple[Tensor, Tensor]:
+    return empty_tokens(h), weights.new_empty(weights.shape)
 
 
-@torch_operator("state_fusion_backward")
+@torch_operator("state_fusion_backward", fake=_backward_fake)
 def state_fusion_backward_op(
     grad: Tensor, h: Tensor, weights: Tensor, shape: Sequence[int], dilations: Sequence[int], backend: str
 ) -> tuple[Tensor, Tensor]:
     """Gradients of h, (batch, dim, length), and weights, (dilations, dim, 3, 3)."""
     chosen = OPERATOR.choose(backend, h.device, h, weights, grad)
     return chosen.backward(grad, h, weights, tuple(shape), tuple(dilations))
-
-
-@state_fusion_backward_op.register_fake
-def _backward_fake(grad: Tensor, h: Tensor, weights: Tensor, *settings: Any) -> tuple[Tensor, Tensor]:
-    return empty_tokens(h), weights.new_empty(weights.shape)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -22,7 +22,11 @@ OPERATOR = Operator(
 TENSORS = "Tensor u, Tensor dt, Tensor A, Tensor B, Tensor? dt_bias"
 
 
-@torch_operator("state_scan", schema=f"({TENSORS}, bool dt_softplus, str backend) -> Tensor")
+def _forward_fake(u: Tensor, dt: Tensor, A: Tensor, *others: Any) -> Tensor:
+    return empty_state_path(u, A.shape[1])
+
+
+@torch_operator("state_scan", schema=f"({TENSORS}, bool dt_softplus, str backend) -> Tensor", fake=_forward_fake)
 def state_scan_op(*arguments: Any) -> Tensor:
     """(batch, dim, state, length), the arguments those of `state_scan`, checked; an empty `backend` chooses."""
     *tensors, dt_softplus, backend = arguments
@@ -30,15 +34,17 @@ def state_scan_op(*arguments: Any) -> Tensor:
     return OPERATOR.choose(backend, inputs.u.device, inputs).forward(inputs, dt_softplus)
 
 
-@state_scan_op.register_fake
-def _forward_fake(u: Tensor, dt: Tensor, A: Tensor, *others: Any) -> Tensor:
-    return empty_state_path(u, A.shape[1])
+def _backward_fake(grad_h: Tensor, h: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    u, dt, A, B, dt_bias, *_ = arguments
+    ddt_bias = grad_h.new_empty(0) if dt_bias is None else dt_bias.new_empty(dt_bias.shape)
+    return empty_tokens(u), empty_tokens(dt), A.new_empty(A.shape), empty_tokens(B), ddt_bias
 
 
 @torch_operator(
     "state_scan_backward",
     schema=f"(Tensor grad_h, Tensor h, {TENSORS}, bool dt_softplus, str backend) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor)",
+    fake=_backward_fake,
 )
 def state_scan_backward_op(grad_h: Tensor, h: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     """Gradients of u, dt, A, B, dt_bias, each in its shape; an empty tensor for an absent bias."""
@@ -47,13 +53,6 @@ def state_scan_backward_op(grad_h: Tensor, h: Tensor, *arguments: Any) -> tuple[
     chosen = OPERATOR.choose(backend, inputs.u.device, inputs, grad_h, h)
     *gradients, ddt_bias = chosen.backward(grad_h, h, inputs, dt_softplus)
     return (*gradients, grad_h.new_empty(0) if ddt_bias is None else ddt_bias)
-
-
-@state_scan_backward_op.register_fake
-def _backward_fake(grad_h: Tensor, h: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
-    u, dt, A, B, dt_bias, *_ = arguments
-    ddt_bias = grad_h.new_empty(0) if dt_bias is None else dt_bias.new_empty(dt_bias.shape)
-    return empty_tokens(u), empty_tokens(dt), A.new_empty(A.shape), empty_tokens(B), ddt_bias
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:

@@ -84,8 +84,8 @@ def _check(inputs: GridTensors) -> None:
     x = inputs.x
     check_tensors("wavefront_scan", zip(inputs._fields, inputs, strict=True))
     refuse_tangents("wavefront_scan", inputs)
-    if x.ndim != 3 or 0 in x.shape:
-        raise ShapeError(f"x has shape {tuple(x.shape)}; it must be (batch, dim, length), none of them 0")
+    if x.ndim != 3 or 0 in x.shape[1:]:
+        raise ShapeError(f"x has shape {tuple(x.shape)}; it must be (batch, dim, length), dim and length not 0")
     batch, dim, length = x.shape
     if inputs.A_top.ndim != 2 or inputs.A_top.shape[0] != dim or inputs.A_top.shape[1] == 0:
         raise ShapeError(f"A_top has shape {tuple(inputs.A_top.shape)}; it must be ({dim}, state)")

@@ -27,9 +27,17 @@ TENSORS = (
 VISIT = "bool dt_softplus, SymInt[] shape, bool reverse"
 
 
+def _forward_fake(*arguments: Any) -> tuple[Tensor, Tensor]:
+    x, _, _, A_top, *_, shape, _, save_states, _ = arguments
+    height, width = shape
+    chunks = (height - 1) // CHUNK_ROWS if save_states else 0
+    return empty_tokens(x), A_top.new_empty(x.shape[0], chunks, width, A_top.shape[1], x.shape[1])
+
+
 @torch_operator(
     "wavefront_scan",
     schema=f"({TENSORS}, {VISIT}, bool save_states, str backend) -> (Tensor, Tensor)",
+    fake=_forward_fake,
 )
 def wavefront_scan_op(*arguments: Any) -> tuple[Tensor, Tensor]:
     """Output (batch, dim, length), checkpoints (batch, chunks, width, state, dim).
@@ -41,18 +49,21 @@ def wavefront_scan_op(*arguments: Any) -> tuple[Tensor, Tensor]:
     return OPERATOR.choose(backend, inputs.x.device, inputs).forward(inputs, dt_softplus, grid, save_states)
 
 
-@wavefront_scan_op.register_fake
-def _forward_fake(*arguments: Any) -> tuple[Tensor, Tensor]:
-    x, _, _, A_top, *_, shape, _, save_states, _ = arguments
-    height, width = shape
-    chunks = (height - 1) // CHUNK_ROWS if save_states else 0
-    return empty_tokens(x), A_top.new_empty(x.shape[0], chunks, width, A_top.shape[1], x.shape[1])
+def _backward_fake(grad_y: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
+    tensors = arguments[: len(GridTensors._fields)]
+    return tuple(grad_y.new_empty(0) if t is None else _unwritten(t) for t in tensors)
+
+
+def _unwritten(like: Tensor) -> Tensor:
+    """The gradient of tokens or states, (batch, channels, length), or of a parameter of another number of axes."""
+    return empty_tokens(like) if like.ndim == 3 else like.new_empty(like.shape)
 
 
 @torch_operator(
     "wavefront_scan_backward",
     schema=f"(Tensor grad_y, {TENSORS}, {VISIT}, Tensor checkpoints, str backend) -> "
     "(Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor)",
+    fake=_backward_fake,
 )
 def wavefront_scan_backward_op(grad_y: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
     """Gradients of x, ..., dt_bias_left, each in its shape; an empty tensor for an input that is absent."""
@@ -61,14 +72,6 @@ def wavefront_scan_backward_op(grad_y: Tensor, *arguments: Any) -> tuple[Tensor,
     chosen = OPERATOR.choose(backend, inputs.x.device, inputs, grad_y, checkpoints)
     gradients = chosen.backward(grad_y, inputs, dt_softplus, grid, checkpoints)
     return tuple(grad_y.new_empty(0) if gradient is None else gradient for gradient in gradients)
-
-
-@wavefront_scan_backward_op.register_fake
-def _backward_fake(grad_y: Tensor, *arguments: Any) -> tuple[Tensor, ...]:
-    tensors = arguments[: len(GridTensors._fields)]
-    absent = grad_y.new_empty(0)
-    # of tokens and states, (batch, channels, length), or of a parameter
-    return tuple(absent if t is None else empty_tokens(t) if t.ndim == 3 else t.new_empty(t.shape) for t in tensors)
 
 
 def _setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:

@@ -226,3 +226,36 @@ def test_a_forward_mode_derivative_of_prediction_is_that_of_its_gradient(label: 
         leaf = x.clone().requires_grad_()
         (gradient,) = torch.autograd.grad(function(leaf), leaf, t)
         torch.testing.assert_close((t * tangent).sum(), (gradient * v).sum(), rtol=1e-3, atol=1e-3)
+
+
+# Batches without samples
+
+
+def empty_batch(case: Case, device: str) -> dict[str, Tensor]:
+    """The case's arguments for no sample: those of the batch, whose first axis is 1 in every case, without it."""
+    leading = len(next(iter(case.shapes.values())))
+    batched = {name for name, shape in case.shapes.items() if shape[0] == 1 and len(shape) in (leading, 4)}
+    return {
+        name: (x[:0] if name in batched else x).to(device).requires_grad_() for name, x in case.tensors().items()
+    }
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_batch_without_samples_gives_none_and_gradients_of_zero(case: Case) -> None:
+    whole = case.run(case.tensors())
+    given = empty_batch(case, "cpu")
+    for backend in (None, "reference", "triton") if case.has_gradient else (None,):
+        y = case.run(given, backend)
+        assert y.shape == (0, *whole.shape[1:])
+        assert y.dtype == whole.dtype
+        gradients = torch.autograd.grad(y.sum(), list(given.values()))
+        for (name, x), gradient in zip(given.items(), gradients, strict=True):
+            assert gradient.shape == x.shape, name
+            assert not gradient.any(), name
+
+
+@pytest.mark.parametrize("label", [label for label, case in CASES.items() if not case.has_gradient])
+def test_a_prediction_of_no_samples_gives_none(label: str) -> None:
+    case = CASES[label]
+    with torch.no_grad():
+        assert case.run(empty_batch(case, "cpu")).shape == (0, *case.run(case.tensors()).shape[1:])
