@@ -72,10 +72,11 @@ def _fitting(info: ModelInfo, path: Path, options: dict[str, Any]) -> StateDict:
     """Entries of a file for a network of these options, without its last layer if the classes are others."""
     state, metadata = load_weights(path, info.name)
     _check_model(info, path, metadata.model, metadata.in_channels, options)
-    num_classes = options.get("num_classes") or info.num_classes
+    num_classes = options.get("num_classes")
+    num_classes = info.num_classes if num_classes is None else num_classes
     wanted = expected_shapes(info.name, metadata.in_channels, num_classes)
     stored = expected_shapes(info.name, metadata.in_channels, metadata.num_classes)
-    return {entry: tensor for entry, tensor in state.items() if wanted[entry] == stored[entry]}
+    return {entry: tensor for entry, tensor in state.items() if wanted.get(entry) == stored[entry]}
 
 
 def _under_head(info: ModelInfo, path: Path, options: dict[str, Any]) -> StateDict:

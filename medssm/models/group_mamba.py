@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from medssm.kernels import nd_selective_scan
 from medssm.models.info import Options
-from medssm.models.layers import DropPath, Mlp, drop_path_rates
+from medssm.models.layers import DropPath, Mlp, class_layer, drop_path_rates, narrowed, normed
 from medssm.models.mixer import ScanOrder, initialise_dt, widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import StateDict, Variant
@@ -76,9 +76,10 @@ class GroupScan(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         """Tokens (B, N, C) of a grid (H, W) mixed along the order, (B, N, C)."""
-        u, z = self.in_proj(x).chunk(2, dim=-1)
+        u, z = self.in_proj(narrowed(x, self.in_proj.weight)).chunk(2, dim=-1)
         u = widened(functional.silu(_convolve(self.conv2d, u, grid)))
-        low_rank, B, C = functional.linear(u, self.x_proj_weight[0]).split([self.dt_rank, 1, 1], dim=-1)
+        weight = self.x_proj_weight[0]
+        low_rank, B, C = functional.linear(narrowed(u, weight), weight).split([self.dt_rank, 1, 1], dim=-1)
         dt = functional.linear(low_rank, self.dt_projs_weight[0])
         u, dt, B, C = (widened(t).transpose(1, 2) for t in (u, dt, B, C))
         A = -self.A_logs.float().exp()
@@ -87,7 +88,7 @@ class GroupScan(nn.Module):
         y = nd_selective_scan(
             u, dt, A, B, C, self.Ds, None, bias, dt_softplus=True, shape=grid, axes=axes, reverse=reverse
         )
-        y = self.out_norm(y.transpose(1, 2)).to(z.dtype)
+        y = normed(self.out_norm, y.transpose(1, 2)).to(z.dtype)
         return self.out_proj(y * functional.silu(z))
 
 
@@ -110,15 +111,16 @@ class GroupMambaMixer(nn.Module):
 
     def forward(self, x: Tensor, grid: Grid) -> Tensor:
         """Tokens (B, N, C) of a grid (H, W) mixed, (B, N, C)."""
-        n = self.norm(widened(x))
+        n = normed(self.norm, widened(x))
         scans = (self.mamba_g1, self.mamba_g2, self.mamba_g3, self.mamba_g4)
         y = torch.cat([scan(part, grid) for scan, part in zip(scans, n.chunk(len(scans), dim=-1), strict=True)], dim=-1)
         y = y * n * (self.skip_scale * self._affinity(n))
-        return self.proj(self.norm(y))
+        return self.proj(narrowed(normed(self.norm, y), self.proj.weight))
 
     def _affinity(self, n: Tensor) -> Tensor:
         """Channel affinity modulation: a gate (B, 1, C) from the mean token."""
-        return torch.sigmoid(self.fc2(functional.relu(self.fc1(n.mean(dim=1, keepdim=True)))))
+        mean = narrowed(n.mean(dim=1, keepdim=True), self.fc1.weight)
+        return torch.sigmoid(self.fc2(functional.relu(self.fc1(mean))))
 
 
 class DepthwiseConv(nn.Module):
@@ -238,8 +240,9 @@ class GroupMamba(Recomputing):
         if not options.features_only:
             self.post_network = nn.ModuleList([ClassBlock(previous)])
             self.dropout = nn.Dropout(dropout_rate)
-            self.head = nn.Linear(previous, options.num_classes)
-            self.dist_head = nn.Linear(previous, options.num_classes) if config.is_distilled else None
+            self.head = class_layer(previous, options.num_classes)
+            is_distilled = config.is_distilled and options.num_classes > 0
+            self.dist_head = nn.Linear(previous, options.num_classes) if is_distilled else None
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor] | list[Tensor]:

@@ -50,6 +50,30 @@ class Mlp(nn.Module):
         return self.fc2(functional.gelu(self.fc1(x)))
 
 
+def class_layer(channels: int, num_classes: int) -> nn.Module:
+    """Features (B, channels) to logits (B, num_classes); of no classes the features themselves, for embeddings."""
+    return nn.Linear(channels, num_classes) if num_classes else nn.Identity()
+
+
+def narrowed(x: Tensor, weight: Tensor) -> Tensor:
+    """Activations of any shape as a layer of such weights takes them; autocast sees to that itself.
+
+    In a network made `.half()` or `.bfloat16()` they may be float32, as what the kernels give for float16 is.
+    """
+    return x if torch.is_autocast_enabled(x.device.type) else x.to(weight.dtype)
+
+
+def normed(norm: nn.LayerNorm, x: Tensor) -> Tensor:
+    """LayerNorm of activations (..., channels) that are wider than its parameters in a network of half precision.
+
+    Taken in their width: before a norm they may exceed the range of float16.
+    """
+    if x.dtype == norm.weight.dtype or torch.is_autocast_enabled(x.device.type):
+        return norm(x)
+    weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
+    return functional.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps)
+
+
 class LayerNorm2d(nn.LayerNorm):
     """LayerNorm over the channels of a map (B, C, H, W)."""
 

@@ -20,7 +20,7 @@ from torch.nn import functional
 from medssm.errors import UsageError
 from medssm.kernels import wavefront_scan
 from medssm.models.info import Options
-from medssm.models.layers import DropPath, Mlp, drop_path_rates
+from medssm.models.layers import DropPath, Mlp, drop_path_rates, narrowed, normed
 from medssm.models.mixer import initial_A_log, initialise_dt, widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import Variant
@@ -173,7 +173,7 @@ class Mamba2DMixer(nn.Module):
             shape=shape,
             reverse=self.reverse,
         )
-        return self.out_proj(functional.gelu(y.transpose(1, 2))).unflatten(1, shape)
+        return self.out_proj(narrowed(functional.gelu(y.transpose(1, 2)), self.out_proj.weight)).unflatten(1, shape)
 
 
 class Attention(nn.Module):
@@ -194,8 +194,8 @@ class Attention(nn.Module):
         q, k, v = self.qkv(x.flatten(1, 2)).unflatten(2, (3, -1, HEAD_DIM)).permute(2, 0, 3, 1, 4)
         if self.rotary:  # (B, heads, N, HEAD_DIM)
             angles = rotary_angles(height, width, x.device)
-            q = self.q_norm(rotated(q, angles)).to(v.dtype)
-            k = self.k_norm(rotated(k, angles)).to(v.dtype)
+            q = normed(self.q_norm, rotated(q, angles)).to(v.dtype)
+            k = normed(self.k_norm, rotated(k, angles)).to(v.dtype)
         y = functional.scaled_dot_product_attention(q, k, v)
         return self.proj(y.transpose(1, 2).flatten(2)).unflatten(1, (height, width))
 
@@ -346,7 +346,7 @@ class Mamba2D(Recomputing):
         self.backbone = Backbone(config, options.in_channels, drop_path_rate)
         if not options.features_only:
             dim = config.dims[-1]
-            self.head = MlpHead(dim, options.num_classes, dropout_rate)
+            self.head = MlpHead(dim, options.num_classes, dropout_rate) if options.num_classes else nn.Identity()
             self.norm = nn.LayerNorm(dim)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:

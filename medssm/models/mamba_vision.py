@@ -21,9 +21,11 @@ from medssm.models.layers import (
     LayerNorm2d,
     Mlp,
     SelfAttention,
+    class_layer,
     drop_path_rates,
     from_windows,
     into_windows,
+    narrowed,
 )
 from medssm.models.mixer import initial_A_log, widened
 from medssm.models.recompute import Recomputing
@@ -141,13 +143,16 @@ class MambaVisionMixer(nn.Module):
         whose range the states exceed, is widened.
         """
         x, z = self._convolved(widened(self.in_proj(tokens))).chunk(2, dim=1)  # (B, d_model / 2, N)
-        low_rank, B, C = self.x_proj(x.transpose(1, 2)).split([self.dt_rank, D_STATE, D_STATE], dim=-1)
+        low_rank, B, C = self.x_proj(narrowed(x.transpose(1, 2), self.x_proj.weight)).split(
+            [self.dt_rank, D_STATE, D_STATE], dim=-1
+        )
         dt = functional.linear(low_rank, self.dt_proj.weight)
         dt, B, C = (widened(t).transpose(1, 2) for t in (dt, B, C))
         # The original's dt_proj adds its bias, and its scan adds the bias again.
         dt_bias = 2 * self.dt_proj.bias
         y = selective_scan(x, dt, -self.A_log.float().exp(), B, C, self.D, dt_bias=dt_bias, dt_softplus=True)
-        return self.out_proj(torch.cat([y, z], dim=1).transpose(1, 2))
+        mixed = torch.cat([y, z], dim=1).transpose(1, 2)
+        return self.out_proj(narrowed(mixed, self.out_proj.weight))
 
     def _convolved(self, tokens: Tensor) -> Tensor:
         """Both branches through their convolutions and SiLU, (B, d_model, N).
@@ -255,7 +260,7 @@ class MambaVision(Recomputing):
         else:
             self.norm = nn.BatchNorm2d(self.channels[-1])
             self.dropout = nn.Dropout(dropout_rate)
-            self.head = nn.Linear(self.channels[-1], options.num_classes)
+            self.head = class_layer(self.channels[-1], options.num_classes)
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:

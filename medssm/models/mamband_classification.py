@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from medssm.errors import CheckpointError
 from medssm.models.info import Options
+from medssm.models.layers import class_layer
 from medssm.models.mamband import EncoderConfig, MambaND, resized_positions
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import StateDict, Variant
@@ -77,10 +78,11 @@ class ImageClassifier(TokenClassifier):
         d_model = config.encoder.d_model
         self.backbone.add_module("ln1", nn.LayerNorm(d_model, eps=1e-6))
         self.backbone.add_module("ln2", nn.LayerNorm(d_model, eps=1e-6))
-        linear = nn.Linear(d_model, options.num_classes)
-        nn.init.trunc_normal_(linear.weight, std=2e-5)
-        nn.init.zeros_(linear.bias)
-        self.head = nn.ModuleDict({"fc": linear})
+        layer = class_layer(d_model, options.num_classes)
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=2e-5)
+            nn.init.zeros_(layer.bias)
+        self.head = nn.ModuleDict({"fc": layer})
 
     def classify(self, x: Tensor) -> Tensor:
         """Logits (B, num_classes) from the final tokens (B, N, d_model)."""
@@ -97,10 +99,11 @@ class ClipClassifier(TokenClassifier):
             return
         rate = config.head_dropout_rate if options.dropout_rate is None else options.dropout_rate
         self.dropout = nn.Dropout(rate)
-        linear = nn.Linear(config.encoder.d_model, options.num_classes)
-        nn.init.normal_(linear.weight, std=0.01)
-        nn.init.zeros_(linear.bias)
-        self.cls_head = nn.ModuleDict({"fc_cls": linear})
+        layer = class_layer(config.encoder.d_model, options.num_classes)
+        if isinstance(layer, nn.Linear):
+            nn.init.normal_(layer.weight, std=0.01)
+            nn.init.zeros_(layer.bias)
+        self.cls_head = nn.ModuleDict({"fc_cls": layer})
 
     def classify(self, x: Tensor) -> Tensor:
         """Logits (B, num_classes) from the final tokens (B, N, d_model)."""
@@ -114,10 +117,11 @@ class KineticsClassifier(TokenClassifier):
         super().__init__(config, options)
         if options.features_only:
             return
-        linear = nn.Linear(config.encoder.d_model, options.num_classes)
-        nn.init.trunc_normal_(linear.weight, std=0.02)
-        nn.init.zeros_(linear.bias)
-        self.head = nn.Sequential(nn.LayerNorm(config.encoder.d_model), linear)
+        layer = class_layer(config.encoder.d_model, options.num_classes)
+        if isinstance(layer, nn.Linear):
+            nn.init.trunc_normal_(layer.weight, std=0.02)
+            nn.init.zeros_(layer.bias)
+        self.head = nn.Sequential(nn.LayerNorm(config.encoder.d_model), layer)
 
     def classify(self, x: Tensor) -> Tensor:
         """Logits (B, num_classes) from the final tokens (B, N, d_model)."""

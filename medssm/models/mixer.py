@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.kernels import causal_conv1d, nd_selective_scan
+from medssm.models.layers import narrowed
 
 D_STATE = 16
 D_CONV = 4
@@ -59,13 +60,13 @@ class MambaMixer(nn.Module):
         visit: dict[str, Any] = {"shape": shape, "axes": self.order.axes, "reverse": self.order.reverse}
         u, z = widened(self.in_proj(x)).transpose(1, 2).chunk(2, dim=1)  # (batch, d_inner, length)
         u = causal_conv1d(u, self.conv1d.weight.squeeze(1), self.conv1d.bias, activation="silu", **visit)
-        parameters = self.x_proj(u.transpose(1, 2))
+        parameters = self.x_proj(narrowed(u.transpose(1, 2), self.x_proj.weight))
         low_rank, B, C = parameters.split([self.dt_rank, D_STATE, D_STATE], dim=-1)
         dt = functional.linear(low_rank, self.dt_proj.weight)
         dt, B, C = (widened(t).transpose(1, 2) for t in (dt, B, C))
         A = -self.A_log.float().exp()
         y = nd_selective_scan(u, dt, A, B, C, self.D, z, self.dt_proj.bias, dt_softplus=True, **visit)
-        return self.out_proj(y.transpose(1, 2))
+        return self.out_proj(narrowed(y.transpose(1, 2), self.out_proj.weight))
 
 
 def initial_A_log(d_inner: int, d_state: int) -> Tensor:

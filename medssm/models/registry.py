@@ -51,7 +51,8 @@ def fresh_model(
 
     Args:
         name: one of `list_models()`, or the paper's spelling.
-        num_classes, in_channels, dropout_rate, drop_path_rate: None for the published value.
+        num_classes, in_channels, dropout_rate, drop_path_rate: None for the published value. A classifier of no classes
+            gives the pooled features that its last layer would take, (B, channels).
         input_size: (D, H, W), (H, W) or (T, H, W), or one number for a square image: what windows or learned positions
             are laid out for; None for the published size. Inputs of other sizes still work where the architecture
             allows them.
@@ -67,8 +68,7 @@ def fresh_model(
     in_channels = info.in_channels if in_channels is None else in_channels
     if num_classes is None:
         num_classes = head_info(head).num_classes if head else info.num_classes
-    if in_channels < 1 or num_classes < 1:
-        raise UsageError(f"{name}: {in_channels} input channels and {num_classes} classes; both must be 1 or more")
+    _check_counts(info, head, in_channels, num_classes)
     for option, rate in (("dropout_rate", dropout_rate), ("drop_path_rate", drop_path_rate)):
         if rate is not None and not 0 <= rate < 1:
             raise UsageError(f"{name}: {option} is {rate}; it must be at least 0 and below 1")
@@ -77,6 +77,16 @@ def fresh_model(
         options = Options(in_channels, num_classes, dropout_rate, drop_path_rate, size)
         return _with_head(info, head_info(head), options, head_settings or {})
     return info.variant().build(Options(in_channels, num_classes, dropout_rate, drop_path_rate, size, features_only))
+
+
+def _check_counts(info: ModelInfo, head: str, in_channels: int, num_classes: int) -> None:
+    if num_classes == 0 and (head or info.task == "segmentation"):
+        raise UsageError(
+            f"{info.name}: num_classes is 0, which is for classifiers, whose pooled features it gives; for the feature "
+            "maps of this network give features_only=True"
+        )
+    if in_channels < 1 or num_classes < 0:
+        raise UsageError(f"{info.name}: {in_channels} input channels and {num_classes} classes; neither can be")
 
 
 def _with_head(info: ModelInfo, head: HeadInfo, options: Options, settings: HeadSettings) -> "nn.Module":

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from medssm.kernels import state_fusion, state_scan
 from medssm.models.info import Options
-from medssm.models.layers import DropPath, Mlp, drop_path_rates
+from medssm.models.layers import DropPath, Mlp, class_layer, drop_path_rates, narrowed, normed
 from medssm.models.mixer import initialise_dt, widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import Variant
@@ -83,14 +83,15 @@ class SpatialMambaMixer(nn.Module):
         grid = (x.shape[1], x.shape[2])
         u, z = self.in_proj(x).chunk(2, dim=-1)
         u = widened(self.act(_convolve(self.conv2d, u.contiguous()))).flatten(1, 2)
-        low_rank, B, C = functional.linear(u, self.x_proj_weight).split([self.dt_rank, 1, 1], dim=-1)
+        parameters = functional.linear(narrowed(u, self.x_proj_weight), self.x_proj_weight)
+        low_rank, B, C = parameters.split([self.dt_rank, 1, 1], dim=-1)
         dt = functional.linear(low_rank, self.dt_projs_weight)
         # From here to the norm (B, d_inner, H * W), the kernels' order: transposed views, without a copy.
         u, dt, B, C = (widened(t).transpose(1, 2) for t in (u, dt, B, C))
         A = -self.A_logs.float().exp()
         h = state_scan(u, dt, A, B, self.dt_projs_bias, dt_softplus=True)[:, :, 0]
         y = C * self.state_fusion(h, grid) + self.Ds[:, None] * u
-        y = self.out_norm(y.transpose(1, 2)).to(z.dtype).unflatten(1, grid)
+        y = normed(self.out_norm, y.transpose(1, 2)).to(z.dtype).unflatten(1, grid)
         return self.out_proj(y * functional.silu(z))
 
 
@@ -216,7 +217,7 @@ class SpatialMamba(Recomputing):
                 self.add_module(f"outnorm{stage}", nn.LayerNorm(channels))
         else:
             self.norm = nn.LayerNorm(self.channels[-1])
-            self.head = nn.Linear(self.channels[-1], options.num_classes)
+            self.head = class_layer(self.channels[-1], options.num_classes)
         self.apply(_initialise)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:

@@ -235,9 +235,7 @@ def empty_batch(case: Case, device: str) -> dict[str, Tensor]:
     """The case's arguments for no sample: those of the batch, whose first axis is 1 in every case, without it."""
     leading = len(next(iter(case.shapes.values())))
     batched = {name for name, shape in case.shapes.items() if shape[0] == 1 and len(shape) in (leading, 4)}
-    return {
-        name: (x[:0] if name in batched else x).to(device).requires_grad_() for name, x in case.tensors().items()
-    }
+    return {name: (x[:0] if name in batched else x).to(device).requires_grad_() for name, x in case.tensors().items()}
 
 
 @pytest.mark.parametrize("case", CASES.values(), ids=CASES)

@@ -177,7 +177,10 @@ def laid_out_for(model):
     [
         ({"name": "mamband-m"}, "no model is called 'mamband-m'; did you mean mamband-"),
         ({"name": "resnet"}, "no model is called 'resnet'; `medssm models` lists them"),
-        ({"name": "mamband-xs", "num_classes": 0}, "0 classes"),
+        ({"name": "mamband-xs", "num_classes": 0}, "num_classes is 0, which is for classifiers.* features_only=True"),
+        ({"name": "spatialmamba-xs", "head": "upernet", "num_classes": 0}, "num_classes is 0, which is for"),
+        ({"name": "spatialmamba-xs", "num_classes": -1}, "3 input channels and -1 classes; neither can be"),
+        ({"name": "spatialmamba-xs", "in_channels": 0}, "0 input channels"),
         ({"name": "mamband-xs", "dropout_rate": 1.5}, "dropout_rate is 1.5"),
     ],
 )

@@ -50,6 +50,8 @@ class Detector(nn.Module):
     @torch.no_grad()
     def detect(self, images: Tensor, sizes: Sizes) -> list[Detections]:
         """What is seen in each of images (B, 3, H, W), the surest first, in its pixels."""
+        if not len(images):
+            return []
         pyramid = self.features(images)
         objectness, deltas = self.rpn_head(pyramid)
         proposals = self.rpn_head.proposals(objectness, deltas, sizes, self.settings.test_proposals)

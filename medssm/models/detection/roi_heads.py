@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from medssm.models.detection.settings import DetectorSettings
 from medssm.models.detection.units import ConvUnit, zero_bias
+from medssm.models.layers import narrowed
 
 
 class BoxHead(nn.Module):
@@ -35,6 +36,7 @@ class BoxHead(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (n, num_classes + 1) and differences (n, num_classes, 4)."""
+        features = narrowed(features, self.fc_cls.weight)
         for convolve in self.shared_convs:
             features = convolve(features)
         x = features.flatten(1)
@@ -58,6 +60,7 @@ class MaskHead(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits (n, num_classes, 28, 28) of features (n, C, 14, 14)."""
+        features = narrowed(features, self.conv_logits.weight)
         for convolve in self.convs:
             features = convolve(features)
         return self.conv_logits(functional.relu(self.upsample(features)))
