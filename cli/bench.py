@@ -1,6 +1,5 @@
 """`medssm bench`: speed and memory beside what people would run otherwise, measured on this machine."""
 
-import os
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from medssm.cli.options import Precision
+from medssm.waiting import keep_threads_awake
 
 if TYPE_CHECKING:
     from medssm.benchmarks.models import Speed
@@ -38,6 +38,7 @@ def register(app: typer.Typer) -> None:
         "predict": bench_predict,
         "memory": bench_memory,
         "start": bench_start,
+        "threads": bench_threads,
         "model": bench_model,
         "zoo": bench_zoo,
     }
@@ -63,8 +64,7 @@ def bench_scan(
     Threads are bound to cores and wait actively, unless OMP_PROC_BIND and OMP_WAIT_POLICY say otherwise: a thread that
     is woken late takes longer than a small scan.
     """
-    for name, value in STEADY_THREADS.items():
-        os.environ.setdefault(name, value)  # read when torch is loaded, below
+    keep_threads_awake(STEADY_THREADS)  # read when torch is loaded, below
     from medssm.allocator import keep_freed_memory
     from medssm.benchmarks.gpu import measure_gpu_scans
     from medssm.benchmarks.report import write_json
@@ -150,6 +150,23 @@ def bench_start(
 
     report = measure_start(repeats)
     console().print(start_table(report))
+    if json:
+        write_json(json, report)
+
+
+def bench_threads(repeats: Repeats = 7, json: Json = None) -> None:
+    """Time threads that sleep while they wait for each other, as commands have them, beside threads that spin.
+
+    A window of a small network, with each way in turn: on the machine as it is, then beside a busy program on each
+    core. A verdict on the idle machine is given only if nothing else ran meanwhile.
+    """
+    from medssm.benchmarks.report import write_json
+    from medssm.benchmarks.tables import waiting_table
+    from medssm.benchmarks.waiting import measure_waiting
+    from medssm.cli.terminal import console
+
+    report = measure_waiting(repeats)
+    console().print(waiting_table(report))
     if json:
         write_json(json, report)
 

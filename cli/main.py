@@ -8,6 +8,7 @@ import typer
 from medssm import __version__
 from medssm.cli.commands import refuse_repeats
 from medssm.cli.errors import run
+from medssm.waiting import let_threads_sleep
 
 # Each module defines register(app), which adds its command; heavy imports sit inside the commands.
 COMMANDS: tuple[str, ...] = (
@@ -63,4 +64,5 @@ def _options(
 
 def main() -> None:
     """Entry point of the console script."""
+    let_threads_sleep()
     run(build_app())

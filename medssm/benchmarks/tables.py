@@ -12,6 +12,7 @@ from medssm.benchmarks.predict import PredictReport
 from medssm.benchmarks.scan import OrderSummary, Row, ScanReport
 from medssm.benchmarks.start import MODELS, PREDICT, StartReport
 from medssm.benchmarks.targets import AGREEMENT, SOURCE
+from medssm.benchmarks.waiting import ASLEEP, SPINNING, WaitingReport
 from medssm.benchmarks.window import WINDOW, WindowReport
 
 RATIO = "ratio min / median / max"
@@ -97,6 +98,21 @@ def start_table(report: StartReport) -> Table:
         cells = f"{least:.2f} / {middle:.2f} / {most:.2f}", targets.get(what, "-")
         table.add_row(what, *cells, VERDICTS[report.reached.get(what)])
     table.caption = f"a prediction's first window comes {report.beyond_torch:.2f} s after torch alone is imported"
+    return table
+
+
+def waiting_table(report: WaitingReport) -> Table:
+    """Ways of waiting, alone and beside busy programs."""
+    columns = ("s a window, min / median / max", "of the processor", "others took", "threads that sleep take")
+    table = _table(f"Waiting threads on {report.machine}", ("machine", "way"), columns)
+    for state, ways in report.samples.items():
+        for way, samples in ways.items():
+            _, processor, others = (statistics.median(figures) for figures in zip(*samples, strict=True))
+            ratio = "-" if way == ASLEEP else f"{_spread(report.slower(state, way))} times as long"
+            verdict = VERDICTS[report.reached[state] if way == SPINNING else None]
+            cells = _spread(report.seconds(state, way)), f"{_number(processor)} s", f"{others:.0%}", ratio
+            table.add_row(state, way, *cells, verdict)
+    table.caption = f"at most {1 + report.target:g} times as long alone, and no longer beside busy programs, is the aim"
     return table
 
 

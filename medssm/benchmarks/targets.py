@@ -48,6 +48,7 @@ GPU = 1.0  # no slower than mamba_ssm's kernel, in no order
 WINDOW, PREDICT, STITCHING = 2.7, 2.6, 1.0
 AGREEMENT = 0.999  # part of the voxels with the same label
 MEMORY = 4 << 30  # bytes
+SLEEPING_IDLE = 0.03  # by how much longer threads that sleep may take on an idle machine than threads that spin
 START, LISTING = 0.7, 1.5  # seconds: of a prediction beyond importing torch, and of the list of models
 
 
