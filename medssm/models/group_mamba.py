@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from medssm.kernels import nd_selective_scan
 from medssm.models.info import Options
-from medssm.models.layers import DropPath, Mlp, class_layer, drop_path_rates, narrowed, normed
+from medssm.models.layers import DropPath, Mlp, check_input, class_layer, drop_path_rates, narrowed, normed
 from medssm.models.mixer import ScanOrder, initialise_dt, widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import StateDict, Variant
@@ -258,6 +258,7 @@ class GroupMamba(Recomputing):
 
     def _stages(self, image: Tensor) -> list[Tensor]:
         """Maps after each stage, normalised but for the last."""
+        check_input(image, self.get_submodule("patch_embed1.conv.0"))
         maps = []
         x = image.contiguous(memory_format=torch.channels_last)
         for stage in STAGES:

@@ -5,10 +5,13 @@ than torch itself.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from medssm.errors import UsageError
 
 
 class DropPath(nn.Module):
@@ -48,6 +51,20 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Values (..., channels) to (..., channels), each position alone."""
         return self.fc2(functional.gelu(self.fc1(x)))
+
+
+def check_input(image: Tensor, first: nn.Module) -> None:
+    """Refuses what is no batch (B, C, *size) for a network whose first convolution is given: an image for clips, say.
+
+    Raises: UsageError.
+    """
+    weight: Any = first.weight
+    if image.ndim != weight.ndim or image.shape[1] != weight.shape[1]:
+        sizes = "height, width" if weight.ndim == 4 else "depth or frames, height, width"
+        raise UsageError(
+            f"the network takes (batch, {weight.shape[1]} channels, {sizes}), and the input has shape "
+            f"{tuple(image.shape)}"
+        )
 
 
 def class_layer(channels: int, num_classes: int) -> nn.Module:

@@ -20,7 +20,7 @@ from torch.nn import functional
 from medssm.errors import UsageError
 from medssm.kernels import wavefront_scan
 from medssm.models.info import Options
-from medssm.models.layers import DropPath, Mlp, drop_path_rates, narrowed, normed
+from medssm.models.layers import DropPath, Mlp, check_input, drop_path_rates, narrowed, normed
 from medssm.models.mixer import initial_A_log, initialise_dt, widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import Variant
@@ -293,6 +293,7 @@ class Backbone(Recomputing):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Four maps (B, C, H, W), from the finest to the coarsest."""
+        check_input(image, self.ds["stem"].conv)
         height, width = image.shape[2:]
         if min(height, width) < 3:
             raise UsageError(f"an image of {height}x{width} pixels is too small for Mamba2D; give it 3x3 or more")

@@ -21,6 +21,7 @@ from medssm.models.layers import (
     LayerNorm2d,
     Mlp,
     SelfAttention,
+    check_input,
     class_layer,
     drop_path_rates,
     from_windows,
@@ -88,6 +89,7 @@ class MambaVisionStem(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Image (B, in_channels, H, W) to a map (B, dim, ceil(H / 4), ceil(W / 4))."""
+        check_input(image, self.conv_down[0])
         return self.conv_down(image)
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from medssm.errors import UsageError
-from medssm.models.layers import DropPath
+from medssm.models.layers import DropPath, check_input
 from medssm.models.mixer import MambaMixer, ScanOrder
 from medssm.models.recompute import Recomputing
 
@@ -141,6 +141,7 @@ class MambaND(Recomputing):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Token grids (B, d_model, *grid), one for each tap, of an image (B, C, *size)."""
+        check_input(image, self.patch_embed.projection)
         image = self._divisible(image)
         grid = tuple(n // patch for n, patch in zip(image.shape[2:], self.config.patch_size, strict=True))
         x = self.patch_embed(image) + self._positions(grid)

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from medssm.kernels import state_fusion, state_scan
 from medssm.models.info import Options
-from medssm.models.layers import DropPath, Mlp, class_layer, drop_path_rates, narrowed, normed
+from medssm.models.layers import DropPath, Mlp, check_input, class_layer, drop_path_rates, narrowed, normed
 from medssm.models.mixer import initialise_dt, widened
 from medssm.models.recompute import Recomputing
 from medssm.models.variant import Variant
@@ -153,6 +153,7 @@ class SpatialMambaStem(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Image (B, in_channels, H, W) to a map (B, H / 4, W / 4, channels), rounded up."""
+        check_input(image, self.conv1.conv)
         x = self.conv1(image.contiguous(memory_format=torch.channels_last))
         return self.conv3(x + self.conv2(x)).permute(0, 2, 3, 1)
 

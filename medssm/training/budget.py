@@ -31,7 +31,8 @@ def length_of_run(
     if fixed and total != fixed and isinstance(schedule, OneCycle):
         raise UsageError(
             f"run: the one-cycle schedule was begun with {fixed} steps and cannot have {total} now; "
-            "resume without a new length, or train anew into another folder"
+            "resume without a new length, or begin a new run with these weights: --set model.pretrained=RUN with "
+            "another --out"
         )
     return total
 

@@ -167,6 +167,11 @@ class _Loop:
             self.save()
         else:
             self.task.news()  # of a fresh network, which the checkpoint has replaced
+            if progress.step >= progress.total_steps:
+                self.journal.say(
+                    "this run is at its end; begin another one with its weights by --set "
+                    f"model.pretrained={self.folder.path} and another --out"
+                )
         reason = self.pause()
         if reason is None:
             self.throughput.resume()

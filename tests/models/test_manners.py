@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from medssm import create_model
 from medssm.checkpoints.metadata import WeightsMetadata
 from medssm.checkpoints.own_format import save_weights
+from medssm.errors import UsageError
 from medssm.models import fresh_model, list_models, model_info
 
 # One of each layer that there is; the others are made of the same.
@@ -110,3 +111,14 @@ def test_weights_of_a_classifier_are_loaded_without_their_last_layer(tmp_path: P
     embedding = create_model("spatialmamba-xs", num_classes=0, pretrained=path)
     for entry, tensor in embedding.state_dict().items():
         assert torch.equal(tensor, trained.state_dict()[entry]), entry
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_what_is_no_input_of_a_network_is_told_with_what_it_takes(name: str) -> None:
+    info = model_info(name)
+    with torch.device("meta"):
+        network = fresh_model(name, input_size=small_size(name))
+        sizes = r"depth or frames, height, width" if len(small_size(name)) == 3 else "height, width"
+        for shape in ((1, info.in_channels, 32, 32, 32)[: 7 - len(small_size(name))], (1, 4, *small_size(name))):
+            with pytest.raises(UsageError, match=rf"takes \(batch, {info.in_channels} channels, {sizes}\), and"):
+                network(torch.ones(shape))

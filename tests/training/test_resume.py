@@ -225,6 +225,13 @@ def test_the_lock_of_a_process_that_is_gone_is_taken_over(owner: str, tmp_path: 
     assert not list(tmp_path.rglob(".*"))
 
 
+def test_a_finished_run_says_how_another_one_begins_with_its_weights(tmp_path: Path) -> None:
+    train(tmp_path / "run", steps=4)
+    train(tmp_path / "run", resume=True, steps=4)
+    log = (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
+    assert log.count(f"begin another one with its weights by --set model.pretrained={tmp_path / 'run'}") == 1
+
+
 def test_the_length_of_a_one_cycle_run_cannot_change_on_the_way(tmp_path: Path) -> None:
     train(tmp_path / "run", steps=4)
     with pytest.raises(UsageError, match="begun with 4 steps and cannot have 8"):

@@ -52,6 +52,8 @@ class ImageModelSettings(NetworkSettings):
 
     Attributes:
         num_classes: None for as many as the dataset has.
+        pretrained: weights to start from: a run folder, a file, or "published"; with another number of classes the last
+            layer begins with random ones, and with None all do.
         input_size: (H, W) in pixels.
         dropout_rate, drop_path_rate: None for the published ones.
         channels_last: how images and weights lie in memory; it changes the speed alone.
@@ -59,6 +61,7 @@ class ImageModelSettings(NetworkSettings):
     """
 
     num_classes: int | None = Field(None, gt=1)
+    pretrained: str | None = None
     input_size: tuple[Positive, Positive] = (224, 224)
     dropout_rate: float | None = Field(None, ge=0, lt=1)
     drop_path_rate: float | None = Field(None, ge=0, lt=1)

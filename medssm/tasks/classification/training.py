@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from medssm.checkpoints import save_weights
+from medssm.checkpoints import create_model, save_weights
 from medssm.data.layouts.imagenet import ImageDataset
 from medssm.errors import DataError, UsageError
-from medssm.models import fresh_model, model_info
+from medssm.models import model_info
 from medssm.models.info import ImageInput
 from medssm.tasks.answers import answers_to, contact_sheet, of_all_batches
 from medssm.tasks.classification.distillation import distillation_loss, load_teacher, self_distillation_loss
@@ -22,6 +22,7 @@ from medssm.tasks.classification.samples import ClassificationImages, open_image
 from medssm.tasks.classification.settings import ClassificationRecipe, SelfDistillationSettings
 from medssm.tasks.networks import checked_classes, run_metadata
 from medssm.tasks.scored_files import BatchScore, ScoredBatch, accuracy, score_batch
+from medssm.tasks.weights import PUBLISHED
 from medssm.training import Moment, Task
 
 
@@ -64,8 +65,10 @@ class ClassificationTraining(Task):
 
     def build_model(self) -> nn.Module:
         settings = self.recipe.model
-        model: Any = fresh_model(
+        start = settings.pretrained
+        model: Any = create_model(
             settings.name,
+            pretrained=start == PUBLISHED or start or False,
             num_classes=self.num_classes,
             dropout_rate=settings.dropout_rate,
             drop_path_rate=settings.drop_path_rate,

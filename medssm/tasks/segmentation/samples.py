@@ -57,6 +57,15 @@ def exchanged_pairs(dataset: ScanDataset) -> tuple[tuple[int, int], ...]:
     return sides.pairs
 
 
+def check_channels(in_channels: int, dataset: ScanDataset) -> None:
+    """Raises UsageError if a model takes another number of channels than the scans have, which is one."""
+    if in_channels != 1:
+        raise UsageError(
+            f"{dataset.source}: its scans have one channel, but the model takes {in_channels}; leave out "
+            "model.in_channels"
+        )
+
+
 def check_classes(num_classes: int, dataset: ScanDataset) -> None:
     """Raises UsageError if the dataset names labels that a model of so many classes does not have."""
     highest = max(dataset.label_names, default=0)

@@ -15,12 +15,15 @@ class ModelSettings(NetworkSettings):
 
     Attributes:
         in_channels, num_classes: of the data; background counts as a class.
+        pretrained: weights to start from, of a network for the same classes: a run folder, a file, or "published"; None
+            begins with random ones.
         dropout_rate: None for the published one.
         gradient_checkpointing: trades time for memory.
     """
 
     in_channels: int = Field(1, gt=0)
     num_classes: int = Field(gt=1, le=255)
+    pretrained: str | None = None
     dropout_rate: float | None = Field(None, ge=0, lt=1)
     gradient_checkpointing: bool = False
 

@@ -9,16 +9,24 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medssm.checkpoints import WeightsMetadata, save_weights
+from medssm.checkpoints import WeightsMetadata, create_model, load_weights, save_weights
 from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
 from medssm.data.scans.transforms.augmentation import Augmentation
-from medssm.models import fresh_model
+from medssm.errors import UsageError, one_line
 from medssm.tasks.segmentation.dice import dice_per_class, organ_mean
 from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
 from medssm.tasks.segmentation.pictures import validation_pictures
-from medssm.tasks.segmentation.samples import check_classes, count_voxels, exchanged_pairs, open_scans, scan_digest
+from medssm.tasks.segmentation.samples import (
+    check_channels,
+    check_classes,
+    count_voxels,
+    exchanged_pairs,
+    open_scans,
+    scan_digest,
+)
 from medssm.tasks.segmentation.settings import SegmentationRecipe, ValidationSettings
+from medssm.tasks.weights import PUBLISHED, weights_path
 from medssm.tasks.windows import segment_volume
 from medssm.training import Moment, Task
 
@@ -47,6 +55,7 @@ class SegmentationTraining(Task):
         self.recipe = recipe
         self.dataset = dataset
         self.organs = dataset.label_names
+        check_channels(recipe.model.in_channels, dataset)
         check_classes(recipe.model.num_classes, dataset)
         preprocessing = recipe.data.preprocessing
         self.training = PreprocessedCases(dataset.training, preprocessing)
@@ -82,9 +91,17 @@ class SegmentationTraining(Task):
         return tuple(scan_digest(case.image) for case in self.dataset.training)
 
     def build_model(self) -> nn.Module:
+        """The network, with the weights of another run where the recipe names one.
+
+        Raises: CheckpointError if they cannot be had or do not fit; UsageError if they are for other classes.
+        """
         settings = self.recipe.model
-        model: Any = fresh_model(
+        if start := settings.pretrained:
+            self._check_same_classes(start)
+            self._news.append(f"the network starts from weights: {start}")
+        model: Any = create_model(
             settings.name,
+            pretrained=start == PUBLISHED or start or False,
             num_classes=settings.num_classes,
             in_channels=settings.in_channels,
             dropout_rate=settings.dropout_rate,
@@ -92,6 +109,18 @@ class SegmentationTraining(Task):
         if settings.gradient_checkpointing:
             model.set_grad_checkpointing()
         return model
+
+    def _check_same_classes(self, start: str) -> None:
+        """The last layer of a start is kept, so that its outputs must be the dataset's organs."""
+        metadata = load_weights(weights_path(start, self.recipe.model.name), self.recipe.model.name)[1]
+        theirs = {label: name for label, name in metadata.class_names.items() if label}
+        if (theirs, metadata.num_classes) != (self.organs, self.recipe.model.num_classes):
+            found, wanted = (one_line(", ".join(names.values()), 80) for names in (theirs, self.organs))
+            raise UsageError(
+                f"{start}: holds weights for {found} ({metadata.num_classes} classes), but {self.dataset.source} has "
+                f"{wanted} ({self.recipe.model.num_classes} classes); start from weights for the same classes, or "
+                "leave out model.pretrained"
+            )
 
     @property
     def class_names(self) -> Sequence[str]:

@@ -190,3 +190,15 @@ def test_more_images_a_step_than_there_are_is_explained(run: Run, tmp_path: Path
 def test_without_data_it_says_where_imagenet_is_had(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"image-net\.org.*--data synthetic"):
         run(tmp_path / "run", data__folder=None)
+
+
+@pytest.mark.parametrize("num_classes", [None, 13])
+def test_a_new_run_starts_from_the_weights_of_a_finished_one(
+    num_classes: int | None, tiny_models: None, small_images: dict[str, Any], classified: Path
+) -> None:
+    """All of them, or all but the last layer where the classes are more."""
+    changes = {**small_images, "model.pretrained": str(classified), "model.num_classes": num_classes}
+    begun = ClassificationTraining.open(load_recipe("imagenet", "tiny", changes)).build_model().state_dict()
+    finished = load_model(classified)[0].state_dict()
+    fresh = {name for name, tensor in begun.items() if not torch.equal(tensor, finished[name])}
+    assert fresh == (set() if num_classes is None else {name for name in begun if name.startswith("head.")})

@@ -12,9 +12,10 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from medssm.checkpoints import load_model
+from medssm.checkpoints import load_model, load_weights
 from medssm.errors import DataError, MedssmError, UsageError
-from medssm.recipes import train
+from medssm.recipes import load_recipe, train
+from medssm.tasks.segmentation.training import SegmentationTraining
 from medssm.training import Outcome
 
 Run = Callable[..., Outcome]
@@ -144,3 +145,45 @@ def test_a_run_does_not_go_on_with_other_organs(run: Run, trained: Path, cube_da
         UsageError, match="begun with classes bright, brighter, but the dataset now has brighter, bright"
     ):
         run(tmp_path / "run", other, resume=True)
+
+
+def test_a_new_run_starts_from_the_weights_of_a_finished_one(
+    small_recipe: dict[str, Any], trained: Path, cube_dataset: Path
+) -> None:
+    changes = {**small_recipe, "data.folder": str(cube_dataset), "model.pretrained": str(trained)}
+    begun = SegmentationTraining.open(load_recipe("btcv", "mamband-xs", changes)).build_model().state_dict()
+    finished = load_weights(trained)[0]
+    assert begun.keys() == finished.keys()
+    assert all(torch.equal(begun[name], tensor) for name, tensor in finished.items())
+
+
+def test_a_run_does_not_start_from_weights_for_other_organs(
+    run: Run, trained: Path, cube_dataset: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(
+        UsageError, match=r"holds weights for bright, brighter \(3 classes\), but .* has bright, brighter \(4 classes\)"
+    ):
+        run(tmp_path / "run", cube_dataset, model__pretrained=str(trained), model__num_classes=4)
+    with pytest.raises(FileNotFoundError, match=r"nowhere"):
+        run(tmp_path / "run", cube_dataset, model__pretrained=str(tmp_path / "nowhere"))
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"augmentation__crops__size": [20, 16, 16]},
+            "20x16x16 voxels does not divide into .* pad it to 24x16x16",
+        ),
+        ({"model__in_channels": 2}, "scans have one channel, but the model takes 2"),
+        ({"run__batch_size": 9}, "batch"),
+        ({"run__max_steps": None}, "the length is missing"),
+    ],
+)
+def test_what_is_refused_before_the_first_step_leaves_no_folder(
+    changes: dict[str, Any], sentence: str, run: Run, cube_dataset: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(MedssmError, match=sentence):
+        run(tmp_path / "run", cube_dataset, **changes)
+    assert not (tmp_path / "run").exists()
