@@ -1,12 +1,15 @@
+import os
 import subprocess
 import sys
+import zlib
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from medssm.data.images.reading import ImageFacts, image_facts, read_image
+from medssm.data.images.reading import ImageFacts, image_facts, opened_image, read_image
 from medssm.errors import DataError
 
 WIDTH, HEIGHT = 24, 16
@@ -121,3 +124,49 @@ def test_facts_tell_what_the_content_is_and_find_a_cut(tmp_path: Path) -> None:
     assert image_facts(tmp_path / "named.jpg") == ImageFacts("PNG", "L", (WIDTH, HEIGHT))
     with pytest.raises(DataError, match="truncated"):
         image_facts(broken_files(tmp_path)["cut"])
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_fewer_bits_in_sixteen_are_as_bright_as_their_camera_had_them(tmp_path: Path, bits: int) -> None:
+    wide = ramp().astype(np.uint16) << (bits - 8)
+    Image.fromarray(wide).save(tmp_path / "image.png")
+    np.testing.assert_array_equal(pixels(tmp_path / "image.png")[..., 1], ramp())
+
+
+def test_an_image_of_more_than_179_megapixels_is_no_alarm(tmp_path: Path) -> None:
+    Image.new("1", (14_000, 1)).save(tmp_path / "plan.png")
+    content = (tmp_path / "plan.png").read_bytes()
+    content = content[:20] + (14_000).to_bytes(4, "big") + content[24:] + bytes(20_000)
+    (tmp_path / "plan.png").write_bytes(_with_new_checksums(content))
+    with opened_image(tmp_path / "plan.png") as image:
+        assert image.size == (14_000, 14_000)
+
+
+@pytest.mark.parametrize(("name", "order"), [("a.jpg", "big"), ("a.png", "big"), ("a.gif", "little")])
+def test_an_image_that_claims_more_pixels_than_its_bytes_can_hold_is_refused(
+    tmp_path: Path, name: str, order: Literal["big", "little"]
+) -> None:
+    path = tmp_path / name
+    Image.new("L", (1234, 1234)).save(path)
+    side, claim = ((length).to_bytes(2, order) for length in (1234, 13_000))
+    content = path.read_bytes().replace(side, claim)
+    path.write_bytes(_with_new_checksums(content) if name == "a.png" else content)
+    with pytest.raises(DataError, match=r"claims 13000 x 13000 pixels in [\d,]+ bytes, which cannot hold them"):
+        read_image(path)
+
+
+def _with_new_checksums(png: bytes) -> bytes:
+    header = png[12:29]
+    return png[:29] + zlib.crc32(header).to_bytes(4, "big") + png[33:]
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(DataError, match="is no file with an end"):
+        read_image(tmp_path / "pipe.jpg")
+
+
+def test_a_pointer_of_git_lfs_is_told(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
+    with pytest.raises(DataError, match="pointer of Git LFS"):
+        read_image(tmp_path / "a.jpg")
