@@ -4,18 +4,49 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from medssm.data.images.names import image_names
-from medssm.data.layouts.coco.check_lists import COCO_TRAINING, AnnotationList, ListedImage
-from medssm.data.layouts.coco.dataset import coco_parts, read_annotated_image
+from medssm.data.images.reading import hidden_turn
+from medssm.data.layouts.coco.dataset import (
+    CocoImages,
+    coco_parts,
+    located,
+    missing_images,
+    read_annotated_image,
+    unlisted_images,
+    with_objects,
+)
 from medssm.data.layouts.coco.layout import CocoParts, Part
+from medssm.data.layouts.coco.lists import AnnotationLists
+from medssm.data.layouts.coco.reading import kept_annotations
 from medssm.data.layouts.faults import some
 from medssm.data.layouts.findings import DataReport, Remark
 from medssm.data.layouts.parallel import in_parallel
 from medssm.errors import DataError
 
+# Images of train2017, where one box has no height.
+COCO_TRAINING = 118_287
 COCO_VALIDATION = 5000
 # If fewer than this share is missing it was lost; who leaves more out means to.
 _LOST = 0.05
+
+# Kind -> what is wrong with the entries that have it.
+_MESSAGES = {
+    "image-entry": "lack or misspell id, file_name, height or width; correct the entries",
+    "category-entry": "lack or misspell id or name; correct the entries",
+    "annotation-entry": "lack or misspell id, image_id, category_id, bbox or segmentation; correct the entries",
+    "same-id": "share an id with another one of their list; number them anew",
+    "same-category": "are called as another category is; name them apart, or make them one",
+    "unknown-image": "are of an image_id that is not listed; add the image, or remove them",
+    "unknown-category": "are of a category_id that is not listed; correct it, or add the category",
+    "empty-box": "have a bbox without width or height; correct it, training leaves them out",
+    "tiny-box": "have a bbox of less than a pixel; correct it, training leaves them out",
+    "box-outside": "have a bbox beyond the edges of the image; correct it",
+    "no-area": "have an area of 0 or less; correct it, training leaves them out",
+    "no-shape": "have no segmentation, or no polygon of three points or more; outline them",
+    "outline-outside": "have polygons beyond the edges of the image; correct them",
+    "outline-far": "have polygons far from the image, or longer than any object's; correct them",
+    "run-length-size": "have run lengths (RLE) for another size than the image's; correct it",
+    "run-length": "have run lengths (RLE) that do not fill the image, or are none; encode the masks anew",
+}
 
 
 def check_coco_dataset(folder: Path, progress: Callable[[int, int], None]) -> DataReport:
@@ -28,25 +59,55 @@ def check_coco_dataset(folder: Path, progress: Callable[[int, int], None]) -> Da
     """
     layout = coco_parts(folder)
     parts = {name: part for name, part in (("training", layout.training), ("validation", layout.validation)) if part}
-    lists = {name: AnnotationList(part.annotations) for name, part in parts.items()}
+    lists = {name: AnnotationLists(part.annotations) for name, part in parts.items()}
+    for name, known in lists.items():
+        parts[name] = located(parts[name], folder, [image.name for image in known.images.values()])
     findings = [
-        *(finding for known in lists.values() for finding in known.findings()),
+        *(finding for known in lists.values() for finding in _entries(known)),
         *_missing_parts(folder, layout, lists),
-        *(finding for name in parts for finding in _images(parts[name], lists[name])),
+        *_nothing_to_learn(layout, lists),
+        *(finding for name in parts for finding in _images(folder, parts[name], lists[name])),
         *_files(parts, lists, progress),
     ]
     counts = {name: len(known.images) for name, known in lists.items()}
     return DataReport(folder.resolve().name, folder, counts, tuple(dict.fromkeys(findings)))
 
 
-def _missing_parts(folder: Path, layout: CocoParts, lists: dict[str, AnnotationList]) -> Iterator[Remark]:
+def _entries(known: AnnotationLists) -> Iterator[Remark]:
+    """All that is wrong with a list itself."""
+    if known.broken:
+        yield Remark(known.path, "unreadable", known.broken)
+        return
+    lists = {"images": known.images, "categories": known.categories, "annotations": known.annotations}
+    for key in (key for key, entries in lists.items() if not entries):
+        yield Remark(known.path, f"no-{key}", f"lists no {key}; export the dataset in COCO's format again")
+    for kind in ("normalised", "box-form"):
+        if kind in known.general:
+            yield Remark(known.path, kind, f"{known.general[kind]}; correct them")
+    for kind, having in known.faulty.items():
+        is_cocos = kind == "empty-box" and len(known.images) == COCO_TRAINING
+        remark = " (one is in all copies of COCO)" if is_cocos else ""
+        yield Remark(known.path, kind, f"{some(having, 'entry', 'entries')} {_MESSAGES[kind]}{remark}", is_cocos)
+
+
+def _nothing_to_learn(layout: CocoParts, lists: dict[str, AnnotationLists]) -> Iterator[Remark]:
+    """What training says where it has no object to learn from."""
+    known = lists.get("training")
+    if known and layout.training and known.annotations and not known.refusal:
+        annotations = kept_annotations(known)
+        images = CocoImages(layout.training.images, annotations, with_objects(annotations))
+        if refusal := images.refusal:
+            yield Remark(known.path, "no-objects", refusal)
+
+
+def _missing_parts(folder: Path, layout: CocoParts, lists: dict[str, AnnotationLists]) -> Iterator[Remark]:
     """A list that is not there, categories that differ, and images that train and validate."""
     for name, part in (("train", layout.training), ("val", layout.validation)):
         if part is None:
             message = f"there is no annotations/instances_{name}2017.json; unpack annotations_trainval2017.zip"
             yield Remark(folder, "missing-list", message)
     known = list(lists.values())
-    if known[0].categories != known[-1].categories:
+    if known[0].categories != known[-1].categories and not any(one.broken for one in known):
         message = "lists other categories than the training does; write the same list in both files"
         yield Remark(known[-1].path, "categories", message)
     if len(known) > 1:
@@ -56,14 +117,14 @@ def _missing_parts(folder: Path, layout: CocoParts, lists: dict[str, AnnotationL
             yield Remark(known[1].path, "same-image", message)
 
 
-def _images(part: Part, known: AnnotationList) -> Iterator[Remark]:
+def _images(folder: Path, part: Part, known: AnnotationLists) -> Iterator[Remark]:
     """Images that are not there, that no entry names, or that two entries name."""
+    if known.broken:
+        return
     names = Counter(image.name for image in known.images.values())
-    there = set(image_names(part.images)) if part.images.is_dir() else set()
-    if missing := sorted(names.keys() - there):
-        message = f"{some(missing, 'listed image')} not in {part.images}; unpack the archive of images again"
-        yield Remark(part.annotations, "missing-image", message)
-    if unlisted := sorted(there - names.keys()):
+    if missing := missing_images(part, names):
+        yield Remark(part.annotations, "missing-image", missing)
+    if part.images != folder and (unlisted := unlisted_images(part, names)):
         message = f"holds {some(unlisted, 'image')} that no entry of {part.annotations.name} names; they are not used"
         yield Remark(part.images, "unlisted", message, is_note=True)
     if twice := sorted(name for name, count in names.items() if count > 1):
@@ -76,21 +137,24 @@ def _images(part: Part, known: AnnotationList) -> Iterator[Remark]:
 
 
 def _files(
-    parts: dict[str, Part], lists: dict[str, AnnotationList], progress: Callable[[int, int], None]
+    parts: dict[str, Part], lists: dict[str, AnnotationLists], progress: Callable[[int, int], None]
 ) -> Iterator[Remark]:
     """Images that cannot be read, or have another size than their entry says."""
-    listed: dict[Path, ListedImage] = {}
+    listed: dict[Path, tuple[int, int]] = {}
     for name, part in parts.items():
-        listed |= {part.images / image.name: image for image in lists[name].images.values()}
+        listed |= {part.images / image.name: (image.height, image.width) for image in lists[name].images.values()}
     there = [path for path in listed if path.is_file()]
 
     def check(path: Path) -> list[Remark]:
         try:
-            read_annotated_image(path, listed[path].size)
+            read_annotated_image(path, listed[path])
+            turn = hidden_turn(path)
         except DataError as error:
             message = str(error).removeprefix(f"{path}: ")
             return [Remark(path, "size" if message.startswith("has ") else "unreadable", message)]
-        return []
+        return (
+            [Remark(path, "exif", f"{turn}; annotations are taken to lie on it as it is stored", True)] if turn else []
+        )
 
     for done, findings in enumerate(in_parallel(check, there)):
         progress(done, len(there))

@@ -1,17 +1,19 @@
 """Which images train and which validate, and what is known of each."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from medssm.data.images.names import image_names
 from medssm.data.images.reading import read_image
 from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.coco.annotations import Annotations
-from medssm.data.layouts.coco.layout import CocoParts, find_coco_parts
+from medssm.data.layouts.coco.layout import CocoParts, Part, find_coco_parts
 from medssm.data.layouts.coco.reading import read_annotations
+from medssm.data.layouts.faults import some
 from medssm.errors import DataError
 
 # Smaller images are no training images, as in MMDetection's `filter_cfg`.
@@ -67,7 +69,7 @@ class CocoImages(Sequence[CocoImage]):
         known, image = self.annotations, int(self.indices[place])
         height, width = (int(side) for side in known.sizes[image])
         within = known.of(image)
-        corners = clipped_corners(known.boxes[within], height, width)
+        corners = clipped_corners(known.boxes[within], known.sizes[image])
         chosen = np.flatnonzero(_is_target(known, within, corners))
         masks = [known.mask(image, within.start + int(i)) for i in chosen] if with_masks else []
         return CocoImage(
@@ -82,6 +84,41 @@ class CocoImages(Sequence[CocoImage]):
     def path(self, place: int) -> Path:
         """The file of an image."""
         return self.folder / self.annotations.name(int(self.indices[place]))
+
+    @property
+    def left_out(self) -> str:
+        """How many objects and images nothing is learned from, and why, in words; "" if there are none."""
+        known = self.annotations
+        objects = known.boxes[~known.is_crowd], known.areas[~known.is_crowd], known.has_shape[~known.is_crowd]
+        boxes, areas, has_shape = objects
+        counts = {
+            "without an outline": np.count_nonzero(~has_shape),
+            "without an area": np.count_nonzero(areas <= 0),
+            "whose box is smaller than a pixel": np.count_nonzero((boxes[:, 2:] < 1).any(1)),
+            "whose box is outside of the image": len(boxes) - np.count_nonzero(_is_inside(known)[~known.is_crowd]),
+            f"on images of less than {SMALLEST_SIDE} pixels": np.count_nonzero(_is_small(known)[~known.is_crowd]),
+        }
+        return ", ".join(f"{count} {why}" for why, count in counts.items() if count)
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing can be learned from these images, in words; "" if something can."""
+        known = self.annotations
+        every = slice(0, len(known.ids))
+        targets = _is_target(known, every, clipped_corners(known.boxes, _sizes_of_objects(known)))
+        if (targets & ~_is_small(known)).any():
+            return ""
+        if not len(known.ids):
+            return "lists no annotations; export the dataset in COCO's format again"
+        if known.is_crowd.all():
+            return "lists crowd regions alone (iscrowd), of which nothing is learned; list objects"
+        if not known.has_shape[~known.is_crowd].any():
+            return (
+                f"none of its {np.count_nonzero(~known.is_crowd)} objects has an outline that can be used "
+                "(segmentation), of which masks are learned; outline them, or write each box as a polygon of four "
+                "points where boxes alone matter"
+            )
+        return f"none of its objects can be learned from: {self.left_out}; correct them"
 
     @property
     def sizes(self) -> np.ndarray:
@@ -127,19 +164,47 @@ def load_coco(folder: str | Path) -> CocoDataset:
     Raises: DataError in one sentence if there is no dataset, a list is not in COCO's format, or the parts' categories
         are not the same.
     """
-    folder = Path(folder)
+    folder = coco_folder(Path(folder))
     layout = coco_parts(folder)
-    training = layout.training and read_annotations(layout.training.annotations)
-    validation = layout.validation and read_annotations(layout.validation.annotations)
-    known = [annotations.categories for annotations in (training, validation) if annotations]
+    training, validation = (_read(folder, part) for part in (layout.training, layout.validation))
+    known = [images.annotations.categories for images in (training, validation) if images]
     if known[0] != known[-1]:
         raise DataError(f"{folder}: training and validation list other categories; write the same list in both files")
-    training_images = validation_images = None
-    if training and layout.training:
-        training_images = CocoImages(layout.training.images, training, with_objects(training))
-    if validation and layout.validation:
-        validation_images = CocoImages(layout.validation.images, validation, np.arange(len(validation)))
-    return CocoDataset(folder, known[0], training_images, validation_images)
+    if training:
+        training = CocoImages(training.folder, training.annotations, with_objects(training.annotations))
+    return CocoDataset(folder, known[0], training, validation)
+
+
+def _read(folder: Path, part: Part | None) -> CocoImages | None:
+    """All images of a part.
+
+    Raises: DataError if some are not there.
+    """
+    if part is None:
+        return None
+    annotations = read_annotations(part.annotations)
+    names = [annotations.name(image) for image in range(len(annotations))]
+    part = located(part, folder, names)
+    if missing := missing_images(part, names):
+        raise DataError(f"{part.annotations}: {missing} (medssm data check {folder} lists all that is wrong)")
+    return CocoImages(part.images, annotations, np.arange(len(annotations)))
+
+
+def coco_folder(path: Path) -> Path:
+    """The folder of a dataset, which may be named by one of its lists.
+
+    Raises: DataError for another file.
+    """
+    if not path.is_file():
+        return path
+    for folder in path.absolute().parents[:2]:
+        layout = find_coco_parts(folder)
+        if layout and path.absolute() in (part.annotations for part in layout if part):
+            return folder
+    raise DataError(
+        f"{path}: is a file; give the folder of the dataset, with its lists in annotations/instances_train.json and "
+        "annotations/instances_val.json, and its images in train and val"
+    )
 
 
 def coco_parts(folder: Path) -> CocoParts:
@@ -152,6 +217,30 @@ def coco_parts(folder: Path) -> CocoParts:
         what = "no list of annotations in it" if folder.is_dir() else "no such folder"
         raise DataError(f"{folder}: {what}. {LAYOUTS['coco'].where}")
     return layout
+
+
+def located(part: Part, folder: Path, names: Sequence[str]) -> Part:
+    """A part with the folder that its file names are relative to: its own, or else the whole dataset's."""
+    places = (part.images, folder, folder / "images")
+    found = next((place for place in places if names and (place / names[0]).is_file()), part.images)
+    return replace(part, images=found)
+
+
+def missing_images(part: Part, names: Collection[str]) -> str:
+    """Which listed images are not there, in words; "" if all are."""
+    unknown = sorted(set(names) - _images_in(part))
+    if missing := [name for name in unknown if not (part.images / name).is_file()]:
+        return f"{some(missing, 'listed image')} not in {part.images}; unpack the archive of images again"
+    return ""
+
+
+def unlisted_images(part: Part, names: Collection[str]) -> list[str]:
+    """Images that are there but not listed, sorted."""
+    return sorted(_images_in(part) - set(names))
+
+
+def _images_in(part: Part) -> set[str]:
+    return set(image_names(part.images)) if part.images.is_dir() else set()
 
 
 def read_annotated_image(path: Path, size: tuple[int, int]) -> Image.Image:
@@ -181,10 +270,30 @@ def with_objects(annotations: Annotations) -> np.ndarray:
     return np.flatnonzero((np.diff(annotations.first) > 0) & (annotations.sizes.min(1) >= SMALLEST_SIDE))
 
 
-def clipped_corners(boxes: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Boxes (n, 4) of left, top, width, height as left, top, right, bottom within an image."""
+def clipped_corners(boxes: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Boxes (n, 4) of left, top, width, height as left, top, right, bottom within an image.
+
+    Args:
+        sizes: (2,) or (n, 2), height and width of the image or of that of each.
+    """
     corners = np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], 1)
-    return corners.clip(0, [width, height, width, height])
+    return corners.clip(0, sizes[..., [1, 0, 1, 0]])
+
+
+def _sizes_of_objects(known: Annotations) -> np.ndarray:
+    """(M, 2), height and width of the image of each annotation."""
+    return known.sizes.repeat(np.diff(known.first), axis=0)
+
+
+def _is_small(known: Annotations) -> np.ndarray:
+    """(M,), which annotations are of images that are too small to train."""
+    return np.asarray((_sizes_of_objects(known) < SMALLEST_SIDE).any(1))
+
+
+def _is_inside(known: Annotations) -> np.ndarray:
+    """(M,), of which annotations some of the box lies within the image."""
+    corners = clipped_corners(known.boxes, _sizes_of_objects(known))
+    return np.asarray((corners[:, 2:] > corners[:, :2]).all(1))
 
 
 def _is_target(known: Annotations, within: slice, corners: np.ndarray) -> np.ndarray:

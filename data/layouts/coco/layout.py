@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 _TRAINING = ("train2017", "train")
 _VALIDATION = ("val2017", "val", "valid", "validation")
@@ -23,8 +24,7 @@ class Part:
     images: Path
 
 
-@dataclass(frozen=True)
-class CocoParts:
+class CocoParts(NamedTuple):
     """The parts of a dataset folder; None for one that is not there."""
 
     training: Part | None

@@ -36,12 +36,16 @@ class DetectionTraining(Task):
 
     def __init__(self, recipe: DetectionRecipe, dataset: CocoDataset) -> None:
         self.recipe, self.dataset = recipe, dataset
-        if not dataset.training:
+        if dataset.training is None:
             raise DataError(f"{dataset.source}: has no training images; add annotations/instances_train2017.json")
+        if refusal := dataset.training.refusal:
+            raise DataError(f"{dataset.training.annotations.source}: {refusal}")
         self.validation = dataset.validated
         self.num_classes = checked_classes(recipe.model.num_classes, len(dataset.categories), dataset.source)
         self.images = DetectionImages(recipe, dataset.training, self.validation)
         self._news = [start_of(recipe.model)]
+        if left_out := dataset.training.left_out:
+            self._news.append(f"nothing is learned from objects {left_out}; medssm data check names them")
 
     @classmethod
     def open(cls, recipe: DetectionRecipe) -> "DetectionTraining":
