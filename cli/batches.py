@@ -119,8 +119,8 @@ class _Screen(Watch[Found]):
     def noted(self, file: Path, text: str) -> None:
         self._line(f"{file}: {text}")
 
-    def skipped(self, file: Path, why: str) -> None:
-        self._line(f"{self.place}: {file}: {why}, skipped (--overwrite writes it again)")
+    def skipped(self, file: Path, why: str, advice: str) -> None:
+        self._line(f"{self.place}: {file}: {why}, skipped{f' ({advice})' * bool(advice)}")
 
     def failed(self, file: Path, sentence: str, error: Exception | None) -> None:
         with self.bar.aside():

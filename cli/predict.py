@@ -27,6 +27,10 @@ def predict(
     out: Annotated[
         Path | None, typer.Option(help="Folder (or file, for one scan); by default beside each scan.")
     ] = None,
+    pattern: Annotated[
+        str | None,
+        typer.Option(metavar="GLOB", help="Of the files in folders only those like this, such as '*_0000.nii.gz'."),
+    ] = None,
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Part of a window its neighbour repeats.")] = 0.5,
     tta: Annotated[bool, typer.Option("--tta", help="Average over the mirror images seen in training.")] = False,
     memory: Annotated[str | None, typer.Option(help="Bound on the memory of the process, such as 4G.")] = None,
@@ -47,25 +51,27 @@ def predict(
     from medssm.tasks.batch_report import BatchReport, sha256_of_weights
     from medssm.tasks.files import refuse_other_inputs
     from medssm.tasks.loading import load_predictor
-    from medssm.tasks.segmentation.files import Extras, plan_jobs, predict_scans
+    from medssm.tasks.segmentation.files import predict_scans
+    from medssm.tasks.segmentation.jobs import Extras, plan_jobs
     from medssm.tasks.segmentation.memory import parse_memory
     from medssm.tasks.segmentation.runner import PredictSettings
     from medssm.tasks.weights import choose
 
     bound = parse_memory(memory) if memory else None
     refuse_other_inputs(inputs, "scan")
-    jobs = plan_jobs(inputs, out, Extras(preview, stats, probabilities))
+    jobs = plan_jobs(inputs, out, Extras(preview, stats, probabilities), pattern)
     refuse_unwritable([report, *(path for job in jobs for path in job.outputs)])
     chosen = choose(weights, run, model, otherwise="mamband-s")
     if bound is None:
         keep_freed_memory()
     settings = {"overlap": overlap, "tta": tta, "memory": bound, "device": device}
-    made_by = {"command": "predict", "weights_sha256": sha256_of_weights(chosen), "settings": settings}
+    weights_sha256 = sha256_of_weights(chosen)
+    made_by = {"command": "predict", "weights_sha256": weights_sha256, "settings": settings}
     batch: Batch[OrgansOfScan] = Batch(
         [job.scan for job in jobs],
         "predicted",
         lambda scan, found: Shown(f" -> {', '.join(map(str, outputs[scan]))}: {_organs(found)}"),
-        jobs[0].labels.parent,
+        None,
         "predict",
         report=BatchReport.to(report, made_by, chosen) if report else None,
     )
@@ -74,7 +80,7 @@ def predict(
     tell_weights(chosen)
     how = PredictSettings(overlap=overlap, tta=tta, memory=bound, confidence=stats)
     batch.run(
-        lambda watch, under_way: predict_scans(predictor, jobs, how, watch, overwrite=overwrite, under_way=under_way)
+        lambda watch, _: predict_scans(predictor, jobs, how, watch, weights_sha256=weights_sha256, overwrite=overwrite)
     )
 
 

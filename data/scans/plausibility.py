@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from medssm.data.scans.label_values import slabs
 from medssm.data.scans.volume import Volume
 from medssm.errors import DataError
 
@@ -15,6 +16,8 @@ _SOME = 0.001
 # Where soft tissue lies when 1024 was added so that no value is negative.
 _SHIFTED = (900.0, 1200.0)
 _LOOKED_AT = 1_000_000  # voxels, evenly spread, of which shares are taken
+# A label map has no more values than this, and where it has a label this share of the next voxels have the same one.
+_LABELS, _ALIKE = 128, 0.6
 
 
 class ValueSummary(NamedTuple):
@@ -89,3 +92,28 @@ def not_hounsfield(values: ValueSummary) -> str:
     if values.share(*_SHIFTED) >= 0.05:
         return f"{found} look like Hounsfield units to which 1024 was added"
     return f"{found} look like MR or another modality than CT"
+
+
+def is_label_map(volume: Volume) -> bool:
+    """Whether a volume holds labels rather than a picture: it names them, or has few whole values in large pieces."""
+    if volume.label_names:
+        return True
+    found: set[float] = set()
+    alike = neighbours = 0
+    for slab in slabs(volume.array):
+        values = np.asarray(volume.array[slab])
+        if values.dtype.kind == "c" or values.min() < 0 or not _are_few_and_whole(values):
+            return False
+        found.update(np.unique(values).tolist())
+        if len(found) > _LABELS:
+            return False
+        labelled = values[:-1] > 0
+        neighbours += int(np.count_nonzero(labelled))
+        alike += int(np.count_nonzero(labelled & (values[:-1] == values[1:])))
+    return len(found) > 1 and alike > _ALIKE * neighbours
+
+
+def _are_few_and_whole(values: np.ndarray) -> bool:
+    """Whether that may be so, asked of a part: most pictures are told by it."""
+    part = values.ravel(order="K")[:: max(1, values.size // 10_000)]
+    return len(np.unique(part)) <= _LABELS and bool((values == np.rint(values)).all())

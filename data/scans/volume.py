@@ -111,14 +111,22 @@ def find_volumes(path: str | Path) -> list[Path]:
     Raises: DataError if a folder holds no scan; FileNotFoundError if there is nothing at `path`.
     """
     path = Path(path)
-    if not path.is_dir() or holds_series(path):
-        return [path]
-    inside = sorted(child for child in path.iterdir() if not child.name.startswith("."))
-    found = [child for child in inside if child.is_file() and volume_suffix(child)]
-    found += [scan for child in inside if child.is_dir() for scan in _volumes_or_none(child)]
+    found = _volumes_in(path, frozenset()) if path.is_dir() else [path]
     if not found:
         raise DataError(f"{path}: no scan in this folder; give {known_formats()}")
     return found
+
+
+def _volumes_in(folder: Path, above: frozenset[Path]) -> list[Path]:
+    """The scans in a folder, which are none where it is a link to one of those above it."""
+    if holds_series(folder):
+        return [folder]
+    place = folder.resolve()
+    if place in above:
+        return []
+    inside = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    found = [child for child in inside if child.is_file() and volume_suffix(child)]
+    return found + [scan for child in inside if child.is_dir() for scan in _volumes_in(child, above | {place})]
 
 
 def without_repeats(scans: Iterable[Path]) -> list[Path]:
@@ -136,13 +144,6 @@ def without_repeats(scans: Iterable[Path]) -> list[Path]:
             key = (scan.resolve().parent, *(header.series for header in headers))
         first.setdefault(key, scan)
     return list(first.values())
-
-
-def _volumes_or_none(folder: Path) -> list[Path]:
-    try:
-        return find_volumes(folder)
-    except DataError:
-        return []
 
 
 def write_label_map(path: str | Path, labels: np.ndarray, like: Volume, names: Mapping[int, str]) -> None:

@@ -4,6 +4,7 @@ import logging
 import signal
 import threading
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,7 +20,20 @@ log = logging.getLogger(__name__)
 Found = TypeVar("Found")
 MORE_MEMORY = "close other programs, or give --device cpu"
 CRASHED = "ended the process last time; skipped: name it alone, or give --overwrite, to try it again"
+REWRITES = "--overwrite writes it again"
 _SIGPIPE = 13  # which Windows does not name
+
+
+class LeftOut(Exception):
+    """A file is left as it is: `why`, in words that follow its name, and what to do about it."""
+
+    def __init__(self, why: str, advice: str = "") -> None:
+        super().__init__(why)
+        self.why, self.advice = why, advice
+
+
+class Later(Exception):
+    """A file is gone through after all others; it must not be raised for one twice."""
 
 
 @dataclass
@@ -57,8 +71,8 @@ class Watch(Generic[Found]):
     def noted(self, file: Path, text: str) -> None:
         """Something that a person should know of the file."""
 
-    def skipped(self, file: Path, why: str) -> None:
-        """The file is left as it was."""
+    def skipped(self, file: Path, why: str, advice: str) -> None:
+        """The file is left as it was; what to do about it, where there is something."""
 
     def failed(self, file: Path, sentence: str, error: Exception | None) -> None:
         """The file failed; there is no error where an earlier process ended at it."""
@@ -89,6 +103,7 @@ def run_on_files(
     """What `run` gives for each file, until all are done or a signal (Ctrl-C, SIGTERM) stops it.
 
     Args:
+        run: may raise LeftOut for a file that is to be left as it is, and Later.
         skip: why a file is to be left as it is; None for one that is to be gone through.
         under_way: where it is written down which file is gone through. A file at which an earlier process ended counts
             as failed, but for one that is alone or `try_crashed`.
@@ -98,15 +113,17 @@ def run_on_files(
     batch = _Batch(run, watch or Watch(), under_way or UnderWay(None, ""), entry, more_memory)
     try:
         with _terminable():
-            for number, file in enumerate(files, start=1):
+            queue = deque(enumerate(files, start=1))
+            while queue:
+                number, file = queue.popleft()
                 batch.results.stopped = file
                 batch.watch.begun(file, number, len(files))
                 if why := skip(file):
-                    batch.skip(file, why)
+                    batch.skip(file, why, REWRITES)
                 elif batch.under_way.has_crashed(file) and len(files) > 1 and not try_crashed:
                     batch.fail(file, f"{file}: {CRASHED}", None)
-                else:
-                    batch.go_through(file)
+                elif not batch.go_through(file):
+                    queue.append((number, file))
             batch.results.stopped = None
     except (KeyboardInterrupt, BrokenPipeError) as stop:
         batch.results.signal = _signal_of(stop)
@@ -130,7 +147,8 @@ class _Batch(Generic[Found]):
         self.progress = watch.progress
         self.file = Path()
 
-    def go_through(self, file: Path) -> None:
+    def go_through(self, file: Path) -> bool:
+        """Whether that is done: a file may ask to be gone through later."""
         log.info("%s: begun", file)
         self.file = file
         self.under_way.begin(file)
@@ -142,22 +160,34 @@ class _Batch(Generic[Found]):
                 failure = error
         if failure is not None:
             self.under_way.end(file)
-            self.fail(file, failure_sentence(file, failure, self.more_memory), failure)
-            return
+            return self._without_answer(file, failure)
         self.results.found[file] = found
         self.under_way.end(file, self.entry(file, found) if self.entry else None)
         log.info("%s: done in %.1f s", file, self.results.costs[file].seconds)
         self.watch.finished(file, found, self.results.costs[file])
+        return True
+
+    def _without_answer(self, file: Path, error: Exception) -> bool:
+        if isinstance(error, LeftOut | Later):
+            del self.results.costs[file]
+        if isinstance(error, Later):
+            self.note(str(error))
+            return False
+        if isinstance(error, LeftOut):
+            self.skip(file, error.why, error.advice)
+        else:
+            self.fail(file, failure_sentence(file, error, self.more_memory), error)
+        return True
 
     def fail(self, file: Path, sentence: str, error: Exception | None) -> None:
         self.results.failed[file] = sentence
         log.error("%s", sentence, exc_info=error)
         self.watch.failed(file, sentence, error)
 
-    def skip(self, file: Path, why: str) -> None:
+    def skip(self, file: Path, why: str, advice: str) -> None:
         self.results.skipped[file] = why
         log.info("%s: skipped, %s", file, why)
-        self.watch.skipped(file, why)
+        self.watch.skipped(file, why, advice)
 
     def note(self, text: str) -> None:
         self._keep_note(text)

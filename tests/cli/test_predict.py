@@ -88,8 +88,8 @@ def test_a_folder_of_several_formats_goes_to_another_folder(predict, tmp_path: P
     scans = [write_scan(tmp_path / "scans" / name, 2) for name in ("a.nii.gz", "b.nrrd", "c.mha")]
     assert predict(tmp_path / "scans", "--out", tmp_path / "out") == 0
     written = sorted(path.name for path in (tmp_path / "out").iterdir())
-    assert written == ["a_seg.nii.gz", "b_seg.nrrd", "c_seg.mha"]
-    first, *others = (read_volume(tmp_path / "out" / name) for name in written)
+    assert written == [".medssm", "a_seg.nii.gz", "b_seg.nrrd", "c_seg.mha"]
+    first, *others = (read_volume(tmp_path / "out" / name) for name in written[1:])
     for scan, other in zip(scans[1:], others, strict=True):
         np.testing.assert_array_equal(other.affine, read_volume(scan).affine)
         np.testing.assert_array_equal(other.array, first.array)
@@ -99,7 +99,14 @@ def test_everything_that_can_be_written_beside_it(predict, scan: Path) -> None:
     assert predict(scan, "--preview", "--stats", "--probabilities", "--tta", "--overlap", 0.25) == 0
     out = scan.parent
     names = {path.name for path in out.iterdir()} - {scan.name}
-    assert names == {"case1_seg.nii.gz", "case1_seg.png", "case1_seg.csv", "case1_seg.json", "case1_prob.nii.gz"}
+    assert names == {
+        "case1_seg.nii.gz",
+        "case1_seg.png",
+        "case1_seg.csv",
+        "case1_seg.json",
+        "case1_prob.nii.gz",
+        ".medssm",
+    }
     with open(out / "case1_seg.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == list(NAMES.values())
@@ -113,14 +120,19 @@ def test_everything_that_can_be_written_beside_it(predict, scan: Path) -> None:
 def test_outputs_that_are_there_are_left_alone_unless_asked(predict, scan: Path, capsys) -> None:
     out = scan.with_name("case1_seg.nii.gz")
     out.write_bytes(b"mine")
-    assert predict(scan) == 0
-    assert out.read_bytes() == b"mine"
-    assert f"{out} is there already, skipped" in capsys.readouterr().out
-    assert predict(scan, "--preview") == 0  # adds what is missing and leaves what is there
-    assert out.read_bytes() == b"mine"
-    assert scan.with_name("case1_seg.png").exists()
+    for options in ((), ("--preview",)):
+        assert predict(scan, *options) == 3
+        assert out.read_bytes() == b"mine"
+        assert f"{out}: is there already, without a record of how it was made; give" in capsys.readouterr().err
+        assert not scan.with_name("case1_seg.png").exists()
     assert predict(scan, "--overwrite") == 0
     assert read_volume(out).shape == read_volume(scan).shape
+    made = out.stat()
+    assert predict(scan) == 0
+    assert f"{out} is there already, skipped (--overwrite writes it again)" in capsys.readouterr().out
+    assert predict(scan, "--preview") == 0  # adds what is missing and leaves what is there
+    assert scan.with_name("case1_seg.png").exists()
+    assert out.stat() == made
 
 
 def test_one_bad_scan_is_reported_and_the_others_go_on(predict, tmp_path: Path, capsys) -> None:
@@ -130,7 +142,7 @@ def test_one_bad_scan_is_reported_and_the_others_go_on(predict, tmp_path: Path, 
     whole = (folder / "a.nii.gz").read_bytes()
     (folder / "b.nii.gz").write_bytes(whole[: len(whole) // 2])
     assert predict(folder, "--out", tmp_path / "out") == 1
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["a_seg.nii.gz", "c_seg.nii.gz"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [".medssm", "a_seg.nii.gz", "c_seg.nii.gz"]
     printed = capsys.readouterr().out
     assert "failed: " in printed
     assert "b.nii.gz" in printed.split("failed: ")[1]

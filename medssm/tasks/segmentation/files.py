@@ -1,19 +1,36 @@
-"""Many scans one after the other: where outputs go, and what is there already."""
+"""Many scans one after the other: each once, whoever goes through them, and with a record of how."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 from medssm.data.scans.formats.dicom.files import is_dicom
-from medssm.data.scans.volume import find_volumes, output_path, volume_stem, volume_suffix, without_repeats
+from medssm.data.scans.plausibility import is_label_map
+from medssm.data.scans.volume import read_volume, volume_suffix
 from medssm.errors import UsageError
-from medssm.tasks.batch import FileResults, Teller, Watch, run_on_files
+from medssm.tasks.batch import REWRITES, FileResults, Later, LeftOut, Teller, Watch, run_on_files
+from medssm.tasks.claims import Claim, claimed
+from medssm.tasks.cost import Cost, measured
+from medssm.tasks.failures import failure_sentence
+from medssm.tasks.records import (
+    Record,
+    contents,
+    files_of_scan,
+    holds,
+    read_record,
+    record_path,
+    settings_sha256,
+)
+from medssm.tasks.segmentation.jobs import Job
 from medssm.tasks.segmentation.runner import Predictor, PredictSettings
 from medssm.tasks.segmentation.statistics import write_statistics
-from medssm.tasks.under_way import UnderWay
 
 MORE_MEMORY = "give --memory with less than the machine has, or --device cpu"
+# What changes labels; the others only say how they are computed, or what is written beside them.
+_OF_LABELS = ("overlap", "tta", "blending", "padding")
+_AGAIN = "give --overwrite to write it again, or another --out"
 
 
 class ScanFiles:
@@ -25,60 +42,10 @@ class ScanFiles:
         return bool(volume_suffix(path)) or (path.is_file() and is_dicom(path))
 
 
-@dataclass(frozen=True)
-class Extras:
-    """What is written beside the label map."""
-
-    preview: bool = False
-    statistics: bool = False
-    probabilities: bool = False
-
-
-@dataclass(frozen=True)
-class Job:
-    """One scan and its outputs; None for what was not asked for."""
-
-    scan: Path
-    labels: Path
-    preview: Path | None = None
-    statistics: tuple[Path, Path] | None = None
-    probabilities: Path | None = None
-
-    @property
-    def outputs(self) -> list[Path]:
-        """Every file that is wanted."""
-        extras = (self.preview, *(self.statistics or ()), self.probabilities)
-        return [self.labels, *(path for path in extras if path is not None)]
-
-
 class OrgansOfScan(NamedTuple):
     """What is kept of a segmentation when its voxels are let go: organ -> volume in ml."""
 
     volumes_ml: Mapping[str, float]
-
-
-def plan_jobs(inputs: Sequence[Path], out: Path | None, extras: Extras) -> list[Job]:
-    """The scans that the inputs mean, with the names of their outputs.
-
-    Args:
-        inputs: scans, DICOM folders, or folders of these; what an earlier call wrote beside them is left out, and what
-            is named twice, or slice by slice, counts once.
-        out: a folder; for a single scan also a file; None writes beside each scan.
-
-    Raises: UsageError if two scans would write the same file; DataError for a folder without scans.
-    """
-    scans = without_repeats(scan for path in inputs for scan in _scans_in(path))
-    if out is not None and volume_suffix(out):
-        if len(scans) != 1:
-            raise UsageError(f"--out {out} is one file, but there are {len(scans)} scans; give a folder")
-        return [_job(scans[0], out, extras)]
-    jobs = [_job(scan, output_path(scan, out), extras) for scan in scans]
-    first: dict[Path, Path] = {}
-    for job in jobs:
-        other = first.setdefault(job.labels.resolve(), job.scan)
-        if other is not job.scan:
-            raise UsageError(f"{other} and {job.scan} would both write {job.labels}; predict them into two folders")
-    return jobs
 
 
 def predict_scans(
@@ -87,61 +54,180 @@ def predict_scans(
     settings: PredictSettings,
     watch: Watch[OrgansOfScan] | None = None,
     *,
+    weights_sha256: str = "",
     overwrite: bool = False,
-    under_way: UnderWay | None = None,
 ) -> FileResults[OrgansOfScan]:
-    """Predicts each scan whose outputs are not there yet; one that fails does not stop the others."""
+    """Predicts each scan that has no record of it yet; one that fails does not stop the others.
+
+    Processes that go through the same scans at the same time share them. Outputs without a record of the same scan,
+    weights and settings are refused unless `overwrite` is given.
+
+    Args:
+        weights_sha256: of the predictor's weights.
+    """
     of_scan = {job.scan: job for job in jobs}
-
-    def wanted(job: Job) -> list[Path]:
-        return [path for path in job.outputs if overwrite or not path.exists()]
-
+    batch = _Scans(predictor, settings, weights_sha256, overwrite)
     return run_on_files(
-        list(of_scan),
-        lambda scan, tell: _predict(predictor, of_scan[scan], wanted(of_scan[scan]), settings, tell),
-        watch,
-        skip=lambda scan: None if wanted(of_scan[scan]) else f"{of_scan[scan].labels} is there already",
-        under_way=under_way,
-        try_crashed=overwrite,
-        more_memory=MORE_MEMORY,
+        list(of_scan), lambda scan, tell: batch.predict(of_scan[scan], tell), watch, more_memory=MORE_MEMORY
     )
 
 
-def _predict(
-    predictor: Predictor, job: Job, wanted: list[Path], settings: PredictSettings, tell: Teller
-) -> OrgansOfScan:
-    segmentation = predictor.predict(
-        job.scan,
-        settings,
-        probabilities=job.probabilities if job.probabilities in wanted else None,
-        announce=lambda estimate: tell.note(str(estimate)),
-        progress=tell.progress,
-    )
-    if job.labels in wanted:
-        segmentation.save(job.labels)
-    if job.preview in wanted:
-        segmentation.save_preview(job.preview)
-    for path in job.statistics or ():
-        if path in wanted:
-            write_statistics(path, segmentation.statistics(), str(job.scan), segmentation.volume.notes)
-    for note in segmentation.volume.notes:
-        tell.note(note)
-    return OrgansOfScan(segmentation.volumes_ml)
+@dataclass
+class _Scans:
+    """What all scans of a call have in common.
+
+    Attributes:
+        waiting: scans at which another process ended, which are tried after all others.
+    """
+
+    predictor: Predictor
+    settings: PredictSettings
+    weights_sha256: str
+    overwrite: bool
+    waiting: set[Path] = field(default_factory=set)
+
+    @property
+    def settings_sha256(self) -> str:
+        every = asdict(self.settings)
+        return settings_sha256({name: every[name] for name in _OF_LABELS})
+
+    def predict(self, job: Job, tell: Teller) -> OrgansOfScan:
+        """The organs of a scan, whose outputs and record are then written.
+
+        Raises: LeftOut, Later, or what went wrong.
+        """
+        if job.left_out:
+            raise LeftOut(job.left_out)
+        record = record_path(job.labels)
+        try:
+            with claimed(
+                record.with_suffix(".claim"),
+                is_last_try=job.scan in self.waiting,
+                is_meant=job.is_alone or self.overwrite,
+            ) as claim:
+                scan = files_of_scan(job.scan)
+                wanted = self._wanted(job, scan, claim)
+                return self._predict(job, _Told(tell, claim), scan, wanted)
+        except Later:
+            self.waiting.add(job.scan)
+            raise
+
+    def _predict(self, job: Job, tell: "_Told", scan: list[Path], wanted: list[Path]) -> OrgansOfScan:
+        written: list[Path] = []
+        with measured() as cost:
+            try:
+                found = self._write(job, tell, wanted, written)
+            except LeftOut:
+                raise
+            except BaseException as error:
+                with suppress(OSError):  # what went wrong is told, and may be a full disk
+                    self._keep_failure(job, tell, scan, written, error)
+                raise
+        self._record(job, tell, scan, wanted, written, cost).write(record_path(job.labels))
+        return found
+
+    def _keep_failure(
+        self, job: Job, tell: "_Told", scan: list[Path], written: list[Path], error: BaseException
+    ) -> None:
+        """Writes a record of a failure, unless one of earlier outputs is all that there is."""
+        before = read_record(record_path(job.labels))
+        if before is None or written or not before.outputs:
+            why = failure_sentence(job.scan, error, MORE_MEMORY) if isinstance(error, Exception) else "stopped"
+            self._record(job, tell, scan, written, written, Cost(), why).write(record_path(job.labels))
+
+    def _wanted(self, job: Job, scan: list[Path], claim: Claim) -> list[Path]:
+        """The outputs that are to be written.
+
+        Raises: LeftOut if all are there; UsageError if one is there and does not come from this scan, these weights
+            and these settings.
+        """
+        there = [path for path in job.outputs if path.exists()]
+        if self.overwrite or not there:
+            return job.outputs
+        record = read_record(record_path(job.labels))
+        why = "without a record of how it was made" if record is None else self._why_other(record, scan)
+        foreign = [path for path in there if why or record is None or not record.vouches_for(path)]
+        if lost := next((path for path in foreign if path.name not in claim.unfinished), None):
+            raise UsageError(f"{lost}: is there already, {why or 'and was changed since it was written'}; {_AGAIN}")
+        if wanted := [path for path in job.outputs if path in foreign or path not in there]:
+            return wanted
+        raise LeftOut(f"{job.labels} is there already", REWRITES)
+
+    def _why_other(self, record: Record, scan: list[Path]) -> str:
+        """What else outputs come from, in words; "" if they come from the same."""
+        if record.weights_sha256 != self.weights_sha256:
+            return "made with other weights"
+        if record.settings_sha256 != self.settings_sha256:
+            ours, theirs = asdict(self.settings), record.settings
+            others = (f"{name} {theirs.get(name)}" for name in _OF_LABELS if theirs.get(name) != ours[name])
+            return f"made with {', '.join(others)}"
+        return "" if holds(scan, record.scan) else "made from another scan of this name"
+
+    def _write(self, job: Job, tell: "_Told", wanted: list[Path], written: list[Path]) -> OrgansOfScan:
+        volume = read_volume(job.scan)
+        if is_label_map(volume):
+            if not job.is_alone:
+                raise LeftOut("is a label map")
+            tell.note("beware: looks like a label map, not like a scan")
+        tell.claim.will_write(wanted)
+        segmentation = self.predictor.predict(
+            volume,
+            self.settings,
+            probabilities=job.probabilities if job.probabilities in wanted else None,
+            announce=lambda estimate: tell.note(str(estimate)),
+            progress=tell.progress,
+        )
+        for path in wanted:
+            if path == job.labels:
+                segmentation.save(path)
+            elif path == job.preview:
+                segmentation.save_preview(path)
+            elif path in (job.statistics or ()):
+                write_statistics(path, segmentation.statistics(), str(job.scan), segmentation.volume.notes)
+            written.append(path)
+        for note in segmentation.volume.notes:
+            tell.note(note)
+        return OrgansOfScan(segmentation.volumes_ml)
+
+    def _record(
+        self,
+        job: Job,
+        tell: "_Told",
+        scan: list[Path],
+        wanted: list[Path],
+        written: list[Path],
+        cost: Cost,
+        why: str = "",
+    ) -> Record:
+        """The record of a scan; what was there and not wanted again is in the one before it."""
+        before = read_record(record_path(job.labels))
+        kept = dict(before.outputs) if before is not None and job.labels not in wanted else {}
+        return Record(
+            file=str(job.scan.absolute()),
+            scan=contents(scan),
+            weights_sha256=self.weights_sha256,
+            settings_sha256=self.settings_sha256,
+            settings={**asdict(self.settings), "device": str(self.predictor.place)},
+            status="failed" if why else "done",
+            why=why,
+            notes=tell.notes,
+            seconds=round(cost.seconds, 3),
+            peak_memory_bytes=cost.peak_memory,
+            outputs=kept | {path.name: contents([path]) for path in written},
+        )
 
 
-def _scans_in(path: Path) -> Iterator[Path]:
-    found = find_volumes(path)
-    ours = {output_path(scan).resolve() for scan in found}
-    ours |= {output_path(scan, ending="_prob").resolve() for scan in found}
-    yield from (scan for scan in found if scan == path or scan.resolve() not in ours)
+class _Told:
+    """Tells on, keeps the notes for the record, and shows that the claim is alive."""
 
+    def __init__(self, tell: Teller, claim: Claim) -> None:
+        self.tell, self.claim = tell, claim
+        self.notes: list[str] = []
 
-def _job(scan: Path, labels: Path, extras: Extras) -> Job:
-    stem = volume_stem(labels)
-    return Job(
-        scan,
-        labels,
-        preview=labels.with_name(f"{stem}.png") if extras.preview else None,
-        statistics=(labels.with_name(f"{stem}.csv"), labels.with_name(f"{stem}.json")) if extras.statistics else None,
-        probabilities=labels.with_name(f"{stem.removesuffix('_seg')}_prob.nii.gz") if extras.probabilities else None,
-    )
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+        self.tell.note(text)
+
+    def progress(self, done: int, total: int) -> None:
+        self.claim.show_life()
+        self.tell.progress(done, total)

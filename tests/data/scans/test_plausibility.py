@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from medssm.data.scans.plausibility import not_hounsfield, refuse_empty, summarise_values, value_notes
+from medssm.data.scans.plausibility import is_label_map, not_hounsfield, refuse_empty, summarise_values, value_notes
 from medssm.data.scans.volume import Volume
 from medssm.errors import DataError
 
@@ -71,3 +71,32 @@ def test_a_scan_without_content_is_refused(array: np.ndarray, sentence: str) -> 
     volume = Volume(array, np.eye(4))
     with pytest.raises(DataError, match=sentence):
         refuse_empty(volume, WINDOW, summarise_values(array))
+
+
+def blocks(kind: type, labels: int = 13) -> np.ndarray:
+    """A label map of blocks."""
+    values = np.zeros((40, 16, 30), kind)
+    for label in range(1, labels + 1):
+        values[3 * label % 36 : 3 * label % 36 + 4, 2:14, 2 * label % 26 : 2 * label % 26 + 4] = label
+    return values
+
+
+@pytest.mark.parametrize("kind", [np.uint8, np.int16, np.float32, np.float64])
+def test_a_label_map_is_told_by_its_values(kind: type) -> None:
+    assert is_label_map(Volume(blocks(kind), np.eye(4)))
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        body(),
+        body(air=False),
+        np.random.default_rng(0).integers(0, 256, (20, 20, 20)).astype(np.uint8),
+        np.random.default_rng(0).integers(0, 9, (20, 20, 20)).astype(np.uint8),
+        blocks(np.float32) + np.float32(0.5),
+        blocks(np.int16) - np.int16(1),
+        np.zeros((5, 5, 5), np.uint8),
+    ],
+)
+def test_a_picture_is_no_label_map(array: np.ndarray) -> None:
+    assert not is_label_map(Volume(array, np.eye(4)))

@@ -1,0 +1,123 @@
+"""What made an output, in a file beside it: what is done is known by it, whoever asks."""
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import medssm
+from medssm.files import atomic_path, file_sha256
+
+FOLDER = ".medssm"
+FORMAT = "medssm record 1"
+_SPREAD = {".nhdr", ".mhd", ".hdr"}  # headers whose data lie in files of the same stem
+
+
+class Contents(NamedTuple):
+    """What files hold; size in bytes and time of the last change in ns spare reading them where neither differs."""
+
+    sha256: str
+    size: int
+    modified: int
+
+
+@dataclass(frozen=True)
+class Record:
+    """What became of a scan.
+
+    Attributes:
+        scan: what the input holds. weights_sha256, settings_sha256: of what the outputs depend on.
+        settings: all of them, for people. version: of medssm, which is kept and not compared.
+        why: a sentence if it failed. notes: what a person should know of it.
+        outputs: what each holds, by its name in the record's own folder's parent.
+    """
+
+    file: str
+    scan: Contents
+    weights_sha256: str
+    settings_sha256: str
+    settings: Mapping[str, Any]
+    status: Literal["done", "failed"]
+    why: str
+    notes: Sequence[str]
+    seconds: float
+    peak_memory_bytes: int | None
+    outputs: Mapping[str, Contents]
+    version: str = medssm.__version__
+
+    def vouches_for(self, output: Path) -> bool:
+        """Whether an output is as it was written."""
+        known = self.outputs.get(output.name)
+        return known is not None and holds([output], known)
+
+    def write(self, path: Path) -> None:
+        """Writes it whole or not at all.
+
+        Raises: OSError of the file system.
+        """
+        document = {"format": FORMAT, "ended": datetime.now(timezone.utc).isoformat(timespec="seconds"), **asdict(self)}
+        document["scan"] = self.scan._asdict()
+        document["outputs"] = {name: known._asdict() for name, known in self.outputs.items()}
+        with atomic_path(path) as temporary:
+            text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+
+
+def record_path(output: Path) -> Path:
+    """Where the record of an output, and of those that are written with it, lies."""
+    return output.parent / FOLDER / f"{output.name}.json"
+
+
+def read_record(path: Path) -> Record | None:
+    """The record in a file; None if there is none, or none that can be read."""
+    try:
+        document = json.loads(path.read_text(encoding="utf-8"))
+        if document.pop("format") != FORMAT:
+            return None
+        document.pop("ended")
+        outputs = {str(name): Contents(**known) for name, known in document.pop("outputs").items()}
+        return Record(scan=Contents(**document.pop("scan")), outputs=outputs, **document)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        return None
+
+
+def files_of_scan(scan: Path) -> list[Path]:
+    """The files that a scan may be read from: of a DICOM series all in its folder, of a header also those beside it.
+
+    Raises: OSError if they cannot be listed.
+    """
+    if scan.is_dir():
+        return sorted(path for path in scan.iterdir() if path.is_file()) or sorted(
+            filter(Path.is_file, scan.rglob("*"))
+        )
+    if scan.suffix.lower() in _SPREAD:
+        return sorted(path for path in scan.parent.iterdir() if path.is_file() and path.stem == scan.stem)
+    return [scan]
+
+
+def contents(files: Sequence[Path]) -> Contents:
+    """What files hold; the hash of several is that of their names and hashes."""
+    hashes = [file_sha256(file) for file in files]
+    if len(files) == 1:
+        return Contents(hashes[0], *_looks(files))
+    named = "".join(f"{file.name} {digest}\n" for file, digest in zip(files, hashes, strict=True))
+    return Contents(hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest(), *_looks(files))
+
+
+def holds(files: Sequence[Path], known: Contents) -> bool:
+    """Whether files hold what they are known to have held; they are read only if size or time differ."""
+    size, modified = _looks(files)
+    return size == known.size and (modified == known.modified or contents(files).sha256 == known.sha256)
+
+
+def settings_sha256(settings: Mapping[str, Any]) -> str:
+    """Of settings that JSON can hold, in any order."""
+    return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _looks(files: Iterable[Path]) -> tuple[int, int]:
+    states = [file.stat() for file in files]
+    return sum(state.st_size for state in states), max((state.st_mtime_ns for state in states), default=0)
