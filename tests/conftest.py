@@ -26,6 +26,15 @@ if not torch.cuda.is_available():
     os.environ.setdefault("TRITON_INTERPRET", "1")
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks as slow what has an id that does not end with one of its marker `few`."""
+    for item in items:
+        marker = item.get_closest_marker("few")
+        if marker and not item.name.removesuffix("]").endswith(marker.args):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def nan_in_unwritten_memory() -> Iterator[None]:
     """torch.empty gives NaN (the largest number for integers), so that reading what nobody wrote shows."""

@@ -37,6 +37,7 @@ def test_official_entries_tell_model_head_and_classes(manifest, head, variant):
 PUBLISHED = [(name, dense.head) for name in list_models("classification") for dense in model_info(name).dense]
 
 
+@pytest.mark.few("spatialmamba-t-mask-rcnn", "groupmamba-t-upernet", "mambavision-t-cascade-mask-rcnn")
 @pytest.mark.parametrize(("name", "head"), dict.fromkeys(PUBLISHED))
 def test_every_published_network_is_recognised(name, head):
     with torch.device("meta"):

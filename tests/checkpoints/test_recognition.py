@@ -15,6 +15,7 @@ def entries_of(name, **options):
         return create_model(name, **options).state_dict()
 
 
+@pytest.mark.few("mamband-s", "mamband2d-b", "mamba2d-n", "spatialmamba-t", "groupmamba-s", "mambavision-t2", "k400")
 @pytest.mark.parametrize("name", list_models())
 def test_every_variant_is_recognised_by_its_entries(name):
     fit = recognise(entries_of(name))

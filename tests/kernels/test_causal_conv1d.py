@@ -123,6 +123,7 @@ def test_memory_layout_of_the_input_does_not_matter(backend: str) -> None:
     check(backend, [x.contiguous(), weight, bias], True, (45,), (0,))
 
 
+@pytest.mark.few_on_triton
 def test_operator_is_registered_properly(backend: str) -> None:
     inputs = [None if t is None else t.requires_grad_() for t in make_inputs(length=12, dim=8)]
     for shape, axes in (([12], [0]), ([3, 4], [1, 0])):

@@ -49,6 +49,7 @@ def test_every_operator_has_a_case() -> None:
         pytest.param("triton", "", marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.few("avx512", "baseline")
 def test_nan_and_infinity_come_through(backend: str, isa: str) -> None:
     """What is not finite in the equation is not so here; the rest agrees, but for entries that 0 x NaN reaches."""
     result = run_program("nonfinite.py", backend, MEDSSM_ISA=isa)
@@ -68,6 +69,7 @@ def test_nan_and_infinity_come_through(backend: str, isa: str) -> None:
 @pytest.mark.parametrize(
     ("dtype", "device"), [("bfloat16", "cpu"), ("float16", "cpu"), ("float64", "cpu"), ("float32", "meta")]
 )
+@pytest.mark.few("bfloat16-cpu", "float32-meta")
 def test_defaults_of_torch_change_nothing(dtype: str, device: str) -> None:
     result = run_program("defaults.py", dtype, device, "native", "reference", "torch")
     assert result.returncode == 0, result.stderr[-2000:]

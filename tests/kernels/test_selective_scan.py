@@ -195,6 +195,7 @@ def test_large_steps_and_inputs_stay_finite(backend: str) -> None:
     check_against_equation(inputs, backend, (40,), (0,), False)
 
 
+@pytest.mark.few_on_triton  # the interpreter runs one program after the other
 def test_runs_are_bitwise_equal(backend: str) -> None:
     results = []
     sizes = {"length": 20, "dim": 18, "batch": 1} if backend == "triton" else {"length": 200, "dim": 40}  # interpreted
@@ -212,7 +213,7 @@ def test_three_axis_B_and_C_mean_one_group(backend: str) -> None:
     torch.testing.assert_close(selective_scan(**squeezed, dt_softplus=True, backend=backend), expected)  # type: ignore[arg-type]
 
 
-@pytest.mark.few_on_triton("grid")
+@pytest.mark.few_on_triton
 @pytest.mark.parametrize(("shape", "axes"), [([66], [0]), ([6, 11], [1, 0])], ids=["line", "grid"])
 def test_operator_is_registered_properly(backend: str, shape: list[int], axes: list[int]) -> None:
     inputs = differentiable(make_inputs(batch=1, length=66, dim=8, state=4))

@@ -134,6 +134,7 @@ def test_changed_weights_are_seen_at_once(backend: str) -> None:
     torch.testing.assert_close(after, 3 * before)
 
 
+@pytest.mark.few_on_triton  # the interpreter runs one program after the other
 def test_runs_are_bitwise_equal(backend: str) -> None:
     results = []
     for _ in range(2):
@@ -158,6 +159,7 @@ def test_threads_change_no_bit() -> None:
         assert all(torch.equal(a, b) for a, b in zip(results[0], others, strict=True))
 
 
+@pytest.mark.few_on_triton
 def test_operator_is_registered_properly(backend: str) -> None:
     h, kernels, _ = (x.requires_grad_() for x in make_inputs((3, 4), dim=5))
     torch.library.opcheck(
@@ -167,6 +169,7 @@ def test_operator_is_registered_properly(backend: str) -> None:
     )
 
 
+@pytest.mark.few_on_triton
 def test_compiled_function_gives_the_same(backend: str) -> None:
     def function(*inputs: Tensor) -> Tensor:
         return state_fusion(*inputs, shape=(3, 4), backend=backend).square().sum()

@@ -168,6 +168,7 @@ def test_large_steps_stay_finite(backend: str) -> None:
     check_against_equation(inputs | {"dt": inputs["dt"] * 100}, backend)  # type: ignore[operator]
 
 
+@pytest.mark.few_on_triton  # the interpreter runs one program after the other
 def test_runs_are_bitwise_equal(backend: str) -> None:
     results = []
     length = 10 if backend == "triton" else 200  # interpreted
@@ -189,6 +190,7 @@ def test_operator_is_registered_properly(backend: str, bias: bool) -> None:
     )
 
 
+@pytest.mark.few_on_triton
 def test_compiled_function_gives_the_same(backend: str) -> None:
     def function(**inputs: Any) -> Tensor:
         return state_scan(**inputs, dt_softplus=True, backend=backend).square().sum()

@@ -225,6 +225,7 @@ def test_large_steps_and_inputs_stay_finite(backend: str) -> None:
     check_against_equation(inputs, backend, (3, 4))
 
 
+@pytest.mark.few_on_triton  # the interpreter runs one program after the other
 def test_runs_are_bitwise_equal(backend: str) -> None:
     shape = (9, 6)
     results = []
@@ -235,6 +236,7 @@ def test_runs_are_bitwise_equal(backend: str) -> None:
     assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
 
 
+@pytest.mark.few_on_triton
 def test_operator_is_registered_properly(backend: str) -> None:
     inputs = differentiable(make_inputs((9, 1), batch=1, state=4))
     torch.library.opcheck(
@@ -244,6 +246,7 @@ def test_operator_is_registered_properly(backend: str) -> None:
     )
 
 
+@pytest.mark.few_on_triton
 def test_compiled_function_gives_the_same(backend: str) -> None:
     def function(**inputs: Any) -> Tensor:
         return wavefront_scan(**inputs, dt_softplus=True, shape=(2, 3), backend=backend).square().sum()

@@ -154,9 +154,8 @@ def test_other_channels_classes_and_sizes(name):
         assert logits.isfinite().all()
 
 
-@pytest.mark.parametrize(
-    "name", [*(name for name in SMALL if name != "groupmamba-t"), pytest.param("groupmamba-t", marks=pytest.mark.slow)]
-)
+@pytest.mark.few("mamband-video-ucf101", "spatialmamba-xs", "mambavision-t")
+@pytest.mark.parametrize("name", SMALL)
 def test_traced_networks_give_the_logits_and_gradients_of_plain_ones(name):
     """Whole and in one graph; what each operator says of itself to the compiler is tested with the operators."""
     model = build(name, dropout_rate=0.0, drop_path_rate=0.0)

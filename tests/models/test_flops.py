@@ -16,6 +16,8 @@ WORKED_OUT = {
     "mamband-b-32": (768, 20.08, 211.23, 0.127),
     "mamband-b-64": (768, 20.08, 840.68, 0.127),
 }
+# One of each architecture, with its heads; a quick run counts no others anew.
+SMALLEST = {"mamband-xs", "mamband-video-xs", "mamba2d-n", "spatialmamba-t", "groupmamba-t", "mambavision-t"}
 
 
 @pytest.mark.parametrize("name", WORKED_OUT)
@@ -64,6 +66,7 @@ MEASURED_WHOLE = {"mamba2d-t-v1": 4.44, "mamba2d-n": 1.14, "mamba2d-t": 4.25, "m
 UNMATCHED = {"groupmamba-s"}
 
 
+@pytest.mark.few(*SMALLEST, "mamband2d-s")
 @pytest.mark.parametrize("name", MEASURED)
 def test_image_networks_cost_what_was_measured_of_the_official_ones(name):
     cost, (products, attention) = model_cost(name), MEASURED[name]
@@ -105,6 +108,7 @@ PARAMETERS_UNMATCHED = {
 }
 
 
+@pytest.mark.few("spatialmamba-t-mask-rcnn", "groupmamba-t-upernet", "mambavision-t-cascade-mask-rcnn")
 @pytest.mark.parametrize(("name", "head"), DENSE)
 def test_detectors_and_segmenters_cost_what_is_published(name, head):
     published = DENSE[name, head].cost
@@ -116,13 +120,8 @@ def test_detectors_and_segmenters_cost_what_is_published(name, head):
         assert matches == ((name, head) not in DENSE_UNMATCHED)
 
 
-# One of each architecture, with its heads; a quick run counts no others anew.
-SMALLEST = {"mamband-xs", "mamband-video-xs", "mamba2d-n", "spatialmamba-t", "groupmamba-t", "mambavision-t"}
-
-
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name not in SMALLEST)) for name in list_models()]
-)
+@pytest.mark.few(*SMALLEST)
+@pytest.mark.parametrize("name", list_models())
 def test_kept_counts_are_those_of_the_networks(name):
     """Where this fails, `python -m medssm.models.flops` counts anew."""
     info = model_info(name)

@@ -118,6 +118,7 @@ def compared(request, fill, sample):
     return golden, outcomes
 
 
+@pytest.mark.few(*(f"tiny-{suffix}" for suffix in FILLS))
 @pytest.mark.parametrize("suffix", FILLS)
 def test_every_depth_and_the_logits_are_those_of_the_official_model(compared, suffix):
     golden, outcomes = compared

@@ -75,6 +75,7 @@ def assert_is_feature(golden, name, tensor, suffix=""):
     np.testing.assert_allclose([flat.mean(), flat.std()], [golden[f"{name}_mean"], golden[f"{name}_std"]], atol=1e-5)
 
 
+@pytest.mark.few("mamba_vision_T")
 @pytest.mark.parametrize("name", ["mamba_vision_T", "mamba_vision_S", "mamba_vision_B"])
 @torch.no_grad()
 def test_every_depth_is_that_of_the_official_model(name, fill, sample):

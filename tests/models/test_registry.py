@@ -155,6 +155,7 @@ def test_autocast_stays_close_to_float32_and_keeps_float32_gradients(dtype):
     assert all(p.grad.isfinite().all() for p in model.parameters())
 
 
+@pytest.mark.few("mamband-s", "mamband-video-k400", "mamba2d-t", "spatialmamba-b", "mambavision-l2-512-21k")
 @pytest.mark.parametrize("name", list_models())
 def test_the_listed_input_is_what_the_network_is_laid_out_for(name):
     info = model_info(name)

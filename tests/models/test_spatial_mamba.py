@@ -98,6 +98,7 @@ def compared(request, fill, sample):
     return outcomes
 
 
+@pytest.mark.few("tiny-", "tiny-.balanced")
 @pytest.mark.parametrize("filling", ["", ".balanced"])
 def test_every_depth_and_the_logits_are_those_of_the_official_model(compared, filling):
     golden, points = compared[filling]
