@@ -147,12 +147,13 @@ def _write_video(
     size: tuple[int, int] = (64, 64),
     times: Sequence[int] | None = None,
     degrees: int = 0,
+    container_options: dict[str, str] | None = None,
     **options: str,
 ) -> Path:
     """Frames 0, 1, ... count - 1 of `size` (H, W), shown at `times` in ms; `options` are the encoder's."""
     import av
 
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", options=container_options or {}) as container:
         stream = container.add_stream(codec, rate=25, options=options)
         stream.height, stream.width = size
         stream.pix_fmt = {"gif": "rgb8", "mjpeg": "yuvj420p"}.get(codec, "yuv420p")

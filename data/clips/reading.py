@@ -6,7 +6,7 @@ frames one by one, frames are.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import pairwise
@@ -18,11 +18,16 @@ import numpy as np
 from av.container import InputContainer
 from av.sidedata.sidedata import Type as SideData
 from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
 
-from medssm.data.clips.matroska import check_complete
+from medssm.data.clips.structure import check_structure
 from medssm.errors import DataError
 
 Prepared = TypeVar("Prepared")
+# As large as frames are filmed (8K), whatever a header claims.
+_MOST_PIXELS = 2**25
+_OPTIONS = {"protocol_whitelist": "file", "max_pixels": str(_MOST_PIXELS)}
+_PICTURES = ("image2", "image2pipe")  # as FFmpeg calls what reads images
 # From the number of frames of a video to those of each clip.
 Choose = Callable[[int], Sequence[Sequence[int]]]
 Prepare = Callable[[np.ndarray], Prepared]
@@ -56,7 +61,9 @@ def read_frames(path: str | Path, choose: Choose, prepare: Prepare[Prepared]) ->
     Raises: DataError for a file that is damaged, cut off, holds no video, or no frame; FileNotFoundError.
     """
     path = Path(path)
-    check_complete(path)
+    if path.exists() and not path.is_file():
+        raise DataError(f"{path}: is no video file, but a folder or a pipe; name a file")
+    check_structure(path)
     packets = _read_packets(path)
     if packets is not None:
         clips = choose(len(packets.times))
@@ -74,8 +81,8 @@ def _read_packets(path: Path) -> _Packets | None:
     """None if some packet does not say when its frame is shown, or two say the same."""
     times: list[int] = []
     keys: list[int] = []
-    with _opened(path) as container:
-        for packet in container.demux(video=0):
+    with _opened(path) as (container, stream):
+        for packet in container.demux(stream):
             if packet.is_corrupt:
                 raise DataError(f"{path}: the file breaks off in its frame {len(times)}; copy or download it again")
             if not packet.size or packet.is_discard:
@@ -94,16 +101,16 @@ def _searched(path: Path, packets: _Packets, wanted: Sequence[int], prepare: Pre
     Raises: _OutOfStep where a jump or a frame does not arrive as the packets say.
     """
     found: dict[int, Prepared] = {}
-    with _opened(path) as container:
+    with _opened(path) as (container, stream):
         for run in _runs(packets, wanted):
             key = packets.key_of(run[0])
             if key < 0:
                 raise _OutOfStep
             try:
-                container.seek(packets.keys[key], stream=container.streams.video[0])
+                container.seek(packets.keys[key], stream=stream)
             except av.FFmpegError as error:
                 raise _OutOfStep from error
-            for number, frame in _numbered(container, packets.times, run):
+            for number, frame in _numbered(container.decode(stream), packets.times, run):
                 found[number] = prepare(_picture(path, number, frame))
     return found
 
@@ -119,12 +126,12 @@ def _runs(packets: _Packets, wanted: Sequence[int]) -> list[list[int]]:
 
 
 def _numbered(
-    container: InputContainer, times: Sequence[int], wanted: Sequence[int]
+    frames: Iterable[VideoFrame], times: Sequence[int], wanted: Sequence[int]
 ) -> Iterator[tuple[int, VideoFrame]]:
     """The wanted frames with their numbers, decoding on from where the container stands."""
     remaining = list(reversed(wanted))
     number = None
-    for frame in container.decode(video=0):
+    for frame in frames:
         if frame.pts is None:
             raise _OutOfStep
         number = bisect_left(times, frame.pts) if number is None else number + 1
@@ -138,8 +145,8 @@ def _numbered(
 
 
 def _count_frames(path: Path) -> int:
-    with _opened(path) as container:
-        count = sum(1 for _ in container.decode(video=0))
+    with _opened(path) as (container, stream):
+        count = sum(1 for _ in container.decode(stream))
     if not count:
         raise DataError(f"{path}: holds no frame that can be decoded; convert or download it again")
     return count
@@ -148,8 +155,8 @@ def _count_frames(path: Path) -> int:
 def _decoded(path: Path, wanted: set[int], prepare: Prepare[Prepared]) -> dict[int, Prepared]:
     """The wanted frames, decoding from the start."""
     found = {}
-    with _opened(path) as container:
-        for number, frame in enumerate(container.decode(video=0)):
+    with _opened(path) as (container, stream):
+        for number, frame in enumerate(container.decode(stream)):
             if number in wanted:
                 found[number] = prepare(_picture(path, number, frame))
             if len(found) == len(wanted):
@@ -158,15 +165,19 @@ def _decoded(path: Path, wanted: set[int], prepare: Prepare[Prepared]) -> dict[i
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[InputContainer]:
-    """The file, open for its first video; what FFmpeg finds wrong while it is open becomes a sentence."""
+def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
+    """The file and its film, open; what FFmpeg finds wrong while it is open becomes a sentence."""
     try:
         # An absolute path is no address, and a playlist in disguise cannot ask for one.
-        with av.open(str(path.absolute()), options={"protocol_whitelist": "file"}) as container:
-            if not container.streams.video:
+        with av.open(str(path.absolute()), options=_OPTIONS, metadata_errors="replace") as container:
+            stream = container.streams.best("video")  # not a picture of the cover, which may come first
+            if not isinstance(stream, VideoStream):
                 raise DataError(f"{path}: holds no video, only {_kinds(container)}; give a file with pictures")
-            container.streams.video[0].thread_type = "AUTO"
-            yield container
+            if container.format.name in _PICTURES or container.format.name.endswith("_pipe"):
+                raise DataError(f"{path}: is an image, no video; give a file with moving pictures")
+            stream.codec_context.options = _OPTIONS
+            stream.thread_type = "AUTO"
+            yield container, stream
     except av.FFmpegError as error:
         raise DataError(
             f"{path}: not a readable video ({error.strerror or type(error).__name__}); convert or download it again"

@@ -1,5 +1,6 @@
 """Frames of real video files: the right ones come out, whatever the container knows of them."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import av
 import numpy as np
 import pytest
 from av.video.stream import VideoStream
+from PIL import Image
 
 from medssm.data.clips import reading as video
 from medssm.data.clips.reading import read_frames, upright
@@ -112,12 +114,87 @@ def test_a_single_frame_is_a_video(tmp_path: Path, write_video: Callable[..., Pa
     assert all_numbers(write_video(tmp_path / "one.mp4", 1)) == [0]
 
 
-@pytest.mark.parametrize("name", ["b.mp4", "intra.avi", "superframes.webm", "open.mkv"])
-def test_half_a_file_is_refused(folder: Path, tmp_path: Path, name: str) -> None:
-    content = (folder / name).read_bytes()
-    (tmp_path / name).write_bytes(content[: len(content) // 2])
-    with pytest.raises(DataError, match=rf"{name}: (the file breaks off|not a readable video).*; .*again$"):
+@pytest.fixture(scope="module")
+def broken_folder(folder: Path, write_video: Callable[..., Path]) -> Path:
+    """More files, whose containers do not tell how long they are."""
+    fragments = {"movflags": "frag_keyframe+empty_moov"}
+    write_video(folder / "fragments.mp4", 90, codec="libx264", g="12", container_options=fragments)
+    write_video(folder / "live.mkv", 90, codec="libx264", g="12", container_options={"live": "1"})
+    return folder
+
+
+BREAKABLE = ["b.mp4", "intra.avi", "superframes.webm", "open.mkv", "animation.gif", "fragments.mp4", "live.mkv"]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9])
+@pytest.mark.parametrize("name", BREAKABLE)
+def test_a_part_of_a_file_is_refused(broken_folder: Path, tmp_path: Path, name: str, share: float) -> None:
+    content = (broken_folder / name).read_bytes()
+    (tmp_path / name).write_bytes(content[: int(len(content) * share)])
+    reason = r"(the file breaks off|not a readable video|is damaged at its byte)"
+    with pytest.raises(DataError, match=rf"{name}: {reason}.*; .*again$"):
         all_numbers(tmp_path / name)
+
+
+@pytest.mark.parametrize("name", BREAKABLE)
+def test_whole_files_of_every_container_are_whole(broken_folder: Path, name: str) -> None:
+    assert all_numbers(broken_folder / name) == list(range(90))
+
+
+def test_a_transport_stream_that_ends_within_a_packet_is_refused(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "part.ts").write_bytes((folder / "stream.ts").read_bytes()[: 188 * 100 - 50])
+    with pytest.raises(DataError, match=r"part.ts: the file breaks off, 50 bytes are missing"):
+        all_numbers(tmp_path / "part.ts")
+
+
+@pytest.mark.parametrize(
+    ("name", "tail"), [("b.mp4", b"\0\1tail" * 9), ("open.mkv", bytes(50)), ("animation.gif", b"x")]
+)
+def test_a_tail_that_belongs_to_nothing_does_no_harm(folder: Path, tmp_path: Path, name: str, tail: bytes) -> None:
+    (tmp_path / name).write_bytes((folder / name).read_bytes() + tail)
+    assert all_numbers(tmp_path / name) == list(range(90))
+
+
+@pytest.mark.parametrize("name", ["superframes.webm", "animation.gif"])
+def test_bytes_that_are_lost_in_the_middle_are_missed(folder: Path, tmp_path: Path, name: str) -> None:
+    content = (folder / name).read_bytes()
+    middle = len(content) // 2
+    (tmp_path / name).write_bytes(content[:middle] + content[middle + 300 :])
+    with pytest.raises(DataError, match=rf"{name}: (the file breaks off|is damaged at its byte)"):
+        all_numbers(tmp_path / name)
+
+
+def test_the_picture_of_a_cover_is_not_the_film(tmp_path: Path) -> None:
+    path = tmp_path / "cover.mkv"
+    with av.open(str(path), "w") as container:
+        cover, film = container.add_stream("mjpeg", rate=1), container.add_stream("libx264", rate=16)
+        for stream, pixels in ((cover, "yuvj420p"), (film, "yuv420p")):
+            stream.width, stream.height, stream.pix_fmt = 64, 64, pixels
+        for stream, count in ((cover, 1), (film, 20)):
+            for number in range(count):
+                picture = np.full((64, 64, 3), 10 * number, np.uint8)
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+            container.mux(stream.encode())
+    assert read_frames(path, lambda count: [[count - 1]], lambda picture: round(picture.mean() / 10)) == [[19]]
+
+
+@pytest.mark.parametrize("name", ["photo.jpg", "photo.mp4"])
+def test_an_image_is_no_video_whatever_it_is_called(tmp_path: Path, name: str) -> None:
+    Image.new("RGB", (64, 64)).save(tmp_path / name, format="JPEG")
+    with pytest.raises(DataError, match=rf"{name}: is an image, no video"):
+        all_numbers(tmp_path / name)
+
+
+def test_texts_that_are_no_text_do_no_harm(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "text.mkv"
+    path.write_bytes((folder / "open.mkv").read_bytes().replace(b"Lavf", b"L\xff\xfef"))
+    assert all_numbers(path) == list(range(90))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.mp4")
+    with pytest.raises(DataError, match="is no video file"):
+        all_numbers(tmp_path / "pipe.mp4")
 
 
 @pytest.mark.parametrize("content", [b"", b"hello" * 100, b"#EXTM3U\n#EXTINF:1,\nhttp://localhost/a.ts\n"])
