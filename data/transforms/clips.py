@@ -13,6 +13,7 @@ from torchvision.transforms.v2 import functional
 from medssm.data.transforms.rand_augment import RandAugmentSettings, rand_augment
 from medssm.data.transforms.randomness import global_draws_from
 from medssm.data.transforms.settings import Positive, Probability, Settings
+from medssm.data.transforms.strips import middle_strip
 
 Size = tuple[int, int]
 Colour = tuple[float, ...]
@@ -77,8 +78,11 @@ def augment_clip(
 
 
 def resized_frame(frame: Tensor, short_side: int | None) -> Tensor:
-    """A frame (3, H, W) uint8 with a shorter side of so many pixels; None for its own."""
-    return frame if short_side is None else functional.resize(frame, [short_side], antialias=True)
+    """A frame (3, H, W) uint8 with a shorter side of so many pixels; None for its own. Of a long strip the middle."""
+    if short_side is None:
+        return frame
+    rows, columns = middle_strip(*frame.shape[1:])
+    return functional.resize(frame[:, rows, columns], [short_side], antialias=True)
 
 
 def _erase(clip: Tensor, values: str, mean: Colour, std: Colour) -> None:

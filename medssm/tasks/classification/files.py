@@ -8,6 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from medssm.data.transforms.images import evaluation_transform
+from medssm.data.transforms.strips import middle_strip
 from medssm.models.info import ImageInput
 from medssm.tasks.files import Photographs, read_photograph
 
@@ -28,7 +29,7 @@ class ImageViews(Photographs):
         self.settings, self.size = settings, size
 
     def read(self, path: Path) -> Tensor:
-        """The image's middle, (1, 3, H, W).
+        """The image's middle, (1, 3, H, W); of one that is squashed, all but of a long and narrow one.
 
         Raises: DataError for a video, or what is no readable image.
         """
@@ -36,7 +37,9 @@ class ImageViews(Photographs):
         prepare = _transform(
             (height, width), given.crop_pct, given.crop_mode, given.interpolation, given.mean, given.std
         )
-        return prepare(read_photograph(path))[None]
+        photograph = read_photograph(path)
+        rows, columns = middle_strip(photograph.height, photograph.width)
+        return prepare(photograph.crop((columns.start, rows.start, columns.stop, rows.stop)))[None]
 
     def normalised(self, views: Tensor) -> Tensor:
         """Views (..., 3, H, W) as they are: the transform has normalised them."""

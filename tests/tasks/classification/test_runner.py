@@ -58,3 +58,13 @@ def test_outputs_without_a_name_take_no_part(tmp_path: Path) -> None:
     assert found.probabilities.sum() == pytest.approx(1)
     with pytest.raises(UsageError, match="gives 3 classes, but its weights name 4"):
         Classifier(Brightness(), "bright", views, ("a", "b", "c", "d"), "cpu").classify(path)
+
+
+def test_a_long_and_narrow_image_is_seen_by_its_middle(tmp_path: Path) -> None:
+    strip = np.random.default_rng(0).integers(0, 255, (1, 20_000, 3), np.uint8)
+    Image.fromarray(strip).save(tmp_path / "strip.png")
+    Image.fromarray(strip[:, 9_992:10_008]).save(tmp_path / "middle.png")
+    strip_view, middle = (
+        ImageViews(ImageInput(), (64, 64)).read(tmp_path / f"{name}.png") for name in ("strip", "middle")
+    )
+    assert torch.equal(strip_view, middle)
