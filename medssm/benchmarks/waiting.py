@@ -30,7 +30,7 @@ WINDOWS = 5  # a sample
 NOISE = 0.05
 
 
-class Sample(NamedTuple):
+class WindowTime(NamedTuple):
     """Seconds of a window, on the clock and of the processor; the share of the machine that others took meanwhile."""
 
     seconds: float
@@ -43,7 +43,7 @@ class WaitingReport:
     """Samples by state of the machine and way of waiting; those of one place were taken one after the other."""
 
     machine: Machine
-    samples: Mapping[str, Mapping[str, Sequence[Sample]]]
+    samples: Mapping[str, Mapping[str, Sequence[WindowTime]]]
     target: float = SLEEPING_IDLE
 
     def seconds(self, state: str, way: str) -> Spread:
@@ -71,7 +71,7 @@ class WaitingReport:
 
 def measure_waiting(repeats: int = 7) -> WaitingReport:
     """Times windows of a small network with each way of waiting, in turn, alone and beside a busy program a core."""
-    samples: dict[str, dict[str, list[Sample]]] = {}
+    samples: dict[str, dict[str, list[WindowTime]]] = {}
     with ExitStack() as stack:
         workers = {way: stack.enter_context(_worker(settings)) for way, settings in WAYS.items()}
         for state in (QUIET, BUSY):
@@ -109,12 +109,12 @@ def _busy_programs(count: int) -> Iterator[None]:
             program.wait()
 
 
-def _ask(worker: "subprocess.Popen[str]") -> Sample:
+def _ask(worker: "subprocess.Popen[str]") -> WindowTime:
     assert worker.stdin is not None
     assert worker.stdout is not None
     worker.stdin.write("\n")
     worker.stdin.flush()
-    return Sample(*json.loads(worker.stdout.readline()))
+    return WindowTime(*json.loads(worker.stdout.readline()))
 
 
 def _serve(model: str) -> None:

@@ -98,7 +98,7 @@ def files_of_scan(scan: Path) -> list[Path]:
     return [scan]
 
 
-def contents(files: Sequence[Path]) -> Contents:
+def contents_of(files: Sequence[Path]) -> Contents:
     """What files hold; the hash of several is that of their names and hashes."""
     hashes = [file_sha256(file) for file in files]
     if len(files) == 1:
@@ -110,7 +110,7 @@ def contents(files: Sequence[Path]) -> Contents:
 def holds(files: Sequence[Path], known: Contents) -> bool:
     """Whether files hold what they are known to have held; they are read only if size or time differ."""
     size, modified = _looks(files)
-    return size == known.size and (modified == known.modified or contents(files).sha256 == known.sha256)
+    return size == known.size and (modified == known.modified or contents_of(files).sha256 == known.sha256)
 
 
 def settings_sha256(settings: Mapping[str, Any]) -> str:

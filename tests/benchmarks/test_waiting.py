@@ -5,7 +5,7 @@ import pytest
 from medssm.benchmarks import waiting
 from medssm.benchmarks.machine import this_machine
 from medssm.benchmarks.tables import waiting_table
-from medssm.benchmarks.waiting import ASLEEP, BUSY, ONE, QUIET, SPINNING, Sample, WaitingReport, measure_waiting
+from medssm.benchmarks.waiting import ASLEEP, BUSY, ONE, QUIET, SPINNING, WaitingReport, WindowTime, measure_waiting
 
 
 @pytest.mark.slow
@@ -24,7 +24,7 @@ def test_every_way_is_measured_alone_and_beside_busy_programs(monkeypatch: pytes
 def test_the_machine_must_be_quiet_for_a_verdict_on_a_quiet_one(others: float, verdict: bool | None) -> None:
     seconds = {QUIET: {ONE: 2.0, SPINNING: 1.0, ASLEEP: 1.02}, BUSY: {ONE: 3.0, SPINNING: 9.0, ASLEEP: 3.0}}
     samples = {
-        state: {way: [Sample(one, one, others)] * 3 for way, one in ways.items()} for state, ways in seconds.items()
+        state: {way: [WindowTime(one, one, others)] * 3 for way, one in ways.items()} for state, ways in seconds.items()
     }
     report = WaitingReport(this_machine(), samples)
     assert report.slower(QUIET, SPINNING).median == pytest.approx(1.02)

@@ -9,7 +9,7 @@ import pytest
 from medssm.tasks.records import (
     Contents,
     Record,
-    contents,
+    contents_of,
     files_of_scan,
     holds,
     read_record,
@@ -51,7 +51,7 @@ def test_what_is_no_record_is_none(text: str, tmp_path: Path) -> None:
 def test_files_are_known_by_what_they_hold(tmp_path: Path) -> None:
     file = tmp_path / "a"
     file.write_bytes(b"123")
-    known = contents([file])
+    known = contents_of([file])
     os.utime(file, (0, 0))
     assert holds([file], known)
     file.write_bytes(b"124")
@@ -63,7 +63,7 @@ def test_files_are_known_by_what_they_hold(tmp_path: Path) -> None:
 def test_an_output_is_vouched_for_until_it_is_changed(tmp_path: Path) -> None:
     file = tmp_path / "a_seg.nii.gz"
     file.write_bytes(b"labels")
-    record = replace(RECORD, outputs={file.name: contents([file])})
+    record = replace(RECORD, outputs={file.name: contents_of([file])})
     assert record.vouches_for(file)
     assert not replace(RECORD, outputs={}).vouches_for(file)
     file.write_bytes(b"edited")
@@ -77,7 +77,7 @@ def test_a_scan_of_several_files_is_all_of_them(tmp_path: Path) -> None:
     assert files_of_scan(tmp_path / "a.nhdr") == [tmp_path / "a.nhdr", tmp_path / "a.raw"]
     series = files_of_scan(tmp_path / "series")
     assert [file.name for file in series] == ["1", "2"]
-    known = contents(series)
+    known = contents_of(series)
     (tmp_path / "series" / "2").write_bytes(b"series/3")
     assert not holds(series, known)
 

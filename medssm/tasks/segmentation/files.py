@@ -16,7 +16,7 @@ from medssm.tasks.cost import Cost, measured
 from medssm.tasks.failures import failure_sentence
 from medssm.tasks.records import (
     Record,
-    contents,
+    contents_of,
     files_of_scan,
     holds,
     read_record,
@@ -204,7 +204,7 @@ class _Scans:
         kept = dict(before.outputs) if before is not None and job.labels not in wanted else {}
         return Record(
             file=str(job.scan.absolute()),
-            scan=contents(scan),
+            scan=contents_of(scan),
             weights_sha256=self.weights_sha256,
             settings_sha256=self.settings_sha256,
             settings={**asdict(self.settings), "device": str(self.predictor.place)},
@@ -213,7 +213,7 @@ class _Scans:
             notes=tell.notes,
             seconds=round(cost.seconds, 3),
             peak_memory_bytes=cost.peak_memory,
-            outputs=kept | {path.name: contents([path]) for path in written},
+            outputs=kept | {path.name: contents_of([path]) for path in written},
         )
 
 
