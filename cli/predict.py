@@ -36,6 +36,9 @@ def predict(
     memory: Annotated[str | None, typer.Option(help="Bound on the memory of the process, such as 4G.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Also draw the slices that matter, a PNG.")] = False,
     stats: Annotated[bool, typer.Option("--stats", help="Also write CSV and JSON of every organ.")] = False,
+    fill_gaps: Annotated[
+        bool, typer.Option("--fill-gaps", help="Resample a DICOM series with missing or uneven slices evenly.")
+    ] = False,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write every class's probability.")
     ] = False,
@@ -64,7 +67,7 @@ def predict(
     chosen = choose(weights, run, model, otherwise="mamband-s")
     if bound is None:
         keep_freed_memory()
-    settings = {"overlap": overlap, "tta": tta, "memory": bound, "device": device}
+    settings = {"overlap": overlap, "tta": tta, "memory": bound, "fill_gaps": fill_gaps, "device": device}
     weights_sha256 = sha256_of_weights(chosen)
     made_by = {"command": "predict", "weights_sha256": weights_sha256, "settings": settings}
     batch: Batch[OrgansOfScan] = Batch(
@@ -78,7 +81,7 @@ def predict(
     outputs = {job.scan: job.outputs for job in jobs}
     predictor = load_predictor(chosen, device, model=model)
     tell_weights(chosen)
-    how = PredictSettings(overlap=overlap, tta=tta, memory=bound, confidence=stats)
+    how = PredictSettings(overlap=overlap, tta=tta, memory=bound, confidence=stats, fill_gaps=fill_gaps)
     batch.run(
         lambda watch, _: predict_scans(predictor, jobs, how, watch, weights_sha256=weights_sha256, overwrite=overwrite)
     )

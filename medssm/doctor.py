@@ -13,7 +13,19 @@ from torch import Tensor
 from medssm import kernels
 from medssm.files import cache_folder
 
-PACKAGES = ("medssm", "torch", "triton", "monai", "timm", "numpy", "nibabel", "SimpleITK", "av", "lightning-fabric")
+PACKAGES = (
+    "medssm",
+    "torch",
+    "triton",
+    "monai",
+    "timm",
+    "numpy",
+    "nibabel",
+    "SimpleITK",
+    "pydicom",
+    "av",
+    "lightning-fabric",
+)
 OPTIONAL_PACKAGES = ("mamba-ssm", "causal-conv1d")
 TOLERANCE = 1e-4  # largest error beside the reference, relative to its largest entry
 

@@ -30,7 +30,7 @@ from medssm.errors import DataError
 from medssm.files import atomic_path, cache_folder, remove_abandoned
 
 # Raise this whenever the same input and preprocessing would give other voxels or other entries.
-CONTENT_VERSION = 1
+CONTENT_VERSION = 2
 KEPT_UNUSED_DAYS = 60
 _CHECKSUM = "crc32"
 

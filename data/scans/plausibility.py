@@ -67,23 +67,28 @@ def refuse_empty(volume: Volume, window: tuple[float, float], values: ValueSumma
         )
 
 
-def value_notes(window: tuple[float, float], values: ValueSummary) -> Iterator[str]:
+def value_notes(window: tuple[float, float], values: ValueSummary, modality: str = "") -> Iterator[str]:
     """What is strange about a scan's values for a network that looks at those in a window (low, high).
 
     A window with negative values is one of Hounsfield units; every CT of a body has air or fat in it.
+
+    Args:
+        modality: that the scan's header names, such as "MR"; "" where it names none.
     """
     low, high = window
     if values.not_finite:
         yield f"{values.not_finite} voxels are NaN or infinite; they count as air"
-    if low < 0 and (strange := not_hounsfield(values)):
+    if low < 0 and (strange := not_hounsfield(values, modality)):
         yield f"beware: {strange}; the network expects Hounsfield units, and what it finds may be wrong"
     elif values.share(high, np.inf) > 0.5:
         part = values.share(high, np.inf)
         yield f"beware: {part:.0%} of the voxels are brighter than {high:g}, the most that the network tells apart"
 
 
-def not_hounsfield(values: ValueSummary) -> str:
+def not_hounsfield(values: ValueSummary, modality: str = "") -> str:
     """Why a scan's values are no Hounsfield units of a body, in words; nothing if they may well be."""
+    if modality not in ("", "CT"):
+        return f"the header says that its modality is {modality}, not CT"
     if values.share(-np.inf, AIR_BELOW) >= _SOME or values.share(*FAT) >= _SOME:
         return ""
     found = f"values from {values.lowest:g} to {values.highest:g} without air or fat"

@@ -15,7 +15,8 @@ import numpy as np
 from nibabel.orientations import inv_ornt_aff, ornt_transform
 
 from medssm.data.scans.formats import FORMATS, Header, Write, format_of, format_written, known_endings, known_formats
-from medssm.data.scans.formats.dicom.files import holds_series, is_dicom
+from medssm.data.scans.formats.dicom.archive import zip_holds_series
+from medssm.data.scans.formats.dicom.files import DicomFile, holds_series, is_dicom
 from medssm.data.scans.geometry import is_same_grid, spacing_of, voxel_volume
 from medssm.errors import DataError, GeometryError, UsageError
 
@@ -30,6 +31,7 @@ class Volume:
         header: what an output needs to have the same geometry bit for bit; None if the volume came from no file.
         path: where it was read from.
         notes: what a user should know of the reading, one sentence each.
+        modality: as DICOM names it, such as "CT"; "" where the file does not say it.
     """
 
     array: np.ndarray
@@ -37,6 +39,7 @@ class Volume:
     header: Header | None = None
     path: Path = Path("volume.nii.gz")
     notes: tuple[str, ...] = ()
+    modality: str = ""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -60,8 +63,11 @@ class Volume:
         return self.header.label_names if self.header is not None else {}
 
 
-def read_volume(path: str | Path) -> Volume:
-    """The scan in a NIfTI, NRRD or MetaImage file, in a folder with a DICOM series, or in the series of a DICOM file.
+def read_volume(path: str | Path, *, fill_gaps: bool = False) -> Volume:
+    """The scan in a NIfTI, NRRD or MetaImage file, in a folder or zip of a DICOM series, or in that of a DICOM file.
+
+    Args:
+        fill_gaps: resample a DICOM series with missing or unevenly spaced slices onto an even grid, with a note.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
@@ -74,8 +80,10 @@ def read_volume(path: str | Path) -> Volume:
     found = format_of(path)
     if found is None:
         raise DataError(f"{path}: no scan that can be read; give {known_formats()}")
-    array, affine, header, notes = found.codec().read(path)
-    return Volume(array, affine, header, path, notes)
+    codec = found.codec()
+    read = codec.read_filled if fill_gaps and codec.read_filled else codec.read
+    array, affine, header, notes, modality = read(path)
+    return Volume(array, affine, header, path, notes, modality)
 
 
 def volume_suffix(path: Path) -> str:
@@ -101,49 +109,67 @@ def output_path(scan: str | Path, folder: str | Path | None = None, ending: str 
     scan = Path(scan)
     suffix = volume_suffix(scan) if not scan.is_dir() else ""
     beside = scan.parent if suffix else (scan if scan.is_dir() else scan.parent).resolve().parent
-    own = next((row for row in FORMATS if suffix in row.suffixes), FORMATS[0])
+    own = next((row for row in FORMATS if row.written and suffix in row.suffixes), FORMATS[0])
     return Path(folder or beside) / f"{volume_stem(scan)}{ending}{own.written[0]}"
 
 
 def find_volumes(path: str | Path) -> list[Path]:
     """The scans that `path` means: itself, or for a folder of scans every scan in it, DICOM folders included.
 
+    A series whose slices lie in several folders is one scan: the folder around them. Links are followed, but no folder
+    is entered twice.
+
     Raises: DataError if a folder holds no scan; FileNotFoundError if there is nothing at `path`.
     """
     path = Path(path)
-    found = _volumes_in(path, frozenset()) if path.is_dir() else [path]
+    found = _scans_below(path, set()) if path.is_dir() else [path]
     if not found:
         raise DataError(f"{path}: no scan in this folder; give {known_formats()}")
-    return found
+    if sum(scan.is_dir() for scan in found) < 2:
+        return found
+    from medssm.data.scans.formats.dicom.split import whole_series
+
+    return whole_series(found)
 
 
-def _volumes_in(folder: Path, above: frozenset[Path]) -> list[Path]:
-    """The scans in a folder, which are none where it is a link to one of those above it."""
+def _scans_below(folder: Path, entered: set[Path]) -> list[Path]:
+    """The scans in a folder and those below it, without the folders (by their real paths) that were entered before."""
+    real = folder.resolve()
+    if real in entered:
+        return []
+    entered.add(real)
     if holds_series(folder):
         return [folder]
-    place = folder.resolve()
-    if place in above:
-        return []
     inside = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
-    found = [child for child in inside if child.is_file() and volume_suffix(child)]
-    return found + [scan for child in inside if child.is_dir() for scan in _volumes_in(child, above | {place})]
+    found = [child for child in inside if child.is_file() and _is_scan_file(child)]
+    return found + [scan for child in inside if child.is_dir() for scan in _scans_below(child, entered)]
+
+
+def _is_scan_file(path: Path) -> bool:
+    """Whether a file in a folder is meant as a scan: by its name, and a zip by what it holds."""
+    suffix = volume_suffix(path)
+    return bool(suffix) and (suffix != ".zip" or zip_holds_series(path))
 
 
 def without_repeats(scans: Iterable[Path]) -> list[Path]:
     """The scans in their order, each once: of the slices of one DICOM series, as `series/*.dcm` names them, the first.
 
-    Raises: DataError if a slice cannot be read.
+    Files without an image beside such slices, as a planning system exports them, are none.
     """
-    from medssm.data.scans.formats.dicom.headers import read_headers
-
-    first: dict[tuple[object, ...], Path] = {}
+    first: dict[object, Path] = {}
+    unread: list[Path] = []
     for scan in scans:
-        key: tuple[object, ...] = (scan.resolve(),)
+        key: object = scan.resolve()
         if not volume_suffix(scan) and is_dicom(scan):
-            headers, _ = read_headers([scan])
-            key = (scan.resolve().parent, *(header.series for header in headers))
+            from medssm.data.scans.formats.dicom.headers import read_headers
+
+            contents = read_headers([DicomFile.on_disk(scan)])
+            if contents.others:
+                unread.append(scan)
+            key = (scan.resolve().parent, contents.headers[0].series) if contents.headers else key
         first.setdefault(key, scan)
-    return list(first.values())
+    beside = {scan.resolve().parent for scan in first.values() if scan not in unread and not scan.is_dir()}
+    return [scan for scan in first.values() if scan not in unread or scan.resolve().parent not in beside]
 
 
 def write_label_map(path: str | Path, labels: np.ndarray, like: Volume, names: Mapping[int, str]) -> None:
@@ -192,7 +218,8 @@ def turned_like(volume: Volume, like: Volume) -> Volume:
         return volume
     turns = ornt_transform(nib.io_orientation(volume.affine), nib.io_orientation(like.affine))
     affine = volume.affine @ inv_ornt_aff(turns, volume.shape)
-    return Volume(nib.apply_orientation(volume.array, turns), affine, None, volume.path, volume.notes)
+    turned = nib.apply_orientation(volume.array, turns)
+    return Volume(turned, affine, None, volume.path, volume.notes, volume.modality)
 
 
 def _writer(path: Path, carrying: Literal["label names", "probabilities"], what: str) -> Write:

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 import torch
+from pydicom import Dataset, dcmwrite
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 import medssm
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
@@ -238,3 +241,33 @@ def test_a_real_scan_keeps_its_header(predict, real_ct: Path, tmp_path: Path) ->
     np.testing.assert_array_equal(scan.affine, labels.affine)
     for field in ("qform_code", "sform_code", "pixdim", "srow_x", "srow_y", "srow_z", "quatern_b", "qoffset_x"):
         np.testing.assert_array_equal(scan.header[field], labels.header[field])
+
+
+def write_series(folder: Path, heights: tuple[float, ...]) -> Path:
+    """A DICOM series of flat slices with a brighter block, at heights in mm."""
+    folder.mkdir()
+    for k, height in enumerate(heights):
+        plane = np.full((24, 24), 24, np.uint16)
+        plane[8:16, 8:16] = 1074
+        dataset = Dataset()
+        dataset.SOPClassUID, dataset.SOPInstanceUID, dataset.Modality = CTImageStorage, f"1.2.{k + 1}", "CT"
+        dataset.SeriesInstanceUID, dataset.PixelSpacing = "1.2.3", [4, 4]
+        dataset.ImagePositionPatient, dataset.ImageOrientationPatient = [0, 0, height], [1, 0, 0, 0, 1, 0]
+        dataset.Rows = dataset.Columns = 24
+        dataset.SamplesPerPixel, dataset.PhotometricInterpretation, dataset.PixelRepresentation = 1, "MONOCHROME2", 0
+        dataset.BitsAllocated = dataset.BitsStored = 16
+        dataset.HighBit, dataset.RescaleSlope, dataset.RescaleIntercept = 15, 1, -1024
+        dataset.PixelData = plane.tobytes()
+        dataset.file_meta = FileMetaDataset()
+        dataset.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        dcmwrite(folder / f"{k}.dcm", dataset, enforce_file_format=True)
+    return folder
+
+
+def test_gaps_of_a_series_are_refused_and_filled_where_that_is_asked_for(predict, tmp_path: Path, capsys) -> None:
+    series = write_series(tmp_path / "series", (0, 4, 8, 16, 20, 24))
+    assert predict(series) == 3
+    assert "--fill-gaps resamples it" in capsys.readouterr().err.replace("\n", " ")
+    assert predict(series, "--fill-gaps") == 0
+    assert "were filled by linear interpolation onto 7 planes 4 mm apart" in capsys.readouterr().out.replace("\n", " ")
+    assert read_volume(tmp_path / "series_seg.nii.gz").shape == (24, 24, 7)

@@ -43,7 +43,7 @@ def _check_case(case: ScanCase, names: dict[int, str], seen: dict[str, Path]) ->
         yield from findings
     if image is not None:
         statistics = voxel_statistics(image.array)
-        yield from check_image(case.image, statistics)
+        yield from check_image(case.image, statistics, image.modality)
         first = seen.setdefault(statistics.digest, case.image)
         if first.resolve() != case.image.resolve():
             yield Remark(case.image, "same-scan", f"holds the same voxels as {first}; keep one of them")

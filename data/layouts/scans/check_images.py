@@ -59,8 +59,12 @@ def voxel_statistics(array: np.ndarray) -> VoxelStatistics:
     return VoxelStatistics(summarise_values(array), digest.hexdigest())
 
 
-def check_image(path: Path, statistics: VoxelStatistics) -> Iterator[Remark]:
-    """NaN, infinity, nothing in the picture, or values that are no Hounsfield units."""
+def check_image(path: Path, statistics: VoxelStatistics, modality: str = "") -> Iterator[Remark]:
+    """NaN, infinity, nothing in the picture, or values that are no Hounsfield units.
+
+    Args:
+        modality: that the scan's header names, such as "MR"; "" where it names none.
+    """
     values = statistics.values
     if values.not_finite:
         yield Remark(
@@ -71,6 +75,6 @@ def check_image(path: Path, statistics: VoxelStatistics) -> Iterator[Remark]:
     if values.lowest >= values.highest:
         value = f"every voxel is {values.lowest:g}" if values.lowest < np.inf else "no voxel is a number"
         yield Remark(path, "constant", f"{value}; export the scan again")
-    elif strange := not_hounsfield(values):
+    elif strange := not_hounsfield(values, modality):
         advice = "give the training an intensity window of its own (--set data.preprocessing.intensity=[low,high])"
         yield Remark(path, "intensity", f"{strange}; {advice}", is_note=True)

@@ -5,6 +5,7 @@ A new format is a file with a `Codec` and a row in FORMATS. What reads and write
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
@@ -47,12 +48,14 @@ class Stored(NamedTuple):
         array: (X, Y, Z), the stored type where possible and perhaps mapped from the file.
         affine: (4, 4) float64, voxel indices to RAS+ mm.
         notes: what a user should know of the reading, one sentence each.
+        modality: as DICOM names it, such as "CT"; "" where the file does not say it.
     """
 
     array: "np.ndarray"
     affine: "np.ndarray"
     header: Header
     notes: tuple[str, ...] = ()
+    modality: str = ""
 
 
 Read = Callable[[Path], Stored]
@@ -62,10 +65,15 @@ Write = Callable[[Path, "np.ndarray", StoredGrid, Mapping[int, str]], None]
 
 
 class Codec(NamedTuple):
-    """How a format is read, which may raise DataError or GeometryError, and written, if it is."""
+    """How a format is read, which may raise DataError or GeometryError, and written, if it is.
+
+    Attributes:
+        read_filled: reads it with gaps between slices filled, where the format can have any.
+    """
 
     read: Read
     write: Write | None = None
+    read_filled: Read | None = None
 
 
 @dataclass(frozen=True)
@@ -108,7 +116,13 @@ def _itk() -> Codec:
 def _dicom() -> Codec:
     from medssm.data.scans.formats.dicom.reading import read_dicom
 
-    return Codec(read_dicom)
+    return Codec(read_dicom, read_filled=partial(read_dicom, fill_gaps=True))
+
+
+def _dicom_zip() -> Codec:
+    from medssm.data.scans.formats.dicom.archive import read_zip
+
+    return Codec(read_zip, read_filled=partial(read_zip, fill_gaps=True))
 
 
 # The first one is written where a scan's own format is not. A label map is one file, also where the scan is a header
@@ -120,6 +134,7 @@ FORMATS: tuple[Format, ...] = (
     Format("NRRD", (".nrrd", ".nhdr"), (".nrrd",), frozenset(("label names",)), _itk),
     Format("MHA", (".mha", ".mhd"), (".mha",), frozenset(("label names",)), _itk),
     Format("a DICOM folder", (), (), frozenset(), _dicom),
+    Format("a zip of a DICOM folder", (".zip",), (), frozenset(), _dicom_zip),
 )
 
 

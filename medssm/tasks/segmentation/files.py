@@ -164,7 +164,7 @@ class _Scans:
         return "" if holds(scan, record.scan) else "made from another scan of this name"
 
     def _write(self, job: Job, tell: "_Told", wanted: list[Path], written: list[Path]) -> OrgansOfScan:
-        volume = read_volume(job.scan)
+        volume = read_volume(job.scan, fill_gaps=self.settings.fill_gaps)
         if is_label_map(volume):
             if not job.is_alone:
                 raise LeftOut("is a label map")

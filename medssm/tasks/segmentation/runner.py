@@ -42,6 +42,7 @@ class PredictSettings:
         blending: "gaussian", or "constant" as in the published protocol.
         padding: how a scan thinner than a window is filled: "edge", or "constant" as in the published protocol.
         batch: windows a call of the network; None for 1 on the CPU and 4 elsewhere.
+        fill_gaps: resample a DICOM series with missing or unevenly spaced slices onto an even grid, with a note.
     """
 
     overlap: float = 0.5
@@ -51,6 +52,7 @@ class PredictSettings:
     blending: Blending = "gaussian"
     padding: Padding = "edge"
     batch: int | None = None
+    fill_gaps: bool = False
 
 
 @dataclass
@@ -115,7 +117,7 @@ class Predictor:
         Raises: DataError or GeometryError for a scan that cannot be used; UsageError for what memory cannot hold.
         """
         settings = settings or PredictSettings(**changes)  # type: ignore[arg-type]
-        volume = self._examined(scan if isinstance(scan, Volume) else read_volume(scan))
+        volume = self._examined(scan if isinstance(scan, Volume) else read_volume(scan, fill_gaps=settings.fill_gaps))
         slabs = NetworkSlabs.of(volume, self.preprocessing)
         windows = Windows(slabs.shape, self.window, settings.overlap)
         passes, estimate = self._fit(windows, slabs, settings)
@@ -141,7 +143,7 @@ class Predictor:
         """
         values, window = summarise_values(volume.array), self.preprocessing.intensity
         refuse_empty(volume, window, values)
-        return replace(volume, notes=(*volume.notes, *value_notes(window, values)))
+        return replace(volume, notes=(*volume.notes, *value_notes(window, values, volume.modality)))
 
     @torch.inference_mode()
     def on_network_grid(self, image: Tensor, settings: PredictSettings) -> Tensor:

@@ -59,12 +59,13 @@ def test_a_row_writes_what_it_says_it_carries_and_nothing_else(row, tmp_path: Pa
 
 @pytest.mark.parametrize("row", FORMATS, ids=lambda row: row.title)
 def test_a_label_map_is_called_as_its_scans_format_is_usually(row, tmp_path: Path) -> None:
+    usual = (row.written or FORMATS[0].written)[0]
     for suffix in row.suffixes:
-        assert output_path(tmp_path / f"scan{suffix}") == tmp_path / f"scan_seg{row.written[0]}"
+        assert output_path(tmp_path / f"scan{suffix}") == tmp_path / f"scan_seg{usual}"
 
 
 def test_formats_in_words() -> None:
-    assert known_formats() == "NIfTI (.nii.gz), NRRD, MHA or a DICOM folder"
+    assert known_formats() == "NIfTI (.nii.gz), NRRD, MHA, a DICOM folder or a zip of a DICOM folder"
     assert known_endings("label names") == ".nii.gz, .nii, .nrrd or .mha"
     assert known_endings("probabilities") == ".nii.gz or .nii"
 

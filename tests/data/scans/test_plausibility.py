@@ -44,6 +44,16 @@ def test_values_that_are_no_hounsfield_units_are_named(array: np.ndarray, senten
     assert "beware" not in "".join(notes(array, (0.0, 1000.0)))  # of a network that was not trained on such units
 
 
+@pytest.mark.parametrize(("modality", "is_told"), [("MR", True), ("PT", True), ("CT", False), ("", False)])
+def test_a_header_that_names_another_modality_is_told(modality: str, is_told: bool) -> None:
+    told = list(value_notes(WINDOW, summarise_values(body()), modality))
+    assert told == [
+        f"beware: the header says that its modality is {modality}, not CT; the network expects Hounsfield units, and "
+        "what it finds may be wrong"
+    ] * int(is_told)
+    assert list(value_notes((0.0, 1000.0), summarise_values(body()), modality)) == []
+
+
 def test_voxels_that_are_no_numbers_are_counted() -> None:
     array = body().astype(np.float32)
     array[:2, 0, 0], array[2, 0, 0] = np.nan, np.inf

@@ -1,52 +1,74 @@
-"""What each DICOM file of a folder says of itself."""
+"""What each DICOM file of a folder says of itself: its slices, or that it holds no image, or what is wrong with it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import SimpleITK as sitk
 
+from medssm.data.scans.formats.dicom.files import DicomFile
+from medssm.data.scans.formats.dicom.parsing import Elements, lenient, read_elements
+from medssm.data.scans.formats.dicom.pixels import PixelFormat, pixel_format
 from medssm.errors import DataError, GeometryError
 
-# Storage classes whose files hold slices of CT, MR and PET: one that cannot be read is damaged, not something else.
-_SLICE_CLASSES = (
-    "1.2.840.10008.5.1.4.1.1.2",
-    "1.2.840.10008.5.1.4.1.1.4",
-    "1.2.840.10008.5.1.4.1.1.128",
-)
+# Storage classes whose files hold slices (PS3.4, table B.5-1): without pixels such a file is cut off. They are told
+# exactly, as others begin with the same digits: MR Spectroscopy (…1.1.4.2), RT Dose (…1.1.481.2), NM (…1.1.20).
+_STORAGE = "1.2.840.10008.5.1.4.1.1."
+_CT, _MR, _PET = ("2", "2.1", "2.2"), ("4", "4.1", "4.4"), ("128", "130", "128.1")
+_SLICE_CLASSES = {_STORAGE + ending for ending in (*_CT, *_MR, *_PET)}
+# Images that are computed from a scan and lie on its grid: dose and segmentations are no scan.
+_NO_SCAN = {_STORAGE + ending for ending in ("481.2", "66.4", "66.7")}
 
 
 @dataclass(frozen=True)
 class SliceHeader:
-    """One image file of a DICOM folder.
+    """One image: a file, or a frame of one.
 
     Attributes:
+        file: where it lies.
+        frame: which of the file's, from 0.
+        frames: more than 1 in a file whose frames do not tell where each of them lies.
         series: what keeps series apart; the series' UID, or, where anonymising has blanked it, what else tells.
-        description, number: the series as a person knows it.
+        patient: what else a series may not mix: the patient's identity and the frame of reference.
+        description, number, modality: the series as a person knows it.
         is_localiser: the scanner says that this is a scout.
         shape: (rows, columns).
-        frames: more than 1 in a multi-frame file.
         position: of the first voxel's centre, LPS+ mm; None in a file that lies nowhere, such as a screenshot.
         axes: (2, 3), LPS+ directions in which the column index and the row index grow.
         pixel_spacing: mm per (column, row) index; None where absent.
         thickness: mm between slices as the file claims it; 0 where it does not.
-        uid: of this image; empty where anonymising has blanked it.
+        pixels: how its values are stored.
     """
 
-    path: Path
+    file: DicomFile
+    frame: int
+    frames: int
     series: tuple[str, ...]
+    patient: tuple[str, ...]
     description: str
     number: str
+    modality: str
     is_localiser: bool
-    shape: tuple[int, int]
-    frames: int
-    samples: int
     position: np.ndarray | None
     axes: np.ndarray | None
     pixel_spacing: tuple[float, float] | None
     thickness: float
-    uid: str
+    pixels: PixelFormat
+
+    @property
+    def path(self) -> Path:
+        """Of the file, for messages."""
+        return self.file.path
+
+    @property
+    def name(self) -> str:
+        """Of the image, for messages: the file's, and which of its frames."""
+        return self.path.name if self.pixels.frames == 1 else f"frame {self.frame + 1} of {self.path.name}"
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(rows, columns)."""
+        return self.pixels.shape
 
     @property
     def directions(self) -> np.ndarray:
@@ -59,60 +81,130 @@ class SliceHeader:
         return self.axes
 
 
-def read_headers(files: Iterable[Path]) -> tuple[list[SliceHeader], list[Path]]:
-    """The headers of the image files, and the files that hold no image (reports, contours, plans).
+@dataclass(frozen=True)
+class Other:
+    """A DICOM file without an image of a body: contours, plans, doses, segmentations, reports, documents."""
 
-    Raises: DataError if a file says that it is a slice but cannot be read as one.
-    """
-    headers, others = [], []
-    for path in files:
-        reader = sitk.ImageFileReader()
-        reader.SetImageIO("GDCMImageIO")
-        reader.SetFileName(str(path))
+    path: Path
+    modality: str
+
+
+@dataclass(frozen=True)
+class Damaged:
+    """A file that cannot be read; `series` is None where it does not even tell of which series it is."""
+
+    path: Path
+    series: tuple[str, ...] | None
+    error: DataError
+
+
+@dataclass(frozen=True)
+class Contents:
+    """All files of a folder."""
+
+    headers: tuple[SliceHeader, ...]
+    others: tuple[Other, ...]
+    damaged: tuple[Damaged, ...]
+
+
+def read_headers(files: Iterable[DicomFile]) -> Contents:
+    """The slices in files, the files that hold none, and those that are damaged."""
+    headers: list[SliceHeader] = []
+    others: list[Other] = []
+    damaged: list[Damaged] = []
+    for file in files:
+        series = None
         try:
-            reader.ReadImageInformation()
-        except RuntimeError as error:
-            if _storage_class(path).startswith(_SLICE_CLASSES):
-                raise DataError(f"{path}: this slice is cut off or damaged; copy or export the series again") from error
-            others.append(path)
-        else:
-            headers.append(_header(path, reader))
-    return headers, others
+            with lenient():
+                elements = read_elements(file)
+                series = _series(elements)
+                if _holds_no_image(elements):
+                    others.append(Other(file.path, elements.text("Modality") or "no modality"))
+                else:
+                    headers += _slices(elements, series)
+        except DataError as error:
+            damaged.append(Damaged(file.path, series if series and series[0] else None, error))
+    return Contents(tuple(headers), tuple(others), tuple(damaged))
 
 
-def _storage_class(path: Path) -> str:
-    """The media storage class in a file's meta header, which is always explicit little endian; "" if there is none."""
-    with open(path, "rb") as file:
-        start = file.read(1024)
-    _, found, rest = start.partition(b"\x02\x00\x02\x00UI")
-    return rest[2 : 2 + int.from_bytes(rest[:2], "little")].rstrip(b"\0 ").decode("ascii", "replace") if found else ""
+def _series(elements: Elements) -> tuple[str, ...] | None:
+    """What keeps series apart; None in a file that ends before it has said so."""
+    if elements.is_cut("SeriesInstanceUID"):
+        return None
+    if uid := elements.text("SeriesInstanceUID"):
+        return (uid,)
+    return ("", *map(elements.text, ("StudyInstanceUID", "FrameOfReferenceUID", "SeriesNumber", "SeriesDescription")))
 
 
-def _header(path: Path, reader: sitk.ImageFileReader) -> SliceHeader:
-    def text(tag: str) -> str:
-        return reader.GetMetaData(tag).strip("\0 ") if reader.HasMetaDataKey(tag) else ""
+def _holds_no_image(elements: Elements) -> bool:
+    """Whether a file was never meant to hold an image of a body.
 
-    uid, number, description = text("0020|000e"), text("0020|0011"), text("0008|103e")
-    position, axes, pixel = (_numbers(path, text(tag)) for tag in ("0020|0032", "0020|0037", "0028|0030"))
+    Raises: DataError if it should, but ends before the pixels.
+    """
+    storage = elements.text("SOPClassUID")
+    if elements.pixels is None and (storage in _SLICE_CLASSES or not storage):
+        raise DataError(f"{elements.file.path}: this slice is cut off or damaged; copy or export the series again")
+    return elements.pixels is None or storage in _NO_SCAN
+
+
+def _slices(elements: Elements, series: tuple[str, ...] | None) -> Iterator[SliceHeader]:
+    """The image of a file, or one for each of its frames where these say where they lie.
+
+    Raises: DataError if a value cannot be, or there is not one description a frame.
+    """
+    frames = elements.whole("NumberOfFrames", 1)
+    if not 1 <= frames < 1 << 31:
+        raise DataError(f"{elements.file.path}: NumberOfFrames is {frames}, which cannot be; export the series again")
+    described = elements.items("PerFrameFunctionalGroupsSequence")
+    if not described:
+        yield _header(elements, [elements], series, 0, frames)
+        return
+    if len(described) != frames:
+        raise DataError(
+            f"{elements.file.path}: describes {len(described)} of its {frames} frames; export the series again"
+        )
+    shared = elements.items("SharedFunctionalGroupsSequence")[:1]
+    for frame, own in enumerate(described):
+        groups = [item for group in (own, *shared) for item in _groups(group)]
+        yield _header(elements, [*groups, elements], series, frame, 1)
+
+
+def _groups(group: Elements) -> Iterator[Elements]:
+    """The macros of a functional group that say where a frame lies and what its values mean (PS3.3, C.7.6.16)."""
+    for keyword in (
+        "PlanePositionSequence",
+        "PlaneOrientationSequence",
+        "PixelMeasuresSequence",
+        "PixelValueTransformationSequence",
+        "CTImageFrameTypeSequence",
+        "MRImageFrameTypeSequence",
+    ):
+        yield from group.items(keyword)[:1]
+
+
+def _header(
+    elements: Elements, places: list[Elements], series: tuple[str, ...] | None, frame: int, frames: int
+) -> SliceHeader:
+    """The header of a frame, of which the first of `places` that has a value tells it."""
+
+    def numbers(keyword: str) -> list[float]:
+        return next(filter(None, (place.numbers(keyword) for place in places)), [])
+
+    position, axes, pixel = map(numbers, ("ImagePositionPatient", "ImageOrientationPatient", "PixelSpacing"))
+    types = [place.text(keyword).upper() for place in places for keyword in ("FrameType", "ImageType")]
     return SliceHeader(
-        path=path,
-        series=(uid,) if uid else ("", text("0020|000d"), text("0020|0052"), number, description),
-        description=description,
-        number=number,
-        is_localiser="LOCALIZER" in text("0008|0008").upper(),
-        shape=(reader.GetSize()[1], reader.GetSize()[0]),
-        frames=int(text("0028|0008") or 1),
-        samples=reader.GetNumberOfComponents(),
-        position=np.array(position) if len(position) == 3 else None,
+        file=elements.file,
+        frame=frame,
+        frames=frames,
+        series=series or (),
+        patient=(elements.text("PatientID"), elements.text("FrameOfReferenceUID")),
+        description=elements.text("SeriesDescription"),
+        number=elements.text("SeriesNumber"),
+        modality=elements.text("Modality"),
+        is_localiser=any("LOCALIZER" in text for text in types),
+        position=np.array(position) if len(position) == 3 and frames == 1 else None,
         axes=np.reshape(axes, (2, 3)) if len(axes) == 6 else None,
         pixel_spacing=(pixel[1], pixel[0]) if len(pixel) == 2 else None,
-        thickness=next(iter(_numbers(path, text("0018|0050") or text("0018|0088"))), 0.0),
-        uid=text("0008|0018"),
+        thickness=next(iter(numbers("SliceThickness") or numbers("SpacingBetweenSlices")), 0.0),
+        pixels=pixel_format(elements, numbers("RescaleSlope"), numbers("RescaleIntercept")),
     )
-
-
-def _numbers(path: Path, text: str) -> list[float]:
-    try:
-        return [float(part) for part in text.split("\\")] if text else []
-    except ValueError as error:
-        raise DataError(f"{path}: {text!r} is no list of numbers; export the series again") from error

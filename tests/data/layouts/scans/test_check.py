@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from medssm.data.layouts.check import check_dataset
+from medssm.data.layouts.scans.check_images import check_image, voxel_statistics
 from medssm.errors import DataError
 
 SHAPE = (12, 10, 8)
@@ -266,3 +267,11 @@ def test_folder_without_a_list_is_checked(dataset: Path) -> None:
 def test_folder_that_is_no_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="no dataset here"):
         check_dataset(tmp_path)
+
+
+@pytest.mark.parametrize("modality", ["MR", "CT", ""])
+def test_a_scan_of_another_modality_than_ct_is_told(modality: str) -> None:
+    found = list(check_image(Path("series"), voxel_statistics(scan(1)), modality))
+    expected = [f"the header says that its modality is {modality}, not CT"] if modality == "MR" else []
+    assert [remark.message.partition(";")[0] for remark in found] == expected
+    assert all(remark.is_note for remark in found)
