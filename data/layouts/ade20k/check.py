@@ -10,10 +10,16 @@ from typing import NamedTuple
 import numpy as np
 
 from medssm.data.images.labels import IGNORED
-from medssm.data.images.reading import read_image
+from medssm.data.images.reading import hidden_turn, read_image
 from medssm.data.layouts.ade20k.dataset import Scene, partner_faults, scene_layout, scenes_of
-from medssm.data.layouts.ade20k.labels import as_classes, read_numbers, strange_numbers
-from medssm.data.layouts.ade20k.layout import TRAINING, VALIDATION, SceneFolders, read_names
+from medssm.data.layouts.ade20k.labels import (
+    as_classes,
+    doubtful_numbering,
+    known_numbers,
+    read_numbers,
+    strange_numbers,
+)
+from medssm.data.layouts.ade20k.layout import TRAINING, VALIDATION, ClassNames, SceneFolders, read_names
 from medssm.data.layouts.faults import some
 from medssm.data.layouts.findings import DataReport, Remark
 from medssm.errors import DataError
@@ -22,10 +28,11 @@ _SHOWN_NUMBERS = 5
 
 
 class _Checked(NamedTuple):
-    """What was wrong with a scene, and how many pixels each class has in it."""
+    """What was wrong with a scene, how many pixels each class has in it, and the numbers of its label map."""
 
     findings: list[Remark]
     pixels: np.ndarray
+    numbers: frozenset[int] = frozenset()
 
 
 def check_scene_dataset(
@@ -40,7 +47,7 @@ def check_scene_dataset(
     """
     layout = scene_layout(Path(folder))
     findings = [Remark(*fault) for fault in partner_faults(layout)]
-    names: tuple[str, ...] = ()
+    names = ClassNames((), 1)
     try:
         names = read_names(layout)
     except DataError as error:
@@ -57,17 +64,23 @@ def check_scene_dataset(
 
 
 def _scenes(
-    layout: SceneFolders, parts: dict[str, list[Scene]], names: tuple[str, ...], progress: Callable[[int, int], None]
+    layout: SceneFolders, parts: dict[str, list[Scene]], known: ClassNames, progress: Callable[[int, int], None]
 ) -> Iterator[Remark]:
     total, done = sum(map(len, parts.values())), 0
+    names = known.names
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # Pillow decodes without Python's lock
         for part, scenes in parts.items():
             pixels = np.zeros(len(names), np.int64)
-            for checked in pool.map(partial(_check_scene, names=names), scenes):
+            numbers: set[int] = set()
+            for checked in pool.map(partial(_check_scene, known=known), scenes):
                 yield from checked.findings
                 pixels += checked.pixels
+                numbers |= checked.numbers
                 done += 1
                 progress(done, total)
+            is_trusted = known.first is not None or (part == VALIDATION and bool(parts[TRAINING]))
+            if numbers and not is_trusted and (doubt := doubtful_numbering(numbers, len(names))):
+                yield Remark(layout.annotations(part), "numbering", f"the label maps {doubt}")
             yield from _missing_classes(layout.annotations(part), names, pixels)
 
 
@@ -77,7 +90,8 @@ def _missing_classes(folder: Path, names: tuple[str, ...], pixels: np.ndarray) -
         yield Remark(folder, "missing-class", message, is_note=True)
 
 
-def _check_scene(scene: Scene, names: tuple[str, ...]) -> _Checked:
+def _check_scene(scene: Scene, known: ClassNames) -> _Checked:
+    names, first = known.names, 1 if known.first is None else known.first
     image_size, findings = _photograph(scene.image)
     pixels = np.zeros(len(names), np.int64)
     try:
@@ -93,24 +107,27 @@ def _check_scene(scene: Scene, names: tuple[str, ...]) -> _Checked:
         findings.append(Remark(scene.labels, "size", message))
     if not names:
         return _Checked(findings, pixels)
-    if strange := strange_numbers(numbers, len(names)):
+    held = frozenset(np.unique(numbers).tolist())
+    if strange := strange_numbers(numbers, len(names), first):
         shown = ", ".join(map(str, strange[:_SHOWN_NUMBERS])) + ", ..." * (len(strange) > _SHOWN_NUMBERS)
-        message = f"holds {shown}, but labels are 1 to {len(names)} and 0 is other; correct them, or name all classes"
-        return _Checked([*findings, Remark(scene.labels, "label-range", message)], pixels)
-    labels = as_classes(scene.labels, numbers, len(names))
+        message = f"holds {shown}, but labels are {known_numbers(len(names), first)}; correct them, or name all classes"
+        return _Checked([*findings, Remark(scene.labels, "label-range", message)], pixels, held)
+    labels = as_classes(scene.labels, numbers, len(names), first)
     pixels = np.bincount(labels.ravel(), minlength=IGNORED + 1)[: len(names)]
     if not pixels.any():
         findings.append(Remark(scene.labels, "empty", "says of no pixel what it is; nothing can be learnt of it", True))
-    return _Checked(findings, pixels)
+    return _Checked(findings, pixels, held)
 
 
 def _photograph(path: Path) -> tuple[tuple[int, int] | None, list[Remark]]:
     """The size (H, W) of a photograph as it is shown, and what was wrong with it."""
     try:
         width, height = read_image(path).size
+        turn = hidden_turn(path)
     except DataError as error:
         return None, [Remark(path, "unreadable", _message(error, path))]
-    return (height, width), []
+    message = f"{turn}; its label map is taken to lie on it as it is shown"
+    return (height, width), [Remark(path, "exif", message, is_note=True)] if turn else []
 
 
 def _message(error: DataError, path: Path) -> str:

@@ -1,8 +1,11 @@
 """Where a folder keeps photographs, their label maps and the names of the classes."""
 
 import os
+import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from medssm.data.images.labels import MOST_CLASSES
 from medssm.data.images.names import is_image_name
@@ -15,6 +18,18 @@ TRAINING, VALIDATION = "training", "validation"
 # The archive holds one folder of this name.
 _ARCHIVE = "ADEChallengeData2016"
 NAME_FILES = ("names.txt", "classes.txt", "objectInfo150.txt")
+_NUMBERED = re.compile(r"(\d{1,3})[\s:,]+(.+)")
+
+
+class ClassNames(NamedTuple):
+    """The names of the classes in the order of their labels.
+
+    Attributes:
+        first: the label of the first one in the label maps, 0 or 1; None if the list does not say it.
+    """
+
+    names: tuple[str, ...]
+    first: int | None
 
 
 @dataclass(frozen=True)
@@ -58,32 +73,51 @@ def files_by_stem(folder: Path) -> dict[str, Path]:
     return {os.path.splitext(name)[0]: folder / name for name in names}
 
 
-def read_names(layout: SceneFolders) -> tuple[str, ...]:
-    """The names of the classes 1, 2, ... of the label maps.
+def names_alike(folder: Path) -> list[str]:
+    """The images in a folder whose names differ in their endings alone, sorted."""
+    names = sorted(filter(is_image_name, os.listdir(folder))) if folder.is_dir() else []
+    counts = Counter(os.path.splitext(name)[0] for name in names)
+    return [name for name in names if counts[os.path.splitext(name)[0]] > 1]
 
-    The list is either a name a line, or ADE20K's table with a number, shares and names in columns. Of that benchmark
-    the customary short names are taken, with or without its table.
+
+def read_names(layout: SceneFolders) -> ClassNames:
+    """The names of the classes.
+
+    The list is a name a line, the first for label 1 of the label maps; or a label and a name a line, from 0 or 1 on; or
+    ADE20K's table with a number, shares and names in columns. Of that benchmark the customary short names are taken,
+    with or without its table.
 
     Raises: DataError if there is no list, or it makes no sense.
     """
     if layout.names is None:
         if _is_ade20k(layout):
-            return ADE20K_NAMES
+            return ClassNames(ADE20K_NAMES, 1)
         raise DataError(
             f"{layout.folder}: says nowhere what its classes are called; add {NAME_FILES[0]} with a name a line, the "
             "first for label 1 of the label maps"
         )
     try:
-        lines = [line.strip() for line in layout.names.read_text(encoding="utf-8").splitlines() if line.strip()]
+        lines = [line.strip() for line in layout.names.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
     except UnicodeDecodeError as error:
         raise DataError(f"{layout.names}: is no text in UTF-8; write a name a line") from error
-    names = _table(lines) if lines and lines[0].split()[0] == "Idx" else tuple(lines)
+    found = ClassNames(_table(lines), 1) if lines and lines[0].split()[0] == "Idx" else _listed(lines)
+    names = found.names
     if not 1 < len(names) <= MOST_CLASSES or len(set(names)) < len(names):
+        binary = "; a mask of 0 and 1 has two classes, '0 background' and '1 ...' in lines" if len(names) == 1 else ""
         raise DataError(
             f"{layout.names}: names {len(names)} classes, {len(set(names))} of them different; write 2 to "
-            f"{MOST_CLASSES} names, each once"
+            f"{MOST_CLASSES} names, each once{binary}"
         )
-    return names
+    return found
+
+
+def _listed(lines: list[str]) -> ClassNames:
+    """A name a line; numbers before the names say the labels if they count from 0 or 1 on."""
+    parts = [match.groups() for line in lines if (match := _NUMBERED.fullmatch(line))]
+    for first in (0, 1):
+        if len(parts) == len(lines) > 0 and [int(number) for number, _ in parts] == [*range(first, first + len(lines))]:
+            return ClassNames(tuple(name.strip() for _, name in parts), first)
+    return ClassNames(tuple(lines), None)
 
 
 def _table(lines: list[str]) -> tuple[str, ...]:

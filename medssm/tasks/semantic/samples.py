@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from medssm.data.layouts import LAYOUTS
-from medssm.data.layouts.ade20k import SceneDataset, load_scenes, read_scene
+from medssm.data.layouts.ade20k import SceneDataset, load_scenes
 from medssm.data.synthetic.scenes import cached_scenes
 from medssm.data.transforms.label_maps import random_view
 from medssm.errors import DataError, UsageError
@@ -42,7 +42,7 @@ class Scenes(Source):
 
     def sample(self, index: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
         """A random view (3, h, w) of a photograph and its classes (h, w) uint8."""
-        photograph, labels = read_scene(self.dataset.training[index], self.num_classes)
+        photograph, labels = self.dataset.read(self.dataset.training[index])
         colours = self.preparation.mean, self.preparation.std
         return random_view(photograph, labels, self.recipe.augmentation, colours, random)
 
@@ -51,7 +51,7 @@ class Scenes(Source):
         return len(self.dataset.validation)
 
     def validation_item(self, index: int) -> ValidationScene:
-        photograph, labels = read_scene(self.dataset.validation[index], self.num_classes)
+        photograph, labels = self.dataset.read(self.dataset.validation[index])
         pixels = torch.from_numpy(photograph).permute(2, 0, 1).contiguous()
         every = max(1, self.validation_size // SHOWN)
         return ValidationScene(pixels, torch.from_numpy(labels), index % every == 0 and index < SHOWN * every)

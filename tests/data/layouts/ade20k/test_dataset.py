@@ -9,6 +9,7 @@ from PIL import Image
 
 from medssm.data.layouts.ade20k import ADE20K_NAMES, load_scenes, read_scene_labels
 from medssm.data.layouts.ade20k.labels import as_numbers
+from medssm.data.layouts.check import check_dataset
 from medssm.errors import DataError
 
 
@@ -94,3 +95,62 @@ def test_a_label_map_with_a_palette_is_its_numbers(folder: Path) -> None:
     image.putpalette(list(range(12)))
     image.save(path)
     assert read_scene_labels(path, 3).tolist() == [[255, 0], [2, 1]]
+
+
+def test_labels_count_from_0_where_the_names_say_so(folder: Path) -> None:
+    (folder / "names.txt").write_text("0 other\n1 wall\n2: floor\n3, lamp\n", encoding="utf-8-sig")
+    dataset = load_scenes(folder)
+    assert dataset.names == ("other", "wall", "floor", "lamp")
+    _, labels = dataset.read(dataset.training[0])
+    assert labels.tolist() == [[0, 1, 2], [3, 255, 1]]
+
+
+def test_numbers_that_are_part_of_the_names_say_nothing(folder: Path) -> None:
+    (folder / "names.txt").write_text("2 chairs\n3 chairs\nlamp\n", encoding="utf-8")
+    assert (load_scenes(folder).names[0], load_scenes(folder).first) == ("2 chairs", 1)
+
+
+# What all label maps hold, with names of two or three classes -> what is said of them.
+DOUBTFUL = {
+    "from 0": ([[0, 1], [2, 255]], "hold 0 to 2 and never 3, as if the classes counted from 0"),
+    "0 and 255": ([[0, 255], [0, 0]], "hold 0 and 255 alone, and neither is a class"),
+    "nothing": ([[0, 0], [0, 0]], "say of no pixel what it is"),
+}
+
+
+@pytest.mark.parametrize(("numbers", "sentence"), DOUBTFUL.values(), ids=DOUBTFUL)
+def test_label_maps_that_would_lose_a_class_are_refused(
+    folder: Path, write_scene: Callable[..., None], numbers: list[list[int]], sentence: str
+) -> None:
+    for stem in ("a", "b"):
+        write_scene("training", stem, numbers)
+    with pytest.raises(DataError, match=f"annotations/training: the label maps {sentence}"):
+        load_scenes(folder)
+    assert [fault.kind for fault in check_dataset(folder).faults] == ["numbering"]
+    (folder / "names.txt").write_text("1 wall\n2 floor\n3 lamp\n", encoding="utf-8")
+    assert load_scenes(folder).first == 1
+    assert not check_dataset(folder).faults
+
+
+@pytest.mark.parametrize("mode", [np.bool_, np.uint16, ">u2", np.int32])
+def test_label_maps_may_be_of_any_whole_numbers(folder: Path, mode: str) -> None:
+    path = folder / "annotations" / "training" / "a.tif"
+    numbers = np.array([[0, 1], [1, 0]]).astype(mode)
+    image = Image.frombytes("I;16B", (2, 2), numbers.tobytes()) if mode == ">u2" else Image.fromarray(numbers)
+    image.save(path)
+    assert read_scene_labels(path, 3).tolist() == [[255, 0], [0, 255]]
+
+
+def test_photographs_of_one_name_are_refused(folder: Path) -> None:
+    Image.new("RGB", (3, 2)).save(folder / "images" / "training" / "a.png")
+    with pytest.raises(DataError, match=r"images/training: 2 images \(a.jpg, a.png\) called alike"):
+        load_scenes(folder)
+
+
+@pytest.mark.parametrize(("orientation", "is_noted"), [(1, False), (3, True)])
+def test_a_turn_that_keeps_the_size_is_noted(folder: Path, orientation: int, is_noted: bool) -> None:
+    path = folder / "images" / "training" / "a.jpg"
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    Image.open(path).save(path, exif=exif)
+    assert ("exif" in {note.kind for note in check_dataset(folder).notes}) == is_noted
