@@ -49,29 +49,15 @@ class Layout:
     reader: Callable[[], Reader]
 
 
-def _nnunet() -> Reader:
-    from medssm.data.layouts.scans.nnunet import find_nnunet
+def _scans(name: str) -> Callable[[], Reader]:
+    def reader() -> Reader:
+        from medssm.data.layouts.scans.check import check_scan_dataset
+        from medssm.data.layouts.scans.dataset import SCAN_LAYOUTS, load_dataset
 
-    return _scans(find_nnunet)
+        find = SCAN_LAYOUTS[name].find
+        return Reader(lambda folder, fold: find(folder, fold) is not None, load_dataset, check_scan_dataset)
 
-
-def _decathlon() -> Reader:
-    from medssm.data.layouts.scans.decathlon import find_decathlon
-
-    return _scans(find_decathlon)
-
-
-def _btcv() -> Reader:
-    from medssm.data.layouts.scans.btcv import find_btcv
-
-    return _scans(find_btcv)
-
-
-def _scans(find: Callable[[Path, int], Path | None]) -> Reader:
-    from medssm.data.layouts.scans.check import check_scan_dataset
-    from medssm.data.layouts.scans.dataset import load_dataset
-
-    return Reader(lambda folder, fold: find(folder, fold) is not None, load_dataset, check_scan_dataset)
+    return reader
 
 
 def _ade20k() -> Reader:
@@ -125,21 +111,29 @@ def _imagenet() -> Reader:
 
 
 # In the order in which a folder is tried: nnU-Net's list is a list as well, a folder with a list may have BTCV's
-# folders, and train and val, by which classes of images are told, are folders of COCO and Kinetics-400, too.
+# folders, and train and val, by which classes of images are told, are folders of COCO and Kinetics-400, too. Names of
+# scans tell least, and all files are looked at for them.
 LAYOUTS: dict[str, Layout] = {
     "nnunet": Layout(
         "nnU-Net",
         "scans",
         "dataset.json with channel_names and file_ending, imagesTr, labelsTr",
         "nnU-Net keeps its raw data so: nnUNet_raw/Dataset001_NAME, as its documentation tells",
-        _nnunet,
+        _scans("nnunet"),
     ),
     "decathlon": Layout(
         "Medical Segmentation Decathlon",
         "scans",
         "dataset.json or dataset_0.json that lists images and label maps",
         "the Decathlon's tasks are had from medicaldecathlon.com; unpack one, so that there is DIR/dataset.json",
-        _decathlon,
+        _scans("decathlon"),
+    ),
+    "table": Layout(
+        "a table of cases in CSV",
+        "scans",
+        "a CSV file with the columns image and label",
+        "write a row for each case, with the columns image and label and, where wanted, case, patient, fold and split",
+        _scans("table"),
     ),
     "btcv": Layout(
         "BTCV",
@@ -148,7 +142,21 @@ LAYOUTS: dict[str, Layout] = {
         "BTCV is had, after registering, from Synapse (project syn3193805, 'Multi-Atlas Labeling Beyond the Cranial "
         "Vault', abdomen); lay it out as DIR/imagesTr/img0001.nii.gz, DIR/labelsTr/label0001.nii.gz, give --data DIR, "
         "or try --data phantom, which needs no download",
-        _btcv,
+        _scans("btcv"),
+    ),
+    "kits": Layout(
+        "KiTS",
+        "scans",
+        "case_00000/imaging.nii.gz, case_00000/segmentation.nii.gz",
+        "KiTS is had from kits-challenge.org; give --data the folder that holds case_00000",
+        _scans("kits"),
+    ),
+    "totalsegmentator": Layout(
+        "TotalSegmentator",
+        "scans",
+        "s0000/ct.nii.gz, s0000/segmentations/liver.nii.gz: a binary mask for each organ",
+        "TotalSegmentator's data set is had from zenodo.org (record 10047292); give --data the folder that holds s0000",
+        _scans("totalsegmentator"),
     ),
     "ade20k": Layout(
         "ADE20K",
@@ -201,6 +209,13 @@ LAYOUTS: dict[str, Layout] = {
         "leave the validation images in DIR/val beside the unpacked devkit, give --data DIR, or try --data synthetic, "
         "which needs no download",
         _imagenet,
+    ),
+    "pairs": Layout(
+        "label maps beside their scans",
+        "scans",
+        "a_seg.nii.gz beside a.nii.gz, segmentation-1.nii beside volume-1.nii, labels/a.nii.gz and images/a.nii.gz",
+        "name a label map as its scan with _seg, _gt, _label or _mask behind it, and the labels in a dataset.json",
+        _scans("pairs"),
     ),
 }
 

@@ -19,10 +19,10 @@ def check_dataset(folder: str | Path, fold: int = 0, progress: Progress = lambda
     """
     folder = Path(folder)
     if not folder.exists() or (folder.is_file() and folder.suffix != ".json"):
-        raise DataError(f"{folder}: is no folder; give that of a dataset. {LAYOUTS['btcv'].where}")
+        raise DataError(f"{folder}: is no folder; give that of a dataset")
     for place in (folder,) if folder.is_dir() else folder.absolute().parents[:2]:
         for layout in LAYOUTS.values():
             reader = layout.reader()
             if reader.find(place, fold):
                 return reader.check(place, fold, progress)
-    raise DataError(f"{folder}: no dataset here, neither {known_looks()}. {LAYOUTS['btcv'].where}")
+    raise DataError(f"{folder}: no dataset here, neither {known_looks()}")

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from medssm.data.progress import tracked
 from medssm.data.scans.cases import ScanCase
-from medssm.data.scans.network_grid import PreprocessedCase, preprocess_case
+from medssm.data.scans.network_grid import PreprocessedCase, preprocess_volume, read_scan_and_labels
 from medssm.data.scans.preprocessing import Preprocessing
-from medssm.data.scans.transforms.candidates import CropCandidates, crop_candidates
+from medssm.data.scans.transforms.candidates import NUM_LABELS, CropCandidates, crop_candidates
 from medssm.errors import DataError
 from medssm.files import atomic_path, cache_folder, remove_abandoned
 
@@ -42,9 +42,10 @@ class CachedCase:
     Attributes:
         id: the case's name in its dataset.
         image: (1, D, H, W) float32, mapped from disk: copy before changing it.
-        label: (D, H, W) uint8, or None.
+        label: (D, H, W) uint8, 255 where nothing is known, or None.
         affine: (4, 4) float64 from voxel to RAS+ mm.
         candidates: voxels that a crop may be centred on; None without a label.
+        file_counts: (256,) int64, how many voxels each label has in the case's files; None without a label.
     """
 
     id: str
@@ -52,6 +53,7 @@ class CachedCase:
     label: Tensor | None
     affine: np.ndarray
     candidates: CropCandidates | None
+    file_counts: Tensor | None = None
 
     @property
     def reference(self) -> Tensor:
@@ -72,6 +74,16 @@ class CachedCase:
         if self.candidates is None:
             raise _unlabelled(self.id)
         return self.candidates
+
+    @property
+    def stored_counts(self) -> Tensor:
+        """The counts in the files of a case with labels, (256,) int64.
+
+        Raises: DataError if it has none.
+        """
+        if self.file_counts is None:
+            raise _unlabelled(self.id)
+        return self.file_counts
 
 
 def _unlabelled(case_id: str) -> DataError:
@@ -101,7 +113,8 @@ class PreprocessedCases(Sequence[CachedCase]):
         path = self.path(index)
         cached = _read(path, case.id)
         if cached is None:
-            _write(path, preprocess_case(case, self.preprocessing))
+            volume, labels = read_scan_and_labels(case)
+            _write(path, preprocess_volume(volume, self.preprocessing, labels), labels)
             cached = _read(path, case.id)
         if cached is None:
             raise DataError(f"{path}: cannot be read back after writing it; check the disk or set MEDSSM_CACHE")
@@ -130,7 +143,8 @@ def content_key(case: ScanCase, preprocessing: Preprocessing) -> str:
         "version": CONTENT_VERSION,
         "preprocessing": preprocessing.model_dump(mode="json"),
         "image": _fingerprint(case.image),
-        "label": None if case.label is None else _fingerprint(case.label),
+        "labels": [_fingerprint(file) for file in case.label_files],
+        "ignored": case.ignored,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:32]
 
@@ -151,10 +165,12 @@ def _fingerprint(path: Path) -> list[tuple[str, int, int]]:
     return [(str(file.resolve()), (status := file.stat()).st_size, status.st_mtime_ns) for file in files]
 
 
-def _write(path: Path, case: PreprocessedCase) -> None:
+def _write(path: Path, case: PreprocessedCase, labels: np.ndarray | None) -> None:
     tensors = {"image": case.image, "affine": torch.from_numpy(np.ascontiguousarray(case.affine))}
-    if case.label is not None:
-        tensors |= {"label": case.label, **asdict(crop_candidates(case.image, case.label))}
+    if case.label is not None and labels is not None:
+        counts = torch.from_numpy(np.bincount(labels.ravel(order="K"), minlength=NUM_LABELS))
+        candidates = asdict(crop_candidates(case.image, case.label))
+        tensors |= {"label": case.label, "file_counts": counts, **candidates}
     try:
         with atomic_path(path, is_private=True) as temporary:
             save_file(tensors, temporary, metadata={_CHECKSUM: _checksum(tensors)})
@@ -201,6 +217,7 @@ def _read(path: Path, case_id: str) -> CachedCase | None:
         candidates = None
         if label is not None:
             candidates = CropCandidates(tensors["organs"], tensors["organ_counts"], tensors["background"])
-        return CachedCase(case_id, tensors["image"], label, tensors["affine"].numpy(), candidates)
+        counts = tensors.get("file_counts")
+        return CachedCase(case_id, tensors["image"], label, tensors["affine"].numpy(), candidates, counts)
     except (FileNotFoundError, SafetensorError, KeyError):
         return None

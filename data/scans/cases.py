@@ -8,11 +8,24 @@ from medssm.errors import DataError
 
 @dataclass(frozen=True)
 class ScanCase:
-    """One scan, with its label map where there is one; `image` may be a DICOM folder."""
+    """One scan, with its labels where there are any.
+
+    Attributes:
+        image: a file, or a DICOM folder.
+        label: a label map, or the folder with the masks.
+        masks: binary masks of the labels 1, 2 ... in this order; empty where one file holds all labels.
+        ignored: the label value of voxels of which nothing is known; None if there are none.
+        patient: whose scan it is, as the list says; "" where the names of the files tell.
+        fold: the fold in which it validates, as the list says; None where it says nothing.
+    """
 
     id: str
     image: Path
     label: Path | None = None
+    masks: tuple[Path, ...] = ()
+    ignored: int | None = None
+    patient: str = ""
+    fold: int | None = None
 
     @property
     def reference(self) -> Path:
@@ -24,6 +37,11 @@ class ScanCase:
             raise DataError(f"{self.image}: has no label map; list it among the cases to test, or add its labels")
         return self.label
 
+    @property
+    def label_files(self) -> tuple[Path, ...]:
+        """The files with its labels; none for a case to test."""
+        return self.masks or ((self.label,) if self.label else ())
+
 
 @dataclass(frozen=True)
 class ScanDataset:
@@ -34,7 +52,8 @@ class ScanDataset:
         folder: where it lies.
         source: the file that lists the cases, or the folder if none does.
         label_names: label value -> name, without background.
-        channel_names: one per channel of an image.
+        channel_names: one per channel of an image; empty where nothing says what the images are.
+        unused: files beside the cases that belong to none of them.
     """
 
     name: str
@@ -44,7 +63,8 @@ class ScanDataset:
     validation: tuple[ScanCase, ...]
     test: tuple[ScanCase, ...]
     label_names: dict[int, str]
-    channel_names: tuple[str, ...] = ("CT",)
+    channel_names: tuple[str, ...] = ()
+    unused: tuple[Path, ...] = ()
 
     @property
     def cases(self) -> tuple[ScanCase, ...]:

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from medssm.data.scans.cases import ScanCase
-from medssm.data.scans.geometry import grid_offset, is_same_grid, spacing_of
+from medssm.data.scans.geometry import spacing_of
+from medssm.data.scans.labelled import read_labels
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.resampling import resample_linear, resample_nearest, resampling_steps
-from medssm.data.scans.volume import read_volume, turned_like
-from medssm.errors import DataError, GeometryError
+from medssm.data.scans.volume import Volume, read_volume
 
 
 class PreprocessedCase(NamedTuple):
@@ -20,7 +20,7 @@ class PreprocessedCase(NamedTuple):
 
     Attributes:
         image: (1, D, H, W) float32 in [0, 1].
-        label: (D, H, W) uint8, None for a case without reference.
+        label: (D, H, W) uint8, 255 where nothing is known; None for a case without reference.
         affine: (4, 4) float64 from voxel (i, j, k) of the grid to RAS+ mm.
     """
 
@@ -44,13 +44,17 @@ def preprocess_case(case: ScanCase, preprocessing: Preprocessing) -> Preprocesse
 
     Raises: DataError or GeometryError if a file cannot be read or the two do not lie on one grid.
     """
-    volume = read_volume(case.image)
-    labels = None
-    if case.label is not None:
-        label_volume = turned_like(read_volume(case.label), volume)
-        _check_same_grid(volume, label_volume, str(case.label))
-        labels = _as_label_map(label_volume.array, str(case.label))
+    volume, labels = read_scan_and_labels(case)
     return preprocess_volume(volume, preprocessing, labels)
+
+
+def read_scan_and_labels(case: ScanCase) -> tuple[Volume, np.ndarray | None]:
+    """The scan of a case and, if it has any, its labels on the same grid, (X, Y, Z) uint8, 255 where nothing is known.
+
+    Raises: DataError or GeometryError if a file cannot be read or the two do not lie on one grid.
+    """
+    volume = read_volume(case.image)
+    return volume, read_labels(case, volume) if case.label else None
 
 
 def preprocess_volume(
@@ -112,32 +116,3 @@ def foreground_box(image: Tensor) -> tuple[slice, slice, slice]:
         hit = torch.nonzero(mask.amax(dim=others)).flatten()
         box.append(slice(int(hit[0]), int(hit[-1]) + 1) if len(hit) else slice(0, mask.shape[axis]))
     return box[0], box[1], box[2]
-
-
-def _as_label_map(array: np.ndarray, path: str) -> np.ndarray:
-    """The labels as uint8, if that loses nothing.
-
-    Raises: DataError for fractions and for values outside 0 to 255.
-    """
-    labels = array.astype(np.uint8)
-    if not np.array_equal(labels, array):
-        low, high = float(np.nanmin(array)), float(np.nanmax(array))
-        raise DataError(
-            f"{path}: a label map needs whole numbers from 0 to 255, found values from {low:g} to {high:g}; "
-            "medssm data check lists such files"
-        )
-    return labels
-
-
-def _check_same_grid(image: _Grid, label: _Grid, path: str) -> None:
-    if image.array.shape != label.array.shape:
-        raise GeometryError(
-            f"{path}: has shape {label.array.shape} but its image has {image.array.shape}; "
-            "resample one to the other (medssm data check lists such pairs)"
-        )
-    if not is_same_grid(image.array.shape, image.affine, label.affine):
-        apart = grid_offset(image.array.shape, image.affine, label.affine)
-        raise GeometryError(
-            f"{path}: its affine differs from its image's by up to {apart:.3g} mm; "
-            "correct the header of one of them (medssm data check lists such pairs)"
-        )

@@ -1,22 +1,14 @@
 """Which prediction and which reference are one case: by their path below the two folders, and usual names of files."""
 
-import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from medssm.data.scans.case_names import without_label_words, without_words
 from medssm.data.scans.organ_masks import LabelLayers, is_organ_name, read_label_file, read_organ_masks
 from medssm.data.scans.volume import find_volumes, volume_stem
 from medssm.errors import DataError
-
-# Words around a case's name that say that a file is a label map, or which image it is.
-_LABEL = r"(?:seg|segmentations?|labels?|masks?|structures|gt|groundtruth|pred|predictions?)"
-_IMAGE = r"(?:img|image|imaging|volume|scan|ct|cta|mr|mri|pet|t1|t1n|t1c|t1ce|t1w|t1gd|t2|t2w|t2f|flair|adc|dwi)"
-_GAPS = "-_. "
-_GAP = f"[{_GAPS}]"
-_LABEL_WORDS = re.compile(rf"(?:^|{_GAP}){_LABEL}$|^{_LABEL}(?={_GAP}|\d)", re.IGNORECASE)
-_IMAGE_WORDS = re.compile(rf"(?:^|{_GAP}){_IMAGE}$|{_GAP}0000$|^{_IMAGE}(?={_GAP}|\d)", re.IGNORECASE)
 
 
 class LabelFiles(NamedTuple):
@@ -35,17 +27,17 @@ class LabelFiles(NamedTuple):
     @property
     def case(self) -> str:
         """The path below the root without words that say that this is a label map."""
-        return _joined(*self.place[:-1], _bare(self.place[-1]))
+        return _joined(*self.place[:-1], without_label_words(self.place[-1]))
 
     @property
     def loose_case(self) -> str:
         """The same, also without words that say which image was segmented."""
-        return _joined(*self.place[:-1], _barest(self.place[-1]))
+        return _joined(*self.place[:-1], without_words(self.place[-1]))
 
     @property
     def is_labelled(self) -> bool:
         """Whether the name says that this is a label map."""
-        return bool(self.masks) or _bare(self.place[-1]) != self.place[-1]
+        return bool(self.masks) or without_label_words(self.place[-1]) != self.place[-1]
 
     def read(self) -> LabelLayers:
         """The label map."""
@@ -112,7 +104,9 @@ def scans_of_cases(scans: Path, cases: Iterable[str]) -> dict[str, Path]:
     for case in cases:
         *folders, name = case.split("/")
         exact = [files.path for files in unlabelled if files.case == case]
-        near = exact or [files.path for files in unlabelled if files.loose_case == _joined(*folders, _barest(name))]
+        near = exact or [
+            files.path for files in unlabelled if files.loose_case == _joined(*folders, without_words(name))
+        ]
         if len(near) > 1:
             raise _ambiguous(near, case)
         if near:
@@ -258,29 +252,3 @@ def _shown(files: list[LabelFiles]) -> str:
 
 def _joined(*parts: str) -> str:
     return "/".join(filter(None, parts))
-
-
-def _bare(stem: str) -> str:
-    """A file's name without words that say that it is a label map.
-
-    >>> _bare("img0035_seg"), _bare("label0035"), _bare("segmentation-1"), _bare("segmentation")
-    ('img0035', '0035', '1', '')
-    """
-    return _without(_LABEL_WORDS, stem)
-
-
-def _barest(stem: str) -> str:
-    """The same, also without words that say which image it belongs to.
-
-    >>> _barest("img0035_seg"), _barest("case_001_ct_0000_seg"), _barest("BraTS-001-t1n_seg")
-    ('0035', 'case_001', 'BraTS-001')
-    """
-    bare = _bare(stem)
-    while (shorter := _without(_IMAGE_WORDS, bare)) != bare:
-        bare = shorter
-    return bare
-
-
-def _without(words: re.Pattern[str], stem: str) -> str:
-    shorter = words.sub("", stem)
-    return shorter if shorter == stem else shorter.lstrip(_GAPS)

@@ -42,12 +42,13 @@ def test_fault_is_in_the_table_and_the_json_and_fails_the_command(phantom: Path)
     assert [(Path(fault["file"]).name, fault["kind"]) for fault in faults] == [("img0002.nii.gz", "unreadable")]
 
 
-def test_folder_that_is_no_dataset_says_where_btcv_is_had(tmp_path: Path) -> None:
+def test_folder_that_is_no_dataset_says_what_is_known_and_nothing_of_btcvs_whereabouts(tmp_path: Path) -> None:
     result = medssm("data", "check", tmp_path)
     assert result.exception is not None
     explained = explain(result.exception)
     assert explained is not None
-    assert "syn3193805" in explained[0]
+    assert "imagesTr with labelsTr" in explained[0]
+    assert "syn3193805" not in explained[0]
     assert explained[1] == 1
 
 

@@ -3,12 +3,19 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
+
 from medssm.data.layouts.findings import DataReport, Remark
-from medssm.data.layouts.scans.check_images import check_image, read_checked, voxel_statistics
+from medssm.data.layouts.scans.check_images import check_image, read_checked, voxel_statistics, without_path
 from medssm.data.layouts.scans.check_labels import check_label, check_pair
 from medssm.data.layouts.scans.check_lists import check_list
 from medssm.data.layouts.scans.dataset import read_datalist
 from medssm.data.scans.cases import ScanCase, ScanDataset
+from medssm.data.scans.labelled import IGNORED, learnt_labels, read_labels
+from medssm.data.scans.modality import foreign_channels
+from medssm.data.scans.organ_masks import labels_of
+from medssm.data.scans.volume import Volume
+from medssm.errors import DataError
 
 
 def check_scan_dataset(folder: Path, fold: int, progress: Callable[[int, int], None]) -> DataReport:
@@ -18,39 +25,77 @@ def check_scan_dataset(folder: Path, fold: int, progress: Callable[[int, int], N
         fold: as for `load_dataset`.
         progress: called with the number of cases done and their total.
 
-    Raises: DataError if the list cannot be understood.
+    Raises: DataError if the list cannot be understood; UsageError if there is no such fold.
     """
     dataset = read_datalist(folder, fold)
     counts = {part: len(getattr(dataset, part)) for part in ("training", "validation", "test")}
-    findings = (*check_list(dataset), *_check_cases(dataset, progress))
+    check = _Check(dataset)
+    findings = (*check_list(dataset), *check.cases(progress), *check.organs())
     return DataReport(dataset.name, dataset.folder, counts, tuple(dict.fromkeys(findings)))
 
 
-def _check_cases(dataset: ScanDataset, progress: Callable[[int, int], None]) -> Iterator[Remark]:
-    cases = list(dict.fromkeys(dataset.cases))
-    seen: dict[str, Path] = {}
-    for done, case in enumerate(cases):
-        progress(done, len(cases))
-        yield from _check_case(case, dataset.label_names, seen)
-    progress(len(cases), len(cases))
+class _Check:
+    """The cases of a dataset, and what one of them alone does not tell."""
 
+    def __init__(self, dataset: ScanDataset) -> None:
+        self.dataset = dataset
+        self.is_ct = not foreign_channels(dataset.channel_names)
+        self.first_with: dict[str, Path] = {}  # a hash of a scan's voxels -> the first file that holds them
+        self.found: dict[ScanCase, set[int]] = {}  # the organs of the cases whose labels can be read
 
-def _check_case(case: ScanCase, names: dict[int, str], seen: dict[str, Path]) -> Iterator[Remark]:
-    """The faults of one case; `seen` maps a scan's hash to the first file that held it, and is added to."""
-    image = label = None
-    if case.image.exists():
-        image, findings = read_checked(case.image)
-        yield from findings
-    if image is not None:
-        statistics = voxel_statistics(image.array)
-        yield from check_image(case.image, statistics, image.modality)
-        first = seen.setdefault(statistics.digest, case.image)
-        if first.resolve() != case.image.resolve():
-            yield Remark(case.image, "same-scan", f"holds the same voxels as {first}; keep one of them")
-    if case.label is not None and case.label.exists():
-        label, findings = read_checked(case.label)
-        yield from findings
-    if label is not None and case.label is not None:
-        yield from check_label(case.label, label.array, names)
+    def cases(self, progress: Callable[[int, int], None]) -> Iterator[Remark]:
+        """What is wrong with each case."""
+        cases = list(dict.fromkeys(self.dataset.cases))
+        for done, case in enumerate(cases):
+            progress(done, len(cases))
+            yield from self._case(case)
+        progress(len(cases), len(cases))
+
+    def organs(self) -> Iterator[Remark]:
+        """Organs that no case has; to be asked when all cases are done."""
+        for part, cases in (("trains", self.dataset.training), ("validates", self.dataset.validation)):
+            if not cases or any(case not in self.found for case in cases):
+                continue  # what the others hold is not known
+            found = set[int]().union(*(self.found[case] for case in cases))
+            missing = [name for label, name in self.dataset.label_names.items() if label not in found]
+            if not found:
+                is_note = part == "validates"
+                yield Remark(self.dataset.source, "no-organ", f"no case that {part} has a labelled voxel", is_note)
+            elif missing:
+                message = f"no case that {part} has {', '.join(missing)}"
+                yield Remark(self.dataset.source, "missing-organ", message, is_note=True)
+
+    def _case(self, case: ScanCase) -> Iterator[Remark]:
+        image = None
+        if case.image.exists():
+            image, findings = read_checked(case.image)
+            yield from findings
         if image is not None:
-            yield from check_pair(case.label, label, image)
+            statistics = voxel_statistics(image.array)
+            yield from check_image(case.image, statistics, image.modality, self.is_ct)
+            first = self.first_with.setdefault(statistics.digest, case.image)
+            if first.resolve() != case.image.resolve():
+                yield Remark(case.image, "same-scan", f"holds the same voxels as {first}; keep one of them")
+        if case.label is not None and all(file.exists() for file in case.label_files):
+            yield from self._labels(case, image)
+
+    def _labels(self, case: ScanCase, image: Volume | None) -> Iterator[Remark]:
+        findings: list[Remark] = []
+        label = None
+        if not case.masks:
+            label, findings = read_checked(case.reference)
+        if label is not None:
+            findings += check_label(case.reference, label.array, self.dataset.label_names, case.ignored)
+            findings += check_pair(case.reference, label, image) if image is not None else ()
+        yield from findings
+        if image is None or any(not finding.is_note for finding in findings if finding.kind != "float-labels"):
+            return
+        try:
+            learnt = (
+                learnt_labels(labels_of(label).turned_like(image), case.ignored) if label else read_labels(case, image)
+            )
+        except (DataError, OSError) as error:
+            yield Remark(case.reference, "unusable", without_path(case.reference, error))
+            return
+        values = np.flatnonzero(np.bincount(learnt.ravel(order="K"))).tolist()
+        self.found[case] = set(values) - {0, IGNORED}

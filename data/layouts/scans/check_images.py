@@ -21,14 +21,15 @@ def read_checked(path: Path) -> tuple[Volume | None, list[Remark]]:
     try:
         volume = read_volume(path)
     except GeometryError as error:
-        return None, [Remark(path, "spacing", _without_path(path, error))]
+        return None, [Remark(path, "spacing", without_path(path, error))]
     except (DataError, OSError) as error:
-        return None, [Remark(path, "unreadable", _without_path(path, error))]
-    notes = [Remark(path, "dicom", _without_path(path, note), is_note=True) for note in volume.notes]
+        return None, [Remark(path, "unreadable", without_path(path, error))]
+    notes = [Remark(path, "dicom", without_path(path, note), is_note=True) for note in volume.notes]
     return volume, [*_spacing(path, volume), *notes]
 
 
-def _without_path(path: Path, message: object) -> str:
+def without_path(path: Path, message: object) -> str:
+    """What is said of a file, without its name."""
     return str(message).removeprefix(f"{path}: ")
 
 
@@ -59,8 +60,8 @@ def voxel_statistics(array: np.ndarray) -> VoxelStatistics:
     return VoxelStatistics(summarise_values(array), digest.hexdigest())
 
 
-def check_image(path: Path, statistics: VoxelStatistics, modality: str = "") -> Iterator[Remark]:
-    """NaN, infinity, nothing in the picture, or values that are no Hounsfield units.
+def check_image(path: Path, statistics: VoxelStatistics, modality: str = "", is_ct: bool = True) -> Iterator[Remark]:
+    """NaN, infinity, nothing in the picture, or values of what should be a CT that are no Hounsfield units.
 
     Args:
         modality: that the scan's header names, such as "MR"; "" where it names none.
@@ -75,6 +76,6 @@ def check_image(path: Path, statistics: VoxelStatistics, modality: str = "") -> 
     if values.lowest >= values.highest:
         value = f"every voxel is {values.lowest:g}" if values.lowest < np.inf else "no voxel is a number"
         yield Remark(path, "constant", f"{value}; export the scan again")
-    elif strange := not_hounsfield(values, modality):
+    elif is_ct and (strange := not_hounsfield(values, modality)):
         advice = "give the training an intensity window of its own (--set data.preprocessing.intensity=[low,high])"
         yield Remark(path, "intensity", f"{strange}; {advice}", is_note=True)

@@ -8,20 +8,21 @@ import numpy as np
 
 from medssm.data.layouts.findings import Remark
 from medssm.data.scans.geometry import grid_offset, is_same_grid
+from medssm.data.scans.labelled import unnamed_labels
 from medssm.data.scans.volume import Volume, turned_like
 
 # More values than any label map has: TotalSegmentator's has 118.
 _MOST_LABELS = 128
 
-_SHOWN = 8
 
-
-def check_label(path: Path, array: np.ndarray, names: Mapping[int, str]) -> Iterator[Remark]:
+def check_label(
+    path: Path, array: np.ndarray, names: Mapping[int, str], ignored: int | None = None
+) -> Iterator[Remark]:
     """What no label map (X, Y, Z) of this dataset should hold; of its values at most one fault, the most telling."""
     if array.dtype.kind == "f":
         yield Remark(path, "float-labels", f"labels are stored as {array.dtype}; store them as uint8")
     values = _distinct(array)
-    yield from _values(path, values, names)
+    yield from _values(path, values, names, ignored)
     if missing := [name for label, name in names.items() if label not in values]:
         is_partial = 0 < len(missing) < len(names)
         if is_partial:
@@ -38,20 +39,19 @@ def _distinct(array: np.ndarray) -> np.ndarray:
     return values
 
 
-def _values(path: Path, values: np.ndarray, names: Mapping[int, str]) -> Iterator[Remark]:
-    strange = [value for value in values.tolist() if value != 0 and value not in names]
+def _values(path: Path, values: np.ndarray, names: Mapping[int, str], ignored: int | None) -> Iterator[Remark]:
+    strange = unnamed_labels(values.tolist(), names, ignored)
     found = f"{len(values)} values from {values.min():g} to {values.max():g}"
     if not values.any():
-        yield Remark(path, "empty-label", "nothing is labelled; correct it, or take the case off the list")
+        yield Remark(path, "empty-label", "nothing is labelled: the case trains as one without any organ", is_note=True)
     elif values.min() < 0 or len(values) > max(_MOST_LABELS, 2 * len(names)):
         yield Remark(path, "image-as-label", f"holds {found}: an image lies in the label map's place; exchange it")
     elif not np.isfinite(values).all() or not np.array_equal(values, np.round(values)):
         yield Remark(path, "label-values", f"holds fractions ({found}); resample label maps with nearest neighbour")
-    elif strange == [255] and len(values) <= 2:
+    elif strange and values.max() == 255 and len(values) <= 2:
         yield Remark(path, "mask-255", "is a mask of 0 and 255, no label map; give each organ its value from the list")
     elif strange:
-        shown = ", ".join(f"{value:g}" for value in strange[:_SHOWN]) + (", ..." if len(strange) > _SHOWN else "")
-        yield Remark(path, "label-values", f"holds {shown}, which the list does not name; correct the map or the list")
+        yield Remark(path, "label-values", strange)
 
 
 def check_pair(path: Path, label: Volume, image: Volume) -> Iterator[Remark]:

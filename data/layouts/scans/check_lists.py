@@ -7,8 +7,10 @@ from pathlib import Path
 
 from medssm.data.layouts.findings import Remark
 from medssm.data.layouts.scans.layout import case_id, image_and_label_folders, volumes_in
+from medssm.data.layouts.scans.splits import patients_of
 from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.data.scans.laterality import find_sides
+from medssm.data.scans.modality import foreign_channels
 
 
 def check_list(dataset: ScanDataset) -> Iterator[Remark]:
@@ -18,17 +20,27 @@ def check_list(dataset: ScanDataset) -> Iterator[Remark]:
             yield Remark(case.image, "missing-partner", "has no label in the list; add it, or list the case as a test")
     yield from _missing_files(dataset)
     yield from _repeats(dataset)
+    yield from _divided_patients(dataset)
     yield from _unlisted(dataset)
     yield from _lone_sides(dataset)
+    if foreign := foreign_channels(dataset.channel_names):
+        message = f"images are {foreign[0]}, no CT: give the training a window of intensities that fits them"
+        yield Remark(dataset.source, "modality", f"{message} (data.preprocessing.intensity)", is_note=True)
 
 
 def _missing_files(dataset: ScanDataset) -> Iterator[Remark]:
     for case in dataset.cases:
+        to_test = case in dataset.test
         if not case.image.exists():
-            yield Remark(case.image, "missing-file", f"is listed but not there (case {case.id}); copy it there")
-        if case.label and not case.label.exists():
-            partner = f"{case.image.name} has no label map; add this file, or take the case off the list"
-            yield Remark(case.label, "missing-partner", partner)
+            message = f"is listed but not there (case {case.id}); copy it there"
+            yield Remark(case.image, "missing-file", message, is_note=to_test)
+        for file in case.label_files:
+            if file.exists():
+                continue
+            message = f"{case.image.name} has no label map; add this file, or take the case off the list"
+            if case.masks:
+                message = f"case {case.id} has no mask of this organ; add it, empty if the organ is not in the scan"
+            yield Remark(file, "missing-partner", message, is_note=to_test)
 
 
 def _repeats(dataset: ScanDataset) -> Iterator[Remark]:
@@ -46,14 +58,26 @@ def _repeats(dataset: ScanDataset) -> Iterator[Remark]:
             yield Remark(image, "both-splits", "is in training and in validation or test; keep it in one of them")
 
 
+def _divided_patients(dataset: ScanDataset) -> Iterator[Remark]:
+    """Scans of one patient that a list puts on both sides: the network has seen who validates it."""
+    patients = patients_of(dataset.training + dataset.validation)
+    training = {patients[case.id]: case for case in dataset.training}
+    for case in dataset.validation:
+        if other := training.get(patients[case.id]):
+            message = f"validates, but {other.image.name} of the same patient ({patients[case.id]}) trains"
+            yield Remark(case.image, "divided-patient", f"{message}; keep a patient on one side", is_note=True)
+
+
 def _image_file(case: ScanCase) -> Path:
     return case.image.resolve()
 
 
 def _unlisted(dataset: ScanDataset) -> Iterator[Remark]:
     """Files in the training folders that no case uses: a label without an image is a fault, the rest is a note."""
+    for file in dataset.unused:
+        yield Remark(file, "unlisted", "has no partner, or belongs to no case by its name", is_note=True)
     folders = image_and_label_folders(dataset.folder)
-    if not folders:
+    if not folders or dataset.unused:
         return
     images, labels = ({path.resolve() for path in volumes_in(folder)} for folder in folders)
     used_images = {_image_file(case) for case in dataset.cases}

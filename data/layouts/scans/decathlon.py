@@ -1,46 +1,51 @@
-"""A list of cases and their label maps: BTCV's dataset_0.json, or a folder of the Medical Segmentation Decathlon."""
+"""A list of cases and their label maps: BTCV's dataset_0.json, a folder of the Decathlon, or a datalist of MONAI."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from medssm.data.layouts.scans.declared import declared_channels, declared_labels
-from medssm.data.layouts.scans.layout import case_id, list_in, read_json
-from medssm.data.layouts.scans.splits import with_default_split
+from medssm.data.layouts.scans.declared import Parts, as_object, dataset_of, declared, name_of_list, several_channels
+from medssm.data.layouts.scans.layout import case_id, list_in, listed_file, read_json
+from medssm.data.layouts.scans.splits import btcv_number, own_split, with_split
 from medssm.data.scans.cases import ScanCase, ScanDataset
-from medssm.errors import DataError
+from medssm.data.scans.organs import BTCV_ORGANS
+from medssm.data.scans.volume import volume_suffix
+from medssm.errors import DataError, quoted
+
+_PATIENT_KEYS = ("patient", "patient_id", "subject", "subject_id")
 
 
 def find_decathlon(folder: Path, fold: int) -> Path | None:
-    """The list of a folder, whatever it says."""
-    return list_in(folder, fold)
+    """The list of a folder if it lists cases, or is no list that could be understood."""
+    path = list_in(folder, fold)
+    try:
+        content = read_json(path) if path else {}
+    except DataError:
+        return path
+    return path if not isinstance(content, dict) or "training" in content else None
 
 
 def read_decathlon(path: Path, fold: int) -> ScanDataset:
     """A list of {image, label}; its counts (numTraining, numTest) are not to be trusted and not read.
 
-    Raises: DataError if the list cannot be understood.
+    Raises: DataError if the list cannot be understood; UsageError if there is no such fold.
     """
-    content = read_json(path)
-    if not isinstance(content, dict):
-        raise DataError(f"{path}: holds no JSON object; write a Decathlon or nnU-Net datalist")
-    return _listed(path, content)
+    content = as_object(path, read_json(path))
+    training, validation = (_listed_cases(path, content, part) for part in ("training", "validation"))
+    test = [case for part in ("test", "testing") for case in _listed_cases(path, content, part)]
+    if "labels" not in content and training and all(btcv_number(case) for case in training):
+        content = {**content, "labels": {str(label): name for label, name in BTCV_ORGANS.items()}}
+    parts: Parts = {"training": training, "validation": validation, "test": test}
+    dataset = dataset_of(declared(path, content), name_of_list(content, path), path, parts)
+    if "validation" not in content:
+        return with_split(dataset, fold)
+    if any(case.fold is not None for case in training):
+        raise DataError(f"{path}: lists 'validation' and gives cases a 'fold', which is two splits; keep one of them")
+    return dataset if path.name == f"dataset_{fold}.json" else own_split(dataset, fold)
 
 
-def _listed(path: Path, content: Mapping[str, Any]) -> ScanDataset:
-    cases = {part: tuple(_listed_cases(path, content.get(part, []))) for part in ("training", "validation", "test")}
-    dataset = ScanDataset(
-        name=str(content.get("name") or path.parent.resolve().name),
-        folder=path.parent,
-        source=path,
-        **cases,
-        label_names=declared_labels(path, content, cases["training"]),
-        channel_names=declared_channels(path, content),
-    )
-    return dataset if "validation" in content else with_default_split(dataset)
-
-
-def _listed_cases(path: Path, entries: Any) -> list[ScanCase]:
+def _listed_cases(path: Path, content: Mapping[str, Any], part: str) -> list[ScanCase]:
+    entries = content.get(part, [])
     if not isinstance(entries, list):
         raise DataError(f"{path}: 'training', 'validation' and 'test' must be lists; found {type(entries).__name__}")
     return [_listed_case(path, entry) for entry in entries]
@@ -48,9 +53,38 @@ def _listed_cases(path: Path, entries: Any) -> list[ScanCase]:
 
 def _listed_case(path: Path, entry: Any) -> ScanCase:
     entry = {"image": entry} if isinstance(entry, str) else entry
-    image = entry.get("image") if isinstance(entry, dict) else None
-    label = entry.get("label") if isinstance(entry, dict) else None
+    said = entry if isinstance(entry, dict) else {}
+    image, label, fold = _only(said.get("image")), _only(said.get("label")), said.get("fold")
+    if isinstance(image, list) and image and all(isinstance(name, str) for name in image):
+        raise several_channels(path, image)
     if not isinstance(image, str) or not isinstance(label, str | None):
-        raise DataError(f"{path}: a case must be {{'image': FILE, 'label': FILE}} with one file each; found {entry!r}")
-    file = path.parent / image
-    return ScanCase(case_id(file), file, path.parent / label if label else None)
+        raise DataError(
+            f"{path}: a case must be {{'image': FILE, 'label': FILE}} with one file each; found {quoted(entry)}"
+        )
+    if fold is not None and (not isinstance(fold, int) or isinstance(fold, bool)):
+        raise DataError(f"{path}: the 'fold' of a case must be a whole number; found {quoted(fold)}")
+    file = _numbered(path, listed_file(path, image))
+    patient = next((str(said[key]) for key in _PATIENT_KEYS if said.get(key) is not None), "")
+    # MONAI gives -1 to cases that validate in no fold.
+    at = fold if fold is not None and fold >= 0 else None
+    return ScanCase(case_id(file), file, listed_file(path, label) if label else None, patient=patient, fold=at)
+
+
+def _only(files: Any) -> Any:
+    """The file of a list of one."""
+    return files[0] if isinstance(files, list) and len(files) == 1 else files
+
+
+def _numbered(path: Path, image: Path) -> Path:
+    """The image that is there, which the first version of nnU-Net lists without the number of its channel.
+
+    Raises: DataError if there are several channels of it.
+    """
+    suffix = volume_suffix(image)
+    if not suffix or image.exists():
+        return image
+    stem = image.name[: len(image.name) - len(suffix)]
+    channels = [image.with_name(f"{stem}_{number:04}{suffix}") for number in range(2)]
+    if channels[1].exists():
+        raise several_channels(path, [channel.name for channel in channels])
+    return channels[0] if channels[0].exists() else image

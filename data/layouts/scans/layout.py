@@ -1,20 +1,22 @@
 """Where a folder of scans keeps its list, its images and its label maps."""
 
 import json
+import os
 import re
 from pathlib import Path
 from typing import Any
 
-from medssm.data.scans.volume import volume_stem, volume_suffix
-from medssm.errors import DataError
+from medssm.data.scans.case_names import stem_of
+from medssm.data.scans.volume import volume_suffix
+from medssm.errors import DataError, quoted, reason_of
 
 _IMAGE_AND_LABEL_FOLDERS = (("imagesTr", "labelsTr"), ("img", "label"), ("Training/img", "Training/label"))
 
 
 def list_in(folder: Path, fold: int = 0) -> Path | None:
     """The file that lists the cases of a folder, that of the fold before one for all; None if there is none."""
-    paths = (folder / f"dataset_{fold}.json", folder / "dataset.json")
-    return next((path for path in paths if path.is_file()), None)
+    names = (f"dataset_{fold}.json", "dataset_0.json", "dataset.json")
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
 def image_and_label_folders(folder: Path) -> tuple[Path, Path] | None:
@@ -37,10 +39,32 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8-sig"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise DataError(f"{path}: is not valid JSON ({error}); correct it or remove it") from error
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"{path}: is not valid JSON ({reason_of(error)}); correct it or remove it") from error
+
+
+def listed_file(source: Path, name: str) -> Path:
+    """The file that a list names, beside the list, whether it is there or not.
+
+    Raises: DataError if no file can be called so.
+    """
+    file = source.parent / name
+    try:
+        os.stat(file)
+    except (FileNotFoundError, NotADirectoryError):
+        pass
+    except (OSError, ValueError) as error:
+        why = reason_of(error).partition(": '")[0]
+        raise DataError(f"{source}: {quoted(name)} cannot be the name of a file ({why}); correct it") from error
+    return file
+
+
+def numbered_channel(file: Path) -> tuple[str, int] | None:
+    """The case and the channel of a file that is called as nnU-Net does, case_0001.nii.gz; None of another name."""
+    match = re.fullmatch(r"(.+)_(\d{4})", file.name[: len(file.name) - len(volume_suffix(file))])
+    return (match[1], int(match[2])) if match else None
 
 
 def case_id(image: Path) -> str:
     """A case's name: its image's without the format and without nnU-Net's channel number."""
-    return re.sub(r"_0000$", "", volume_stem(image))
+    return stem_of(image)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from medssm.data.scans.labelled import IGNORED
+
 NUM_LABELS = 256
 
 
@@ -13,7 +15,7 @@ class CropCandidates:
     """Flat indices into a (D, H, W) volume.
 
     Attributes:
-        organs: (n,) int32, every voxel with a label above 0, sorted by label.
+        organs: (n,) int32, every voxel of an organ, sorted by label; what is unknown (255) is none.
         organ_counts: (256,) int64, how many voxels each label value has; entry 0 is 0.
         background: (m,) int32, every voxel with label 0 and image > 0.
     """
@@ -40,7 +42,7 @@ def crop_candidates(image: Tensor, label: Tensor) -> CropCandidates:
         label: (D, H, W) uint8.
     """
     flat = label.flatten()
-    foreground = torch.nonzero(flat).flatten()
+    foreground = torch.nonzero((flat != 0) & (flat != IGNORED)).flatten()
     order = torch.sort(flat[foreground], stable=True).indices
     counts = torch.bincount(flat[foreground].long(), minlength=NUM_LABELS)
     background = torch.nonzero((flat == 0) & (image[0].flatten() > 0)).flatten()

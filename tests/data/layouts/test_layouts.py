@@ -38,6 +38,23 @@ def save(path: Path, array: np.ndarray) -> None:
     nib.save(nib.Nifti1Image(array, np.diag([1.5, 1.5, 2, 1])), path)
 
 
+def write_table(folder: Path) -> None:
+    write_scans(folder, "a/{}.nii.gz", "b/{}.nii.gz", NAMED)
+    rows = "".join(f"a/{number}.nii.gz;b/{number}.nii.gz;{number}\n" for number in (1, 2))
+    (folder / "cases.csv").write_text("Image;Label;Patient\n" + rows)
+
+
+def write_masks(folder: Path) -> None:
+    for number in (1, 2):
+        scan = np.random.default_rng(number).integers(-900, 99, (6, 5, 4)).astype(np.int16)
+        save(folder / f"s{number:04}/ct.nii.gz", scan)
+        for place, organ in enumerate(("spleen", "liver", "colon")):
+            mask = np.zeros(scan.shape, np.uint8)
+            mask[place] = 1
+            save(folder / f"s{number:04}/segmentations/{organ}.nii.gz", mask)
+
+
+NAMED = {"name": "mine"}
 BTCV = "imagesTr/img{:04}.nii.gz", "labelsTr/label{:04}.nii.gz"
 CASES = [dict(zip(("image", "label"), (pattern.format(number) for pattern in BTCV), strict=True)) for number in (1, 2)]
 # A dataset for each row.
@@ -47,6 +64,10 @@ WRITTEN: dict[str, Callable[[Path], None]] = {
     ),
     "decathlon": lambda folder: write_scans(folder, *BTCV, {"training": CASES[:1], "validation": CASES[1:]}),
     "btcv": lambda folder: write_scans(folder, "imagesTr/img{:03}5.nii.gz", "labelsTr/label{:03}5.nii.gz"),
+    "table": lambda folder: write_table(folder),
+    "kits": lambda folder: write_scans(folder, "case_{:05}/imaging.nii.gz", "case_{:05}/segmentation.nii.gz", NAMED),
+    "totalsegmentator": lambda folder: write_masks(folder),
+    "pairs": lambda folder: write_scans(folder, "volume-{}.nii", "segmentation-{}.nii", NAMED),
     "ade20k": lambda folder: write_scenes(folder, 2, 1),
     "coco": lambda folder: write_objects(folder, 4, 2),
     "ucf101": lambda folder: write_motions(folder, "ucf101", 1, 1),

@@ -148,7 +148,6 @@ LABEL_FAULTS = {
     "image-as-label": replace_label(scan(2)),
     "mask-255": replace_label((organs() > 0).astype(np.uint8) * 255),
     "float-labels": replace_label(organs().astype(np.float32)),
-    "empty-label": replace_label(organs() * 0),
     "unreadable": cut_off_label,
     "missing-partner": lambda folder: label_path(folder, 2).unlink(),
 }
@@ -182,6 +181,16 @@ def test_interpolated_label_map_is_found(dataset: Path) -> None:
 def test_rounding_of_an_affine_is_no_fault(dataset: Path, offset: float) -> None:
     save(label_path(dataset, 2), organs(), moved(offset))
     assert check_dataset(dataset).faults == ()
+
+
+def test_a_case_without_organs_is_a_note_and_a_dataset_without_any_a_fault(dataset: Path) -> None:
+    save(label_path(dataset, 2), organs() * 0)
+    report = check_dataset(dataset)
+    assert report.faults == ()
+    assert [(note.file.name, note.kind) for note in report.notes] == [("label0002.nii.gz", "empty-label")]
+    save(label_path(dataset, 1), organs() * 0)
+    [fault] = check_dataset(dataset).faults
+    assert (fault.kind, fault.message) == ("no-organ", "no case that trains has a labelled voxel")
 
 
 def test_missing_organ_is_a_note(dataset: Path) -> None:
