@@ -1,7 +1,6 @@
 """From a recipe's name or file to the settings of one run."""
 
 import difflib
-import functools
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
@@ -71,7 +70,7 @@ def resolved(recipe: str, layers: Sequence[Mapping[str, Any]], model: str) -> di
     """
     content: dict[str, Any] = {}
     sections = [_mapping(recipe, "models", layer.get("models") or {}) for layer in layers]
-    line = _line(recipe, functools.reduce(merged, sections, {}), model)
+    line = _line(recipe, _together(sections), model)
     for layer, own in zip(layers, sections, strict=True):
         content = merged(content, {key: value for key, value in layer.items() if key != "models"})
         for ancestor in line:
@@ -169,8 +168,15 @@ def nearest_key(key: str, recipe: type[BaseModel]) -> str | None:
 
 def _common(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What the layers of a recipe say for every model."""
-    content = functools.reduce(merged, layers, {})
+    content = _together(layers)
     content.pop("models", None)
+    return content
+
+
+def _together(layers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    content: dict[str, Any] = {}
+    for layer in layers:
+        content = merged(content, layer)
     return content
 
 

@@ -335,7 +335,8 @@ class _Loop:
         self.journal.record(progress.step, flat)
         self.journal.show(progress.step, task.pictures(results[best]))
         self.journal.bar.update(progress.step, **{task.score: score})
-        is_best = progress.best_score is None or score > progress.best_score
+        # Where no item has what is scored, the newest weights are kept.
+        is_best = progress.best_score is None or math.isnan(progress.best_score) or score > progress.best_score
         progress.stale = 0 if is_best else progress.stale + 1
         if is_best:
             progress.best_score, progress.best_step = score, progress.step

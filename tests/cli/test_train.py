@@ -12,7 +12,7 @@ from medssm.cli.errors import explain
 from medssm.cli.main import build_app
 
 MAIN = "from medssm.cli.main import main; main()"
-SMALL = ["--model", "mamband-xs", "--set", "model.num_classes=3", "--set", "augmentation.crops.size=[16,16,16]"]
+SMALL = ["--model", "mamband-xs", "--set", "augmentation.crops.size=[16,16,16]"]
 
 
 @pytest.fixture(autouse=True)

@@ -26,7 +26,6 @@ MadeOnce = Callable[[str, Callable[[Path], object]], Path]
 def small_recipe() -> dict[str, Any]:
     """Overrides that make the btcv recipe run in seconds on the cubes."""
     return {
-        "model.num_classes": 3,
         "augmentation.crops.size": (16, 16, 16),
         "run.max_steps": 40,
         "run.validate_every_steps": 20,

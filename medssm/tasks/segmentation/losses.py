@@ -5,8 +5,10 @@ from collections.abc import Mapping
 import torch
 import torch.nn.functional as F
 from monai.losses import DiceLoss
+from monai.networks import one_hot
 from torch import Tensor
 
+from medssm.data.scans.labelled import IGNORED
 from medssm.tasks.segmentation.settings import LossSettings
 
 SMOOTHING = 1e-6
@@ -19,16 +21,21 @@ def segmentation_losses(
 
     Args:
         logits: (B, K, D, H, W).
-        labels: (B, D, H, W), integer.
+        labels: (B, D, H, W), integer; 255 where nothing is known, which counts nowhere.
         class_weights: (K,) of the cross-entropy; None for equal ones.
     """
     logits, labels = logits.float(), labels.long()
     weights = None if class_weights is None else class_weights.to(logits.device)
+    known = labels != IGNORED
+    if not known.any():
+        nothing = (logits * 0.0).sum()
+        return {"loss": nothing, "dice_loss": nothing.detach(), "cross_entropy": nothing.detach()}
     if settings.kind == "dice-ce":
-        dice, entropy = published_dice_loss(logits, labels), F.cross_entropy(logits, labels, weight=weights)
+        dice = published_dice_loss(logits, labels)
+        entropy = F.cross_entropy(logits, labels, weight=weights, ignore_index=IGNORED)
     else:
         log_probabilities = logits.log_softmax(dim=1)
-        entropy = F.nll_loss(log_probabilities, labels, weight=weights)
+        entropy = F.nll_loss(log_probabilities, labels, weight=weights, ignore_index=IGNORED)
         dice = present_dice_loss(log_probabilities, labels)
     return {"loss": dice + entropy, "dice_loss": dice.detach(), "cross_entropy": entropy.detach()}
 
@@ -38,8 +45,13 @@ def published_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
 
     A class that a crop does not hold costs 1. Source: UNETR's BTCV training, which Mamba-ND uses.
     """
-    loss = DiceLoss(to_onehot_y=True, softmax=True, squared_pred=True, smooth_nr=0.0, smooth_dr=SMOOTHING)
-    return loss(logits, labels[:, None])
+    loss = DiceLoss(squared_pred=True, smooth_nr=0.0, smooth_dr=SMOOTHING)
+    known = (labels != IGNORED)[:, None]
+    probabilities = logits.softmax(dim=1)
+    target = one_hot(labels[:, None].where(known, 0), logits.shape[1])
+    if not known.all():
+        probabilities, target = probabilities * known, target * known
+    return loss(probabilities, target)
 
 
 def present_dice_loss(log_probabilities: Tensor, labels: Tensor) -> Tensor:
@@ -52,11 +64,14 @@ def present_dice_loss(log_probabilities: Tensor, labels: Tensor) -> Tensor:
         log_probabilities: (B, K, D, H, W).
         labels: (B, D, H, W), int64.
     """
+    known = labels != IGNORED
+    if not known.all():  # each class is counted over the whole batch, so where a voxel lies does not matter
+        log_probabilities, labels = log_probabilities.movedim(1, -1)[known].T[None], labels[known][None]
     flat = labels.flatten()
     true = log_probabilities.gather(1, labels[:, None]).exp().flatten()
     zeros = true.new_zeros(log_probabilities.shape[1])
     overlap, voxels = zeros.index_add(0, flat, true), zeros.index_add(0, flat, torch.ones_like(true))
-    squares = (2 * log_probabilities).exp().sum(dim=(0, 2, 3, 4))
+    squares = (2 * log_probabilities).exp().sum(dim=[axis for axis in range(log_probabilities.ndim) if axis != 1])
     dice = 2 * overlap / (squares + voxels + SMOOTHING)
     return 1 - dice[voxels > 0].mean()
 

@@ -6,6 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from medssm.data.scans.cache import CachedCase
+from medssm.data.scans.labelled import IGNORED
 from medssm.data.scans.volume import Volume
 from medssm.tasks.segmentation.result import Segmentation
 from medssm.viewing.comparison import agreement_figure
@@ -21,7 +22,8 @@ def validation_pictures(case: CachedCase, prediction: Tensor, names: Mapping[int
         prediction: (D, H, W), integer.
     """
     scan = Volume(case.image[0].numpy(), case.affine)
-    predicted, expected = (labels.cpu().numpy().astype(np.uint8) for labels in (prediction, case.reference))
+    known = case.reference.where(case.reference != IGNORED, 0)
+    predicted, expected = (labels.cpu().numpy().astype(np.uint8) for labels in (prediction, known))
     window = (0.0, 1.0)  # what preprocessing maps the recipe's window to
     return {
         "prediction": pixels(three_plane_figure(scan, predicted, names, window)),

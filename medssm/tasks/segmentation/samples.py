@@ -2,6 +2,7 @@
 
 import hashlib
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 
@@ -9,7 +10,13 @@ from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.scans.dataset import load_dataset
 from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
+from medssm.data.scans.labelled import IGNORED, unnamed_labels
 from medssm.data.scans.laterality import find_sides
+from medssm.data.scans.modality import fitting_window, foreign_channels, is_published_window
+from medssm.data.scans.plausibility import not_hounsfield, summarise_values
+from medssm.data.scans.preprocessing import Preprocessing
+from medssm.data.scans.transforms.candidates import NUM_LABELS
+from medssm.data.scans.volume import read_volume
 from medssm.data.synthetic.phantom import cached_phantom
 from medssm.errors import DataError, UsageError
 from medssm.tasks.segmentation.settings import DataSettings
@@ -30,7 +37,7 @@ def open_scans(data: DataSettings, fold: int | None = None) -> ScanDataset:
     if not dataset.training or not dataset.validation:
         raise DataError(
             f"{dataset.source}: lists {len(dataset.training)} training and {len(dataset.validation)} validation cases "
-            "with labels; both are needed"
+            "with labels, of different patients; both are needed"
         )
     return dataset
 
@@ -66,39 +73,116 @@ def check_channels(in_channels: int, dataset: ScanDataset) -> None:
         )
 
 
+def check_window(dataset: ScanDataset, preprocessing: Preprocessing) -> str:
+    """What a user should know of the dataset's values and the window that they are clipped to; "" if all is well.
+
+    Raises: UsageError if the images are no CT by their channel's name, but would be clipped to BTCV's window of
+        Hounsfield units, which nobody chose for them.
+    """
+    foreign, image = foreign_channels(dataset.channel_names), dataset.training[0].image
+    low, high = preprocessing.intensity
+    if foreign and is_published_window(preprocessing):
+        fit = ",".join(f"{value:g}" for value in fitting_window(image))
+        raise UsageError(
+            f"{dataset.source}: the images are {foreign[0]}, no CT, and intensities from {low:g} to {high:g} HU are "
+            f"looked at; give the range of their values with --set data.preprocessing.intensity=[{fit}], which is that "
+            f"of {image.name}, or call the channel CT"
+        )
+    if foreign:
+        return f"the images are {foreign[0]}: what is below {low:g} or above {high:g} in them is not told apart"
+    strange = not_hounsfield(summarise_values(read_volume(image).array)) if low < 0 else ""
+    if not strange:
+        return ""
+    return (
+        f"beware: {image}: {strange}; the window of {low:g} to {high:g} is one of Hounsfield units; give another by "
+        "--set data.preprocessing.intensity=[low,high]"
+    )
+
+
+def number_of_classes(given: int | None, dataset: ScanDataset) -> int:
+    """How many classes a network needs for the labels of a dataset, with the background.
+
+    Raises: UsageError if another number is given.
+    """
+    needed = max(dataset.label_names, default=0) + 1
+    if given not in (None, needed):
+        raise UsageError(
+            f"{dataset.source}: names labels up to {needed - 1}, which are {needed} classes with the background, but "
+            f"model.num_classes is {given}; leave it out, or give --set model.num_classes={needed}"
+        )
+    if needed < 2:
+        raise DataError(f"{dataset.source}: 'labels' names nothing but the background; name what is to be segmented")
+    return needed
+
+
 def check_classes(num_classes: int, dataset: ScanDataset) -> None:
-    """Raises UsageError if the dataset names labels that a model of so many classes does not have."""
+    """Raises UsageError if the dataset names labels that a trained model of so many classes does not have."""
     highest = max(dataset.label_names, default=0)
     if highest >= num_classes:
         raise UsageError(
-            f"{dataset.source}: names labels up to {highest}, but the model has {num_classes} classes; "
-            f"train one with --set model.num_classes={highest + 1}"
+            f"{dataset.source}: names labels up to {highest}, but the weights have {num_classes} classes; give weights "
+            "that were trained on this dataset"
         )
 
 
-def check_highest_label(highest: int, num_classes: int, file: Path | str) -> None:
-    """Raises DataError if a label map holds a label that a model of so many classes does not have."""
-    if highest >= num_classes:
-        raise DataError(
-            f"{file}: holds the label {highest}, but the model has {num_classes} classes; correct it or train one with "
-            f"--set model.num_classes={highest + 1}"
-        )
+class LabelCounts(NamedTuple):
+    """The labels of cases.
 
-
-def count_voxels(cases: PreprocessedCases, num_classes: int) -> dict[int, int]:
-    """Voxels of each label, background included.
-
-    Raises: DataError if a case has no labelled voxel, or a label that the network has no class for.
+    Attributes:
+        voxels: label value -> voxels on the network's grid, background included.
+        in_files: likewise in the files.
+        remarks: what a user should know of them.
     """
-    counts = torch.zeros(256, dtype=torch.int64)
+
+    voxels: dict[int, int]
+    in_files: dict[int, int]
+    remarks: list[str]
+
+
+def count_voxels(cases: PreprocessedCases, dataset: ScanDataset) -> LabelCounts:
+    """The labels of preprocessed cases of a dataset.
+
+    Raises: DataError if a case holds a label that the dataset does not name.
+    """
+    voxels, in_files = (torch.zeros(NUM_LABELS, dtype=torch.int64) for _ in range(2))
+    remarks = []
     for place, case in enumerate(cases):
-        file = cases.cases[place].label or case.id
-        if case.label is None or case.candidates is None or not len(case.candidates.organs):
-            raise DataError(
-                f"{file}: has no labelled voxel; correct it or take the case out of the list (medssm data check shows "
-                "all such cases)"
-            )
-        check_highest_label(int(case.candidates.organ_counts.nonzero().max()), num_classes, file)
-        counts += case.candidates.organ_counts
-        counts[0] += case.label.numel() - len(case.candidates.organs)
-    return dict(enumerate(counts.tolist()))
+        file = cases.cases[place].reference
+        here, stored = case.centres.organ_counts, case.stored_counts
+        if unnamed := unnamed_labels(stored.nonzero().flatten().tolist(), dataset.label_names, IGNORED):
+            raise DataError(f"{file}: {unnamed} (medssm data check {dataset.folder} lists all)")
+        gone = ((stored > 0) & (here == 0)).nonzero().flatten().tolist()
+        if lost := [dataset.label_names[label] for label in gone if label in dataset.label_names]:
+            remarks.append(f"{file}: {', '.join(lost)} is too small for the grid: no voxel is left of it there")
+        voxels += here
+        voxels[0] += int((case.reference == 0).sum())
+        in_files += stored
+    return LabelCounts(dict(enumerate(voxels.tolist())), dict(enumerate(in_files.tolist())), remarks)
+
+
+def check_organs(counts: LabelCounts, dataset: ScanDataset, spacing: tuple[float, float, float]) -> list[str]:
+    """What a user should know of the labels that are to be learnt.
+
+    Raises: DataError if there is nothing to learn.
+    """
+    names, grid = dataset.label_names, " x ".join(f"{side:g}" for side in spacing)
+    if not any(counts.in_files[label] for label in names):
+        raise DataError(
+            f"{dataset.source}: none of the {len(dataset.training)} cases to train on has a labelled voxel, so nothing "
+            "is to be learnt; correct the label maps or their list"
+        )
+    if not any(counts.voxels[label] for label in names):
+        case = dataset.training[0]
+        finer = ",".join(f"{side:.3g}" for side in read_volume(case.image).spacing)
+        raise DataError(
+            f"{dataset.source}: all that is labelled is too small for a grid of {grid} mm and lost there; give a finer "
+            f"one, such as that of {case.image.name} with --set data.preprocessing.spacing=[{finer}]"
+        )
+    never = [name for label, name in names.items() if not counts.in_files[label]]
+    said = [f"no case to train on has {', '.join(never)}: it cannot be learnt"] if never else []
+    return said + _shortened([f"{remark} ({grid} mm)" for remark in counts.remarks])
+
+
+def _shortened(remarks: list[str], longest: int = 3) -> list[str]:
+    more = [f"... and {len(remarks) - longest} more cases"] if len(remarks) > longest else []
+    return remarks[:longest] + more

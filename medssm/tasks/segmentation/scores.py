@@ -2,24 +2,24 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from medssm.data.layouts.scans.splits import is_published_split
 from medssm.data.scans.cache import PreprocessedCases
-from medssm.data.scans.label_values import label_array
-from medssm.data.scans.organ_masks import check_same_grid
-from medssm.data.scans.volume import read_volume, turned_like
-from medssm.errors import UsageError
+from medssm.data.scans.cases import ScanCase
+from medssm.data.scans.labelled import IGNORED, read_labels, unnamed_labels
+from medssm.errors import DataError, UsageError
 from medssm.tasks.measured import Measured, ShippedNetwork, Table, figure_or_none
-from medssm.tasks.segmentation.dice import dice_per_class, organ_mean
+from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases
 from medssm.tasks.segmentation.runner import Predictor, PredictSettings
-from medssm.tasks.segmentation.samples import check_classes, check_highest_label, open_scans, scan_digest
+from medssm.tasks.segmentation.samples import check_classes, open_scans, scan_digest
 from medssm.tasks.segmentation.settings import SegmentationRecipe
 
+# Of BTCV alone.
 REMARK = (
     "The published figures are those of the checkpoint that was best on six validation cases, the same that chose it, "
     "so none is a held-out figure; and the code that reports them gives the last case alone, with background."
@@ -52,6 +52,7 @@ class Validation(Measured):
     Attributes:
         names: label value -> name of the organs.
         spacing: (x, y, z) in mm of the network's grid.
+        remark: what is to be known of published figures; "" where there are none.
     """
 
     model: str
@@ -60,6 +61,7 @@ class Validation(Measured):
     names: dict[int, str]
     spacing: tuple[float, float, float]
     cases: tuple[CaseDice, ...]
+    remark: str = ""
 
     @property
     def unseen(self) -> list[CaseDice]:
@@ -77,7 +79,7 @@ class Validation(Measured):
             "network_grid": _means([case.network_grid for case in cases]),
             "own_grid": _means([case.own_grid for case in cases]),
             "last_case": {"case": last.case, "dice_with_background": float(last.network_grid.nanmean())},
-            "remark": REMARK,
+            "remark": self.remark,
         }
 
     def rows(self) -> list[dict[str, Any]]:
@@ -125,8 +127,8 @@ class Validation(Measured):
         return (
             f"{trained}Each figure is the mean over the organs that a case's reference holds; {summary['absent']} were "
             f"absent. The last case alone, with background, as the original prints it: "
-            f"{summary['last_case']['dice_with_background']:.4f} ({summary['last_case']['case']}). {summary['remark']}"
-        )
+            f"{summary['last_case']['dice_with_background']:.4f} ({summary['last_case']['case']}). {self.remark}"
+        ).strip()
 
 
 def measure_cases(
@@ -152,10 +154,12 @@ def measure_cases(
     for case, on_network_grid, seen in zip(dataset.validation, preprocessed, is_seen, strict=True):
         progress(len(scored), len(dataset.validation))
         reference = on_network_grid.reference
-        check_highest_label(int(reference.max()), predictor.classes, case.reference)
+        stored = on_network_grid.stored_counts.nonzero().flatten().tolist()
+        if unnamed := unnamed_labels(stored, dataset.label_names, IGNORED):
+            raise DataError(f"{case.reference}: {unnamed} (medssm data check {dataset.folder} lists all)")
         labels = predictor.on_network_grid(on_network_grid.image, AS_PUBLISHED)
         published = dice_per_class(labels, reference, predictor.classes)
-        scored.append(CaseDice(case.id, published, _own_dice(predictor, case.image, case.reference), seen))
+        scored.append(CaseDice(case.id, published, _own_dice(predictor, case), seen))
     progress(len(scored), len(scored))
     return Validation(
         subject.metadata.model,
@@ -164,17 +168,14 @@ def measure_cases(
         dataset.label_names,
         predictor.preprocessing.spacing,
         tuple(scored),
+        REMARK if is_published_split(dataset) else "",
     )
 
 
-def _own_dice(predictor: Predictor, scan: Path, label: Path) -> Tensor:
+def _own_dice(predictor: Predictor, case: ScanCase) -> Tensor:
     """Of the label map that `predict` gives, beside the reference turned to run as the scan does."""
-    found = predictor.predict(scan)
-    reference = turned_like(read_volume(label), found.volume)
-    check_same_grid(found.volume, reference)
-    labels, right = (
-        np.ascontiguousarray(array) for array in (found.labels, label_array(reference)[0].astype(np.int64))
-    )
+    found = predictor.predict(case.image)
+    labels, right = (np.ascontiguousarray(array) for array in (found.labels, read_labels(case, found.volume)))
     return dice_per_class(torch.from_numpy(labels), torch.from_numpy(right), predictor.classes)
 
 
@@ -185,7 +186,7 @@ def _grids(case: CaseDice) -> tuple[Tensor, Tensor]:
 def _means(dice: list[Tensor]) -> dict[str, float | None]:
     """Means over cases of each case's mean, over the organs that it holds and with background."""
     return {
-        "dice": _rounded(np.mean([organ_mean(case) for case in dice])),
+        "dice": _rounded(mean_of_cases(dice)),
         "dice_with_background": _rounded(np.mean([float(case.nanmean()) for case in dice])),
     }
 

@@ -14,7 +14,8 @@ class ModelSettings(NetworkSettings):
     """The network.
 
     Attributes:
-        in_channels, num_classes: of the data; background counts as a class.
+        in_channels: of the data.
+        num_classes: background counts as a class; None for as many as the dataset has.
         pretrained: weights to start from, of a network for the same classes: a run folder, a file, or "published"; None
             begins with random ones.
         dropout_rate: None for the published one.
@@ -22,7 +23,7 @@ class ModelSettings(NetworkSettings):
     """
 
     in_channels: int = Field(1, gt=0)
-    num_classes: int = Field(gt=1, le=255)
+    num_classes: int | None = Field(None, gt=1, le=255)
     pretrained: str | None = None
     dropout_rate: float | None = Field(None, ge=0, lt=1)
     gradient_checkpointing: bool = False
@@ -33,8 +34,8 @@ class DataSettings(DatasetSettings):
 
     Attributes:
         folder: the dataset, or "phantom" for the synthetic one; None if it must be given with --data.
-        fold: which split, where the dataset lists several; None is the first for a training, and the weights' own where
-            weights are measured.
+        fold: which split, of those that the dataset lists or else of five that are made of its patients; None is the
+            first for a training, and the weights' own where weights are measured.
         phantom_cases: how many cases the synthetic dataset has; about 3 in 11 validate.
     """
 

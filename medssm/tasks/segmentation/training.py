@@ -14,14 +14,16 @@ from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
 from medssm.data.scans.transforms.augmentation import Augmentation
 from medssm.errors import UsageError, one_line
-from medssm.tasks.segmentation.dice import dice_per_class, organ_mean
+from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases
 from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
 from medssm.tasks.segmentation.pictures import validation_pictures
 from medssm.tasks.segmentation.samples import (
     check_channels,
-    check_classes,
+    check_organs,
+    check_window,
     count_voxels,
     exchanged_pairs,
+    number_of_classes,
     open_scans,
     scan_digest,
 )
@@ -31,6 +33,11 @@ from medssm.tasks.windows import segment_volume
 from medssm.training import Moment, Task
 
 NO_PAIR = "no labels are a left and a right one by their names; mirror images along x keep them all as they are"
+
+NONE_TO_VALIDATE = (
+    "no case to validate has a labelled voxel on the network's grid, so no Dice can choose the best weights and the "
+    "newest are kept; another fold may have some (--set data.fold=1)"
+)
 
 
 class CaseResult(NamedTuple):
@@ -56,14 +63,15 @@ class SegmentationTraining(Task):
         self.dataset = dataset
         self.organs = dataset.label_names
         check_channels(recipe.model.in_channels, dataset)
-        check_classes(recipe.model.num_classes, dataset)
+        self.num_classes = number_of_classes(recipe.model.num_classes, dataset)
         preprocessing = recipe.data.preprocessing
         self.training = PreprocessedCases(dataset.training, preprocessing)
         self.validation = PreprocessedCases(dataset.validation, preprocessing)
         exchanges = recipe.augmentation.flips.by_axis.get("x") == "swap"
         self.pairs = exchanged_pairs(dataset) if exchanges else ()
         self.augment = Augmentation(recipe.augmentation, self.pairs)
-        self._news = [] if self.pairs or not exchanges else [NO_PAIR]
+        self._news = [NO_PAIR] if exchanges and not self.pairs else []
+        self._news += filter(None, [check_window(dataset, preprocessing)])
         self.score_names = ("dice", *(f"dice/{name}" for name in self.organs.values()))
         self.class_weights: Tensor | None = None
 
@@ -75,15 +83,16 @@ class SegmentationTraining(Task):
     def prepare(self) -> None:
         """Preprocesses all cases into the cache and looks at their labels.
 
-        Raises: DataError if a case cannot be read or has no organ to learn from.
+        Raises: DataError if a case cannot be read, has labels that nobody has named, or if none has an organ.
         """
-        num_classes = self.recipe.model.num_classes
         for cases in (self.training, self.validation):
             cases.prepare()
-        count_voxels(self.validation, num_classes)
-        counts = count_voxels(self.training, num_classes)
+        to_validate, counts = (count_voxels(cases, self.dataset) for cases in (self.validation, self.training))
+        self._news += check_organs(counts, self.dataset, self.recipe.data.preprocessing.spacing)
+        if not any(to_validate.voxels[label] for label in self.organs):
+            self._news.append(NONE_TO_VALIDATE)
         if self.recipe.loss.class_weights == "inverse-root":
-            self.class_weights = inverse_root_weights(counts, num_classes)
+            self.class_weights = inverse_root_weights(counts.voxels, self.num_classes)
 
     @cached_property
     def trained_on(self) -> tuple[str, ...]:
@@ -102,7 +111,7 @@ class SegmentationTraining(Task):
         model: Any = create_model(
             settings.name,
             pretrained=start == PUBLISHED or start or False,
-            num_classes=settings.num_classes,
+            num_classes=self.num_classes,
             in_channels=settings.in_channels,
             dropout_rate=settings.dropout_rate,
         )
@@ -114,11 +123,11 @@ class SegmentationTraining(Task):
         """The last layer of a start is kept, so that its outputs must be the dataset's organs."""
         metadata = load_weights(weights_path(start, self.recipe.model.name), self.recipe.model.name)[1]
         theirs = {label: name for label, name in metadata.class_names.items() if label}
-        if (theirs, metadata.num_classes) != (self.organs, self.recipe.model.num_classes):
+        if (theirs, metadata.num_classes) != (self.organs, self.num_classes):
             found, wanted = (one_line(", ".join(names.values()), 80) for names in (theirs, self.organs))
             raise UsageError(
                 f"{start}: holds weights for {found} ({metadata.num_classes} classes), but {self.dataset.source} has "
-                f"{wanted} ({self.recipe.model.num_classes} classes); start from weights for the same classes, or "
+                f"{wanted} ({self.num_classes} classes); start from weights for the same classes, or "
                 "leave out model.pretrained"
             )
 
@@ -151,14 +160,17 @@ class SegmentationTraining(Task):
     def validate(self, model: nn.Module, item: int) -> CaseResult:
         case = self.validation[item]
         labels = segment_on_grid(model, case.image, self.recipe.augmentation.crops.size, self.recipe.validation)
-        dice = dice_per_class(labels, case.reference, self.recipe.model.num_classes)
+        dice = dice_per_class(labels, case.reference, self.num_classes)
         return CaseResult(dice, validation_pictures(case, labels, self.organs) if item == 0 else {})
 
     def summarise(self, results: list[CaseResult]) -> dict[str, float]:
-        """The mean over cases of each case's organ mean, and each organ's mean over the cases that hold it."""
+        """The mean over cases of each case's organ mean, and each organ's mean over the cases that hold it.
+
+        A case without any organ counts in none of them.
+        """
         dice = torch.stack([result.dice for result in results])
         per_organ = {f"dice/{name}": float(dice[:, label].nanmean()) for label, name in self.organs.items()}
-        return {"dice": float(np.mean([organ_mean(case) for case in dice])), **per_organ}
+        return {"dice": mean_of_cases(dice), **per_organ}
 
     def pictures(self, results: list[CaseResult]) -> dict[str, np.ndarray]:
         """Pictures by name, (H, W, 3) uint8, of the cases that have any."""
@@ -168,7 +180,7 @@ class SegmentationTraining(Task):
         recipe = self.recipe
         metadata = WeightsMetadata(
             model=recipe.model.name,
-            num_classes=recipe.model.num_classes,
+            num_classes=self.num_classes,
             in_channels=recipe.model.in_channels,
             class_names=self.organs,
             preprocessing=recipe.data.preprocessing.model_dump(),

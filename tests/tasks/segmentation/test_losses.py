@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from medssm.tasks.segmentation.dice import dice_per_class, organ_mean
+from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases, organ_mean
 from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
 from medssm.tasks.segmentation.settings import LossSettings
 
@@ -62,6 +62,23 @@ def test_a_step_along_the_gradient_lowers_the_loss(kind: str, batch: tuple[torch
     assert after < before
 
 
+@pytest.mark.parametrize("kind", ["dice-ce", "present-dice-ce"])
+def test_what_is_unknown_counts_nowhere(kind: str, batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    logits, labels = batch
+    settings, weights = LossSettings.model_validate({"kind": kind}), torch.tensor([0.5, 1.0, 1.5, 2.0])
+    labels[:, 1:] = 255
+    losses = segmentation_losses(logits, labels, settings, weights)
+    losses["loss"].backward()
+    assert logits.grad is not None
+    assert not logits.grad[:, :, 1:].any()
+    assert logits.grad[:, :, :1].any()
+    cut = segmentation_losses(logits[:, :, :1], labels[:, :1], settings, weights)
+    for name, value in losses.items():
+        assert value.item() == pytest.approx(cut[name].item(), rel=1e-6)
+    nothing = segmentation_losses(logits, torch.full_like(labels, 255), settings, weights)
+    assert nothing["loss"].item() == 0
+
+
 def test_weights_fall_with_the_root_of_the_frequency() -> None:
     weights = inverse_root_weights({0: 400, 1: 100, 2: 4}, num_classes=4)
     assert weights[1] / weights[0] == pytest.approx(math.sqrt(4))
@@ -77,3 +94,13 @@ def test_dice_of_label_maps() -> None:
     assert dice[:3] == pytest.approx([2 * 1 / 5, 2 * 1 / 3, 0.0])
     assert all(math.isnan(value) for value in dice[3:])
     assert organ_mean(torch.tensor(dice)) == pytest.approx((2 / 3 + 0) / 2)
+
+
+def test_dice_leaves_out_what_is_unknown_and_the_mean_what_has_no_organ() -> None:
+    prediction = torch.tensor([0, 1, 1, 2, 1])
+    reference = torch.tensor([0, 1, 255, 255, 0], dtype=torch.uint8)
+    dice = dice_per_class(prediction, reference, num_classes=3)
+    assert dice[:2].tolist() == pytest.approx([2 * 1 / 3, 2 * 1 / 3])
+    empty = dice_per_class(prediction, torch.zeros_like(reference), num_classes=3)
+    assert mean_of_cases([dice, empty]) == pytest.approx(2 / 3)
+    assert math.isnan(mean_of_cases([empty]))

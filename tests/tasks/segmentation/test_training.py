@@ -14,7 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from medssm.checkpoints import load_model, load_weights
 from medssm.errors import DataError, MedssmError, UsageError
-from medssm.recipes import load_recipe, train
+from medssm.recipes import load_recipe, measure, train
 from medssm.tasks.segmentation.training import SegmentationTraining
 from medssm.training import Outcome
 
@@ -89,18 +89,23 @@ def spoil(dataset: Path, folder: Path, name: str, array: np.ndarray) -> Path:
     return folder
 
 
-def test_a_case_without_foreground_is_named(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
+def test_cases_without_any_organ_train_unless_all_are(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
     empty = np.zeros((24, 24, 24), np.uint8)
     data = spoil(cube_dataset, tmp_path / "data", "labelsTr/label0002.nii.gz", empty)
-    with pytest.raises(DataError, match=r"label0002\.nii\.gz: has no labelled voxel"):
-        run(tmp_path / "run", data)
-    assert not (tmp_path / "run").exists()
+    spoil(data, tmp_path / "both", "labelsTr/label0005.nii.gz", empty)
+    outcome = run(tmp_path / "run", tmp_path / "both", run__max_steps=1, run__validate_every_steps=1)
+    assert 0 <= (outcome.best_score or 0.0) <= 1  # of the one case to validate that has organs
+    for number in (1, 3, 4):
+        data = spoil(data, tmp_path / f"data{number}", f"labelsTr/label000{number}.nii.gz", empty)
+    with pytest.raises(DataError, match="none of the 4 cases to train on has a labelled voxel"):
+        run(tmp_path / "none", data)
+    assert not (tmp_path / "none").exists()
 
 
 def test_a_label_beyond_the_classes_is_named(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
     labels = np.full((24, 24, 24), 7, np.uint8)
     data = spoil(cube_dataset, tmp_path / "data", "labelsTr/label0002.nii.gz", labels)
-    with pytest.raises(DataError, match=r"label0002\.nii\.gz: holds the label 7, .* --set model\.num_classes=8"):
+    with pytest.raises(DataError, match=r"label0002\.nii\.gz: holds 7, which the list does not name; correct the map"):
         run(tmp_path / "run", data)
 
 
@@ -112,9 +117,12 @@ def test_a_case_that_cannot_be_read_is_named(run: Run, cube_dataset: Path, tmp_p
         run(tmp_path / "run", tmp_path / "data")
 
 
-def test_a_dataset_of_more_classes_than_the_model_is_refused(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match=r"names labels up to 2, .* --set model\.num_classes=3"):
-        run(tmp_path / "run", cube_dataset, model__num_classes=2)
+@pytest.mark.parametrize("given", [2, 14])
+def test_another_number_of_classes_than_the_dataset_has_is_refused(
+    run: Run, cube_dataset: Path, tmp_path: Path, given: int
+) -> None:
+    with pytest.raises(UsageError, match=rf"names labels up to 2, .* is {given}; .* --set model\.num_classes=3"):
+        run(tmp_path / "run", cube_dataset, model__num_classes=given)
 
 
 def test_a_dataset_without_validation_cases_is_refused(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
@@ -130,7 +138,7 @@ def test_a_dataset_without_validation_cases_is_refused(run: Run, cube_dataset: P
 def test_without_data_it_says_where_btcv_is_had_and_offers_the_phantom(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"Synapse.*--data phantom"):
         run(tmp_path / "run", None)
-    with pytest.raises(DataError, match=r"Synapse.*--data phantom"):
+    with pytest.raises(DataError, match=r"nowhere: no such folder; .*--data phantom"):
         run(tmp_path / "run", tmp_path / "nowhere")
 
 
@@ -147,6 +155,14 @@ def test_a_run_does_not_go_on_with_other_organs(run: Run, trained: Path, cube_da
         run(tmp_path / "run", other, resume=True)
 
 
+def relist(dataset: Path, folder: Path, **content: Any) -> Path:
+    """A copy of the dataset whose list says something else."""
+    shutil.copytree(dataset, folder)
+    listed = json.loads((folder / "dataset_0.json").read_text(encoding="utf-8"))
+    (folder / "dataset_0.json").write_text(json.dumps(listed | content), encoding="utf-8")
+    return folder
+
+
 def test_a_new_run_starts_from_the_weights_of_a_finished_one(
     small_recipe: dict[str, Any], trained: Path, cube_dataset: Path
 ) -> None:
@@ -160,10 +176,11 @@ def test_a_new_run_starts_from_the_weights_of_a_finished_one(
 def test_a_run_does_not_start_from_weights_for_other_organs(
     run: Run, trained: Path, cube_dataset: Path, tmp_path: Path
 ) -> None:
+    data = relist(cube_dataset, tmp_path / "data", labels={"1": "bright", "2": "brighter", "3": "brightest"})
     with pytest.raises(
-        UsageError, match=r"holds weights for bright, brighter \(3 classes\), but .* has bright, brighter \(4 classes\)"
+        UsageError, match=r"holds weights for bright, brighter \(3 classes\), but .* brighter, brightest \(4 classes\)"
     ):
-        run(tmp_path / "run", cube_dataset, model__pretrained=str(trained), model__num_classes=4)
+        run(tmp_path / "run", data, model__pretrained=str(trained))
     with pytest.raises(FileNotFoundError, match=r"nowhere"):
         run(tmp_path / "run", cube_dataset, model__pretrained=str(tmp_path / "nowhere"))
     assert not (tmp_path / "run").exists()
@@ -187,3 +204,86 @@ def test_what_is_refused_before_the_first_step_leaves_no_folder(
     with pytest.raises(MedssmError, match=sentence):
         run(tmp_path / "run", cube_dataset, **changes)
     assert not (tmp_path / "run").exists()
+
+
+def said_by(run: Path) -> str:
+    return (run / "train.log").read_text(encoding="utf-8")
+
+
+def test_an_ignored_label_is_neither_learnt_nor_scored(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
+    data = relist(cube_dataset, tmp_path / "data", labels={"background": 0, "bright": 1, "ignore": 2})
+    outcome = run(tmp_path / "run", data, run__max_steps=2, run__validate_every_steps=2)
+    _, metadata = load_model(tmp_path / "run")
+    assert metadata.class_names == {1: "bright"}
+    assert metadata.num_classes == 2
+    recipe = load_recipe("btcv", overrides={"data.folder": str(data)})
+    [first, _] = measure(recipe, tmp_path / "run").cases
+    assert 0 <= float(first.own_grid[1]) <= 1
+    assert outcome.best_score is not None
+    assert "dice/ignore" not in (tmp_path / "run" / "metrics.csv").read_text(encoding="utf-8")
+
+
+def test_what_is_no_ct_is_not_trained_under_a_window_of_hounsfield_units(
+    run: Run, cube_dataset: Path, tmp_path: Path
+) -> None:
+    data = relist(cube_dataset, tmp_path / "data", modality={"0": "T2w MRI"})
+    with pytest.raises(UsageError, match=r"images are T2w MRI, no CT, .* --set data\.preprocessing\.intensity=\[-\d"):
+        run(tmp_path / "run", data)
+    assert not (tmp_path / "run").exists()
+    run(tmp_path / "run", data, run__max_steps=1, data__preprocessing__intensity=[-120, 200])
+    assert "the images are T2w MRI: what is below -120 or above 200 in them is not told apart" in said_by(
+        tmp_path / "run"
+    )
+
+
+def test_values_that_are_no_hounsfield_units_are_told(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(cube_dataset, data)
+    first = data / "imagesTr" / "img0001.nii.gz"
+    scan = nib.load(first)
+    nib.save(nib.Nifti1Image(np.asarray(scan.dataobj) + 1200, scan.affine), first)
+    run(tmp_path / "run", data, run__max_steps=1)
+    assert "look like Hounsfield units to which 1024 was added; the window of -175 to 250" in said_by(tmp_path / "run")
+
+
+def test_organs_that_the_grid_loses_or_nobody_has_are_told(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
+    data = relist(cube_dataset, tmp_path / "data", labels={"1": "bright", "2": "brighter", "3": "dot", "4": "nobody"})
+    for number in (1, 2, 3, 4):
+        file = data / "labelsTr" / f"label{number:04}.nii.gz"
+        labels = np.asarray(nib.load(file).dataobj).copy()
+        labels[20, 20, 21] = 3
+        nib.save(nib.Nifti1Image(labels, np.diag([3.0, 3.0, 3.0, 1.0])), file)
+    run(tmp_path / "run", data, run__max_steps=1, data__preprocessing__spacing=[6.0, 6.0, 6.0])
+    told = said_by(tmp_path / "run")
+    assert "no case to train on has nobody: it cannot be learnt" in told
+    assert "label0001.nii.gz: dot is too small for the grid: no voxel is left of it there (6 x 6 x 6 mm)" in told
+    assert "... and 1 more cases" in told
+
+
+def test_a_dataset_that_the_grid_loses_whole_is_refused(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(cube_dataset, data)
+    for number in range(1, 7):
+        labels = np.zeros((24, 24, 24), np.uint8)
+        labels[21, 21, 21] = 1
+        file = data / "labelsTr" / f"label{number:04}.nii.gz"
+        nib.save(nib.Nifti1Image(labels, np.diag([3.0, 3.0, 3.0, 1.0])), file)
+    with pytest.raises(
+        DataError, match=r"too small for a grid of 6 x 6 x 6 mm and .* --set data\.preprocessing\.spacing=\[3,3,3\]"
+    ):
+        run(tmp_path / "run", data, data__preprocessing__spacing=[6.0, 6.0, 6.0])
+
+
+def test_where_no_case_to_validate_has_an_organ_the_newest_weights_are_kept(
+    run: Run, cube_dataset: Path, tmp_path: Path
+) -> None:
+    data = tmp_path / "data"
+    shutil.copytree(cube_dataset, data)
+    for number in (5, 6):
+        file = data / "labelsTr" / f"label{number:04}.nii.gz"
+        nib.save(nib.Nifti1Image(np.zeros((24, 24, 24), np.uint8), np.diag([3.0, 3.0, 3.0, 1.0])), file)
+    run(tmp_path / "run", data, run__max_steps=2, run__validate_every_steps=1)
+    assert "no case to validate has a labelled voxel" in said_by(tmp_path / "run")
+    model, _ = load_model(tmp_path / "run")
+    newest = weights(tmp_path / "run")
+    assert all(torch.equal(value, newest[name]) for name, value in model.state_dict().items())
