@@ -66,12 +66,16 @@ class Batch(Generic[Found]):
             self.tables.known |= under_way.found
         with BatchBar() as bar:
             results = go(_Screen(bar, self.show), under_way)
-        if self.tables:
-            self.tables.write(results, model)
-        under_way.close()
-        if self.report:
-            self.report.write(self.files, results)
-        self._tell(results)
+        try:  # one that cannot be written is no reason to leave out the others
+            if self.tables:
+                self.tables.write(results, model)
+            under_way.close()
+        finally:
+            try:
+                if self.report:
+                    self.report.write(self.files, results)
+            finally:
+                self._tell(results)
         if code := exit_code(results):
             raise typer.Exit(code)
 

@@ -36,12 +36,32 @@ class Later(Exception):
     """A file is gone through after all others; it must not be raised for one twice."""
 
 
+class Unfinished(Exception):
+    """What was found in a file is to be kept, but an output beside it, such as a picture, failed for its cause."""
+
+    def __init__(self, found: Any) -> None:
+        super().__init__()
+        self.found = found
+
+
+@contextmanager
+def keeping(found: Any) -> Iterator[None]:
+    """Within it outputs are written that only accompany what was found.
+
+    Raises: Unfinished if that fails.
+    """
+    try:
+        yield
+    except Exception as error:
+        raise Unfinished(found) from error
+
+
 @dataclass
 class FileResults(Generic[Found]):
     """What became of many files, each under its path.
 
     Attributes:
-        found: of those that went well.
+        found: of those that went well, or but for an output that only accompanies it.
         failed: a sentence for each that did not.
         skipped: why, for each that was left as it was.
         notes: what a person should know of how each was gone through.
@@ -103,7 +123,7 @@ def run_on_files(
     """What `run` gives for each file, until all are done or a signal (Ctrl-C, SIGTERM) stops it.
 
     Args:
-        run: may raise LeftOut for a file that is to be left as it is, and Later.
+        run: may raise LeftOut for a file that is to be left as it is, Later, and Unfinished.
         skip: why a file is to be left as it is; None for one that is to be gone through.
         under_way: where it is written down which file is gone through. A file at which an earlier process ended counts
             as failed, but for one that is alone or `try_crashed`.
@@ -158,14 +178,22 @@ class _Batch(Generic[Found]):
                 found = self.run(file, self)
             except Exception as error:  # whatever happens to one file, the others go on
                 failure = error
+        if isinstance(failure, Unfinished):
+            assert isinstance(failure.__cause__, Exception)
+            self._keep(file, failure.found)
+            self.fail(file, failure_sentence(file, failure.__cause__, self.more_memory), failure.__cause__)
+            return True
         if failure is not None:
             self.under_way.end(file)
             return self._without_answer(file, failure)
-        self.results.found[file] = found
-        self.under_way.end(file, self.entry(file, found) if self.entry else None)
+        self._keep(file, found)
         log.info("%s: done in %.1f s", file, self.results.costs[file].seconds)
         self.watch.finished(file, found, self.results.costs[file])
         return True
+
+    def _keep(self, file: Path, found: Found) -> None:
+        self.results.found[file] = found
+        self.under_way.end(file, self.entry(file, found) if self.entry else None)
 
     def _without_answer(self, file: Path, error: Exception) -> bool:
         if isinstance(error, LeftOut | Later):

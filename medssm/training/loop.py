@@ -17,7 +17,7 @@ import torch.distributed
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from medssm.errors import DataError, MedssmError
+from medssm.errors import DataError, MedssmError, UsageError
 from medssm.training.averaging import Average, share_statistics
 from medssm.training.budget import length_of_run, short_run
 from medssm.training.checkpoint import Progress, divergence, load_checkpoint, save_checkpoint
@@ -256,7 +256,10 @@ class _Loop:
         moment = Moment(step // self.loader.steps_per_epoch, average, self.fabric.autocast())
         is_last = number == self.loader.passes - 1
         with self.fabric.no_backward_sync(self.model, enabled=not is_last):
-            with nullcontext() if number else self.saving_first():
+            with (
+                nullcontext() if number else self.saving_first(),
+                single_values_explained(self.settings.run.batch_size),
+            ):
                 losses: dict[str, Tensor] = self.task.losses(self.model, self.fabric.to_device(batch), moment)
             if not torch.isfinite(losses["loss"]):
                 raise MedssmError(divergence(step + 1))
@@ -401,3 +404,20 @@ class _Loop:
             return f"continue with --resume --out {self.folder.path}"
         best = self.progress
         return f"best {self.task.score} {best.best_score:.4f} at step {best.best_step}, weights in {self.folder.best}"
+
+
+@contextmanager
+def single_values_explained(batch_size: int) -> Iterator[None]:
+    """Within it a BatchNorm that is given one value, of which there is no deviation, says what to do.
+
+    Raises: UsageError then.
+    """
+    try:
+        yield
+    except ValueError as error:
+        if "more than 1 value per channel" not in str(error):
+            raise
+        raise UsageError(
+            f"run.batch_size: {batch_size} leaves a BatchNorm of the network a single value to normalise; set "
+            "run.batch_size=2 or more"
+        ) from error

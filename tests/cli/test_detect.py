@@ -1,6 +1,7 @@
 """`medssm detect` as it is typed, with a small detector of random weights."""
 
 import csv
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import asdict
@@ -16,6 +17,7 @@ from pycocotools.coco import COCO
 import medssm
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
 from medssm.models.info import DetectionInput
+from medssm.tasks.tables import Tables
 
 NAMES = ("cross", "disc", "ring")
 SMALL = {"neck_channels": 16, "box_features": 32, "test_proposals.per_image": 60, "detections": 30}
@@ -217,3 +219,30 @@ def test_impossible_options_get_a_sentence(detect, weights: Path, image: Path, o
 def test_without_weights_and_runs_it_says_what_to_give(detect, image: Path, capsys) -> None:
     assert detect(image) == 2
     assert "holds no run with best.safetensors; give --weights FILE or --run DIR" in capsys.readouterr().err
+
+
+def test_objects_are_kept_where_their_picture_cannot_be_written(
+    detect, weights: Path, image: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    assert detect(image, "--weights", weights, "--score", 0.0, "--report", tmp_path / "report.json") == 1
+    shown = capsys.readouterr()
+    assert "the disk is full" in shown.err
+    assert "1 searched, 0 skipped, 1 failed" in shown.out
+    assert content_of(tmp_path / "here" / "detections" / "objects.json")["annotations"]
+    monkeypatch.undo()
+
+
+def test_a_table_that_cannot_be_written_does_not_cost_the_report(
+    detect, weights: Path, image: Path, tmp_path: Path, capsys, monkeypatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", "objects.json")
+
+    monkeypatch.setattr(Tables, "write", full)
+    assert detect(image, "--weights", weights, "--report", tmp_path / "report.json") == 1
+    assert content_of(tmp_path / "report.json")["counts"] == {"done": 1, "skipped": 0, "failed": 0}
+    assert "objects.json: the disk is full" in capsys.readouterr().err

@@ -162,3 +162,15 @@ def test_a_batch_larger_than_the_data_is_explained(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="9 samples on 1 devices are more than the 8 training samples"):
         train(tmp_path / "run", batch_size=9)
     assert not (tmp_path / "run").exists()
+
+
+class Normed(Sine):
+    """A network whose BatchNorm has a value an image, as after pooling."""
+
+    def build_model(self) -> nn.Module:
+        return nn.Sequential(nn.Flatten(), nn.BatchNorm1d(4), nn.Linear(4, 4), nn.Unflatten(1, (4, 1)))
+
+
+def test_a_batch_of_one_under_batch_norm_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"run\.batch_size: 1 leaves a BatchNorm .* set run\.batch_size=2"):
+        fit(Normed(), settings(4, batch_size=1), tmp_path / "run")

@@ -8,7 +8,7 @@ from typing import Any
 from PIL import Image
 
 from medssm.files import atomic_path
-from medssm.tasks.batch import FileResults, Teller, Watch, run_on_files
+from medssm.tasks.batch import FileResults, Teller, Watch, keeping, run_on_files
 from medssm.tasks.detection.runner import SCORE, DetectedObject, Detection, ObjectDetector, category_ids
 from medssm.tasks.tables import TableForm, Tables
 from medssm.tasks.under_way import Entry, UnderWay
@@ -112,10 +112,12 @@ def detect_files(
     def run(file: Path, _: Teller) -> ObjectsOfFile:
         found = detector.detect(file, score)
         picture = pictures[file]
-        if picture and (overwrite or not picture.exists()):
-            _write_picture(picture, found)
         height, width = found.image.shape[:2]
-        return ObjectsOfFile((height, width), found.objects(), found.as_coco())
+        kept = ObjectsOfFile((height, width), found.objects(), found.as_coco())
+        if picture and (overwrite or not picture.exists()):
+            with keeping(kept):
+                _write_picture(picture, found)
+        return kept
 
     entry = ObjectTable(detector.names).entry
     return run_on_files(list(pictures), run, watch, skip=skip, under_way=under_way, try_crashed=overwrite, entry=entry)

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from medssm.files import atomic_path
-from medssm.tasks.batch import FileResults, Teller, Watch, run_on_files
+from medssm.tasks.batch import FileResults, Teller, Watch, keeping, run_on_files
 from medssm.tasks.semantic.runner import LabelMap, SemanticSegmenter
 from medssm.tasks.tables import TableForm, Tables
 from medssm.tasks.under_way import Entry, UnderWay
@@ -80,10 +80,12 @@ def label_files(
         found = segmenter.segment(file, window=window, keep_size=keep_size)
         if overwrite or not labels.exists():
             found.save(labels)
-        if overlay and (overwrite or not overlay.exists()):
-            _write_overlay(overlay, found)
         height, width = found.labels.shape
-        return LabelsOfFile((height, width), labels, found.shares)
+        kept = LabelsOfFile((height, width), labels, found.shares)
+        if overlay and (overwrite or not overlay.exists()):
+            with keeping(kept):
+                _write_overlay(overlay, found)
+        return kept
 
     entry = ShareTable().entry
     return run_on_files(list(outputs), run, watch, skip=skip, under_way=under_way, try_crashed=overwrite, entry=entry)
