@@ -68,9 +68,9 @@ def load_scenes(folder: str | Path) -> SceneDataset:
     names, first = read_names(layout)
     faults = list(partner_faults(layout))
     if faults:
-        first, others = faults[0], len(faults) - 1
+        fault, others = faults[0], len(faults) - 1
         more = f" ({others} more; medssm data check {folder} lists all)" if others else ""
-        raise DataError(f"{first.file}: {first.message}{more}")
+        raise DataError(f"{fault.file}: {fault.message}{more}")
     training, validation = (tuple(scenes_of(layout, part)) for part in (TRAINING, VALIDATION))
     if first is None and (doubt := _doubt(training or validation, len(names))):
         raise DataError(f"{layout.annotations(TRAINING if training else VALIDATION)}: the label maps {doubt}")
