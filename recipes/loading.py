@@ -18,6 +18,12 @@ from medssm.tasks.settings import Recipe
 from medssm.training import TrainingSettings
 
 _LONGEST_SHOWN = 120  # letters of a value in a sentence
+# What pydantic says in terms of Python's types.
+_IN_WORDS = {
+    "model_type": "must hold `key: value` lines",
+    "model_attributes_type": "must hold `key: value` lines",
+    "tuple_type": "must be a list",
+}
 
 
 def list_recipes() -> list[str]:
@@ -151,12 +157,22 @@ def first_fault(error: ValidationError, settings: type[BaseModel]) -> str:
     """The first fault of a recipe in words, with the nearest known key if one is unknown."""
     fault = error.errors()[0]
     key = ".".join(str(part) for part in fault["loc"] if part not in _kinds())
+    if fault["type"] == "missing":
+        return f"{key}: {_missing(fault)}"
     if fault["type"] != "extra_forbidden":
-        message = fault["msg"].removeprefix("Value error, ")
+        message = _IN_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         found = "" if isinstance(fault["input"], dict) else f" (found {quoted(fault['input'])})"
         return f"{key}: {message[:1].lower()}{message[1:]}{found}".removeprefix(": ")
+    if key in _keys(settings):  # of a section of another kind
+        return f"{key}: there is no such key beside this {key.rpartition('.')[0]}.kind"
     nearest = nearest_key(key, settings)
     return f"{key}: there is no such key" + (f"; did you mean {nearest}?" if nearest else "")
+
+
+def _missing(fault: Any) -> str:
+    """What is not there, a key or an entry of a list, and beside what."""
+    what = "has no such entry" if isinstance(fault["loc"][-1], int) else "is missing"
+    return f"{what} (found {quoted(fault['input'])}); add it" if fault["input"] else f"{what}; add it"
 
 
 def nearest_key(key: str, recipe: type[BaseModel]) -> str | None:
@@ -206,7 +222,7 @@ def _content(recipe: str | Path) -> dict[str, Any]:
     elif path.is_file():
         text = _read_text(path)
     else:
-        nearest = difflib.get_close_matches(str(recipe), list_recipes(), n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(str(recipe).lower(), list_recipes(), n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else f"recipes are {', '.join(list_recipes())}"
         raise UsageError(f"{recipe}: no recipe of that name and no such file; {hint}")
     try:

@@ -55,7 +55,7 @@ def head_info(name: str) -> HeadInfo:
     Raises: UsageError on an unknown name.
     """
     if name not in HEADS:
-        nearest = difflib.get_close_matches(name, HEADS, n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(name.lower(), HEADS, n=1, cutoff=0.5)
         raise UsageError(f"no head is called {name!r}; {f'did you mean {nearest[0]}?' if nearest else _known()}")
     return HEADS[name]
 

@@ -293,7 +293,7 @@ class Backbone(Recomputing):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Four maps (B, C, H, W), from the finest to the coarsest."""
-        check_input(image, self.ds["stem"].conv)
+        check_input(image, self.get_submodule("ds.stem.conv"))
         height, width = image.shape[2:]
         if min(height, width) < 3:
             raise UsageError(f"an image of {height}x{width} pixels is too small for Mamba2D; give it 3x3 or more")

@@ -29,7 +29,7 @@ def model_info(name: str) -> ModelInfo:
     """
     name = _ALIASES.get(name, name)
     if name not in _MODELS:
-        nearest = difflib.get_close_matches(name, _MODELS, n=1, cutoff=0.5)
+        nearest = difflib.get_close_matches(name.lower(), _MODELS, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else "`medssm models` lists them"
         raise UsageError(f"no model is called {name!r}; {hint}")
     return _MODELS[name]

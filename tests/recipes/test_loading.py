@@ -138,6 +138,16 @@ def test_overrides_are_read_as_yaml() -> None:
         ("learning_rate=1", r"did you mean optimizer\.learning_rate\?"),
         ("schedule.warmup_epoch=1", r"did you mean schedule\.warmup_epochs\?"),
         ("zzz=1", r"zzz: there is no such key$"),
+        (
+            "schedule={kind: one-cycle, epochs: 3}",
+            r"epochs: there is no such key beside this schedule\.kind$",
+        ),
+        ("optimizer.rates=[{factor: 2}]", r"optimizer\.rates\.0\.name: is missing \(found \{'factor': 2\}\); add it$"),
+        ("optimizer.decay=[{nam: x}]", r"decay\.0\.nam: there is no such key; did you mean optimizer\.decay\.name\?$"),
+        ("augmentation.crops.size=[1, 2]", r"size\.2: has no such entry \(found \[1, 2\]\); add it$"),
+        ("augmentation.crops.size=5", r"size: must be a list \(found 5\)$"),
+        ("run=3", r"run: must hold `key: value` lines \(found 3\)$"),
+        ("model.name=MambaND-XS", r"no model is called 'MambaND-XS'; did you mean mamband-xs\?$"),
         ("optimizer.learning_rate=-1", r"optimizer\.learning_rate: input should be greater than 0 \(found -1\)"),
         ("augmentation.flips.x=maybe", r"augmentation\.flips\.x: input should be 'off', 'as-published' or 'swap'"),
         ("augmentation.crops.size=[32, 48, 64]", r"make crops\.size square there or set .* to 0$"),
@@ -153,7 +163,7 @@ def test_a_wrong_override_is_explained(assignment: str, sentence: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "sentence"),
-    [("btvc", r"did you mean btcv\?"), ("/nowhere/mine.yaml", "no such file")],
+    [("btvc", r"did you mean btcv\?"), ("BTCV", r"did you mean btcv\?"), ("/nowhere/mine.yaml", "no such file")],
 )
 def test_an_unknown_recipe_is_explained(name: str, sentence: str) -> None:
     with pytest.raises(UsageError, match=sentence):
@@ -165,7 +175,7 @@ def test_an_unknown_recipe_is_explained(name: str, sentence: str) -> None:
     [
         ("a: [1", "is not YAML"),
         ("- a\n- b", "must hold `key: value` lines"),
-        ("name: mine\ntask: segmentation", "field required"),
+        ("name: mine\ntask: segmentation", r"optimizer: is missing \(found .*\); add it$"),
         (
             "name: mine\ntask: poetry",
             "task: must be one of segmentation, classification, detection, semantic, video, found 'poetry'",
