@@ -7,9 +7,15 @@ from io import TextIOWrapper
 
 import typer
 
-from medssm.errors import MedssmError, UsageError
+from medssm.errors import MedssmError, UsageError, reason_of
 
 _debugging = False
+
+_NO_MEMORY = (
+    "memory ran out; give it less at a time (train: --set run.batch_size=1 or smaller crops; predict: --memory 2G; "
+    "--device cpu for a GPU that is too small), or more memory"
+)
+_TRY = "try other sizes or settings or --device cpu, or see with --debug where it happens"
 
 
 def explain(error: BaseException) -> tuple[str, int] | None:
@@ -29,7 +35,16 @@ def explain(error: BaseException) -> tuple[str, int] | None:
             return "stopped by Ctrl-C", 130
         case RuntimeError() if _is_backend_error(error):
             return str(error), 1
+        case Exception() if _ran_out_of_memory(error):
+            return _NO_MEMORY, 1
+        case RuntimeError() if not isinstance(error, RecursionError | NotImplementedError):  # what torch raises
+            return f"torch could not compute this: {reason_of(error)}; {_TRY}", 1
     return None
+
+
+def _ran_out_of_memory(error: Exception) -> bool:
+    """Torch's exceptions are told by names and words: it is not imported for a command that does not use it."""
+    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error)
 
 
 def _tame_warnings() -> None:
@@ -42,6 +57,12 @@ def _is_backend_error(error: BaseException) -> bool:
     """Asked without importing the kernels, and torch with them, for a command that never came to use them."""
     kernels = sys.modules.get("medssm.kernels")
     return kernels is not None and isinstance(error, kernels.BackendError)
+
+
+def _is_told_by_another_process() -> bool:
+    """Asked where a training was begun, which alone may have several."""
+    hardware = sys.modules.get("medssm.training.hardware")
+    return hardware is not None and hardware.is_told_by_another()
 
 
 def is_debugging() -> bool:
@@ -67,5 +88,6 @@ def run(app: typer.Typer) -> None:
         if _debugging or explained is None:
             raise
         sentence, code = explained
-        typer.echo(f"medssm: {sentence}", err=True)
+        if not _is_told_by_another_process():
+            typer.echo(f"medssm: {sentence}", err=True)
         sys.exit(code)

@@ -59,6 +59,16 @@ def part(fabric: Fabric) -> None:
         torch.distributed.destroy_process_group()
 
 
+def is_told_by_another() -> bool:
+    """Whether another process of the run has told of a failure already: where one fails, the others do after it."""
+    if not torch.distributed.is_initialized():  # begun alike, they fail alike
+        return int(os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or 0) > 0
+    try:
+        return torch.distributed.distributed_c10d._get_default_store().add("failures", 1) > 1
+    except RuntimeError:  # the first process, which keeps the count, has told and ended
+        return True
+
+
 @contextmanager
 def deterministic() -> Iterator[None]:
     """Within it torch uses algorithms that give the same result every time, where it has them."""

@@ -5,11 +5,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
 import typer
 
 from medssm.cli.errors import run
 from medssm.errors import CheckpointError, DataError, UsageError
 from medssm.kernels import BackendError
+from medssm.training import hardware  # noqa: F401  a training was begun
 
 
 def outcome(error: BaseException, monkeypatch: pytest.MonkeyPatch, *options: str) -> int | str | None:
@@ -35,6 +37,10 @@ def outcome(error: BaseException, monkeypatch: pytest.MonkeyPatch, *options: str
         (BackendError("selective_scan cannot run on cpu"), 1, "selective_scan cannot run on cpu"),
         (FileNotFoundError(2, "gone", "scan.nii.gz"), 1, "scan.nii.gz: no such file"),
         (OSError(errno.ENOSPC, "full", "out.nii.gz"), 1, "out.nii.gz: the disk is full"),
+        (MemoryError(), 1, "memory ran out; give it less at a time (train: --set run.batch_size=1"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried"), 1, "memory ran out; give it less at a time"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 1, "memory ran out"),
+        (RuntimeError("mat1 and mat2\nhave"), 1, "torch could not compute this: mat1 and mat2; try other sizes"),
         (PermissionError(errno.EACCES, "denied", "/root/x"), 1, "/root/x: no permission"),
     ],
 )
@@ -66,6 +72,21 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
         outcome(DataError("scan.nii.gz: holds NaN"), monkeypatch, "--debug")
 
 
-def test_a_defect_of_ours_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ZeroDivisionError):
-        outcome(ZeroDivisionError("ours"), monkeypatch)
+@pytest.mark.parametrize("defect", [ZeroDivisionError("ours"), RecursionError("ours"), NotImplementedError("ours")])
+def test_a_defect_of_ours_is_not_hidden(defect: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(type(defect)):
+        outcome(defect, monkeypatch)
+
+
+def test_what_torch_raises_has_its_traceback_with_debug(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(RuntimeError, match="mat1"):
+        outcome(RuntimeError("mat1"), monkeypatch, "--debug")
+
+
+def test_of_processes_that_begin_alike_and_fail_alike_the_first_one_tells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for rank, lines in (("0", 1), ("1", 0)):
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        assert outcome(UsageError("no such recipe"), monkeypatch) == 2
+        assert capsys.readouterr().err.count("\n") == lines

@@ -24,12 +24,21 @@ RECIPE = {
 
 def train(starter: list[str], data: Path, folder: Path, batch: int, *options: str) -> str:
     """The output of a training of two steps, in a process of its own."""
+    done = started(starter, data, folder, batch, *options)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def started(
+    starter: list[str], data: Path, folder: Path, batch: int, *options: str
+) -> subprocess.CompletedProcess[str]:
+    """The process of such a training, ended."""
     changes = {**RECIPE, "run.batch_size": batch}
     settings = [word for key, value in changes.items() for word in ("--set", f"{key}={value}".replace(" ", ""))]
     command = ["train", "btcv", "--model", "mamband-xs", "--data", str(data), "--max-steps", "2", "--out", "run"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "MEDSSM_CACHE": str(folder / "cache")}
     folder.mkdir()
-    done = subprocess.run(
+    return subprocess.run(
         [sys.executable, *starter, *command, *settings, *options],
         cwd=folder,
         env=environment,
@@ -37,8 +46,6 @@ def train(starter: list[str], data: Path, folder: Path, batch: int, *options: st
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -53,6 +60,15 @@ def test_all_processes_of_torchrun_hold_the_weights_that_are_saved(cube_dataset:
     for rank in (0, 1):
         held = torch.load(tmp_path / "two" / f"rank{rank}.pt", weights_only=True)
         assert all(torch.equal(held[name], value) for name, value in saved.items()), f"rank {rank}"
+
+
+def test_two_processes_that_fail_say_so_once(cube_dataset: Path, tmp_path: Path) -> None:
+    size = ("--set", "augmentation.crops.size=[20,16,16]")
+    done = started(MEDSSM, cube_dataset, tmp_path / "two", 1, "--devices", "2", *size)
+    assert done.returncode == 2
+    assert done.stderr.count("medssm: an input of 20x16x16 voxels does not divide into patches") == 1
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "two" / "run").exists()
 
 
 def test_two_devices_train_the_weights_of_one_with_twice_the_batch(cube_dataset: Path, tmp_path: Path) -> None:
