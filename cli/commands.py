@@ -6,13 +6,19 @@ from typing import Any
 import typer
 from typer.core import TyperCommand, TyperOption
 
-from medssm.errors import UsageError
+from medssm.errors import UsageError, quoted
 
 
 class Command(TyperCommand):
-    """A command that refuses an option given twice where it takes one value; the parser would keep the last one."""
+    """A command that refuses an option given twice where it takes one value; the parser would keep the last one.
+
+    And a NUL character, for which the parser has no sentence.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        for word in args:
+            if "\0" in word:
+                raise UsageError(f"{quoted(word)}: holds a NUL character, which no name does; leave it out")
         _, _, given = self.make_parser(ctx).parse_args(args=list(args))
         for option, times in Counter(given).items():
             if times > 1 and isinstance(option, TyperOption) and not (option.multiple or option.is_flag):

@@ -7,7 +7,7 @@ from io import TextIOWrapper
 
 import typer
 
-from medssm.errors import MedssmError, UsageError, reason_of
+from medssm.errors import MedssmError, UsageError, quoted, reason_of
 
 _debugging = False
 
@@ -31,6 +31,10 @@ def explain(error: BaseException) -> tuple[str, int] | None:
             return f"{error.filename or 'output'}: no permission to read or write here; choose another folder", 1
         case FileNotFoundError():
             return f"{error.filename}: no such file or folder", 1
+        case OSError(errno=errno.ENAMETOOLONG):
+            return f"{quoted(str(error.filename))}: the name is too long for the file system; give a shorter one", 1
+        case ValueError() if "embedded null" in str(error):
+            return "a name in a recipe or a list holds a NUL character, which no file's does; correct it", 1
         case KeyboardInterrupt():
             return "stopped by Ctrl-C", 130
         case RuntimeError() if _is_backend_error(error):

@@ -24,7 +24,9 @@ def start_log(context: typer.Context, path: Path | None) -> Path | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise UsageError(f"{path}: cannot be written ({error.strerror}); name another file for --log") from error
+        raise UsageError(
+            f"{quoted(str(path))}: cannot be written ({error.strerror}); name another file for --log"
+        ) from error
     handler.setFormatter(logging.Formatter(LINES))
     logger = logging.getLogger("medssm")
     logger.setLevel(logging.INFO)

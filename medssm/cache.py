@@ -5,7 +5,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import NamedTuple
 
-from medssm.errors import UsageError
+from medssm.errors import UsageError, quoted
 from medssm.files import cache_folder
 
 # Of what may be in the cache: it is made or fetched again when it is needed.

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from medssm.errors import UsageError
+from medssm.errors import UsageError, quoted
 from medssm.models.head_settings import adjusted
 from medssm.models.info import DetectionInput, HeadTask, ModelInfo, SemanticInput
 
@@ -56,7 +56,7 @@ def head_info(name: str) -> HeadInfo:
     """
     if name not in HEADS:
         nearest = difflib.get_close_matches(name.lower(), HEADS, n=1, cutoff=0.5)
-        raise UsageError(f"no head is called {name!r}; {f'did you mean {nearest[0]}?' if nearest else _known()}")
+        raise UsageError(f"no head is called {quoted(name)}; {f'did you mean {nearest[0]}?' if nearest else _known()}")
     return HEADS[name]
 
 

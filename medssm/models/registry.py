@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from medssm.errors import UsageError
+from medssm.errors import UsageError, quoted
 from medssm.models.catalogue import MODELS
 from medssm.models.heads import HeadInfo, HeadSettings, head_info
 from medssm.models.info import ModelInfo, Options, TaskName
@@ -31,7 +31,7 @@ def model_info(name: str) -> ModelInfo:
     if name not in _MODELS:
         nearest = difflib.get_close_matches(name.lower(), _MODELS, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else "`medssm models` lists them"
-        raise UsageError(f"no model is called {name!r}; {hint}")
+        raise UsageError(f"no model is called {quoted(name)}; {hint}")
     return _MODELS[name]
 
 
