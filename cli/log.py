@@ -8,7 +8,7 @@ from pathlib import Path
 import typer
 
 from medssm import __version__
-from medssm.errors import UsageError
+from medssm.errors import UsageError, quoted
 
 LINES = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -24,9 +24,8 @@ def start_log(context: typer.Context, path: Path | None) -> Path | None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(path, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
-        raise UsageError(
-            f"{quoted(str(path))}: cannot be written ({error.strerror}); name another file for --log"
-        ) from error
+        name = quoted(str(path))
+        raise UsageError(f"{name}: cannot be written ({error.strerror}); name another file for --log") from error
     handler.setFormatter(logging.Formatter(LINES))
     logger = logging.getLogger("medssm")
     logger.setLevel(logging.INFO)

@@ -59,7 +59,7 @@ def _folders(kind: str | None) -> list[Path]:
     chosen = [path for path in found if path.name == kind]
     if not chosen:
         there = f"it holds {', '.join(path.name for path in found)}" if found else "it is empty"
-        raise UsageError(f"{folder}: holds nothing of the kind {kind!r}; {there}")
+        raise UsageError(f"{folder}: holds nothing of the kind {quoted(kind)}; {there}")
     return chosen
 
 
