@@ -1,5 +1,6 @@
 """A case on the network's grid: the one way that training, validation and prediction share."""
 
+import math
 from typing import NamedTuple, Protocol
 
 import nibabel as nib
@@ -11,8 +12,22 @@ from medssm.data.scans.cases import ScanCase
 from medssm.data.scans.geometry import spacing_of
 from medssm.data.scans.labelled import read_labels
 from medssm.data.scans.preprocessing import Preprocessing
-from medssm.data.scans.resampling import resample_linear, resample_nearest, resampling_steps
+from medssm.data.scans.resampling import (
+    Triple,
+    resample_linear,
+    resample_nearest,
+    resampled_shape,
+    resampling_steps,
+)
 from medssm.data.scans.volume import Volume, read_volume
+from medssm.errors import GeometryError
+
+# A scan that is resampled this much finer to a grid of such a size is no person, but one with a wrong unit.
+_FINER, _LONGEST_SIDE, _MOST_VOXELS = 0.25, 2000, 1 << 31
+# And so is one that is resampled this much coarser, to so few voxels a side.
+_COARSER, _FEW_VOXELS = 10, 8
+
+Shape = tuple[int, int, int]
 
 
 class PreprocessedCase(NamedTuple):
@@ -45,6 +60,7 @@ def preprocess_case(case: ScanCase, preprocessing: Preprocessing) -> Preprocesse
     Raises: DataError or GeometryError if a file cannot be read or the two do not lie on one grid.
     """
     volume, labels = read_scan_and_labels(case)
+    check_size(volume.shape, volume.spacing, preprocessing.spacing, volume.path)
     return preprocess_volume(volume, preprocessing, labels)
 
 
@@ -83,6 +99,30 @@ def preprocess_volume(
         label = None if label is None else label[box].contiguous()
         affine = affine @ nib.affines.from_matvec(np.eye(3), [axis.start for axis in box])
     return PreprocessedCase(image[None], label, affine)
+
+
+def check_size(shape: Shape, spacing: Triple, target: Triple, source: object) -> None:
+    """Holds the size of a scan against the spacing of a network, before memory is taken for its grid.
+
+    Args:
+        shape: (X, Y, Z) of the scan.
+        spacing, target: (x, y, z) of the scan and of the network, in mm, in the order of the scan's axes or near to it.
+
+    Raises: GeometryError if the spacing makes the scan larger than a person, or as small as a few of the grid's voxels.
+    """
+    steps = resampling_steps(spacing, target)
+    grid = resampled_shape(shape, steps)
+    is_huge = min(steps) < _FINER and (max(grid) > _LONGEST_SIDE or math.prod(grid) > _MOST_VOXELS)
+    is_tiny = min(steps) > _COARSER and max(grid) < _FEW_VOXELS
+    if is_huge or is_tiny:
+        sides, sizes, there = (
+            " x ".join(f"{value:.3g}" for value in values)
+            for values in ([s * n for s, n in zip(spacing, shape, strict=True)], spacing, target)
+        )
+        raise GeometryError(
+            f"{source}: a spacing of {sizes} mm makes a scan of {sides} mm, {'larger' if is_huge else 'smaller'} than "
+            f"the network can take at its {there} mm; correct the spacing or its unit in the header"
+        )
 
 
 def to_ras(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

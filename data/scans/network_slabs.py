@@ -8,12 +8,10 @@ import torch
 from torch import Tensor
 
 from medssm.data.scans.geometry import spacing_of
-from medssm.data.scans.network_grid import scale_intensity, to_ras
+from medssm.data.scans.network_grid import Shape, check_size, scale_intensity, to_ras
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.resampling import Box, Triple, resample_linear, resampled_shape, resampling_steps
 from medssm.data.scans.volume import Volume
-
-Shape = tuple[int, int, int]
 
 PLANES_AT_ONCE = 32
 
@@ -38,7 +36,11 @@ class NetworkSlabs:
 
     @classmethod
     def of(cls, volume: Volume, preprocessing: Preprocessing) -> "NetworkSlabs":
-        """The scan on its network grid; reads the scan once if the foreground is to be cropped."""
+        """The scan on its network grid; reads the scan once if the foreground is to be cropped.
+
+        Raises: GeometryError if the scan's spacing makes it of a size that no patient has.
+        """
+        check_size(volume.shape, volume.spacing, preprocessing.spacing, volume.path)
         array, affine = to_ras(volume.array, volume.affine)
         steps = resampling_steps(spacing_of(affine), preprocessing.spacing)
         x, y, z = (slice(0, size) for size in resampled_shape(array.shape, steps))

@@ -118,8 +118,8 @@ def fit_memory(
             return passes, estimate
     where = "the bound of --memory" if bound is not None else "what this machine has free"
     raise UsageError(
-        f"at least {shown_size(estimate.total)} of memory are needed and {where} is {shown_size(limit)}; "
-        "give a larger bound, a smaller window's network, or crop the scan"
+        f"at least {shown_size(estimate.total)} of memory are needed and {where} is {shown_size(limit)}, for a grid of "
+        f"{' x '.join(map(str, windows.shape))} voxels; give a larger bound, a smaller window's network, or crop it"
     )
 
 
