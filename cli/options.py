@@ -36,6 +36,9 @@ Report = Annotated[
     typer.Option(help="Write what became of each file as JSON: status, notes, seconds, memory; weights and settings."),
 ]
 Log = Annotated[Path | None, typer.Option(callback=start_log, help="Append what happens to this file, with times.")]
+VolumeNumber = Annotated[
+    int | None, typer.Option("--volume", min=0, help="Which one of a file with several volumes, counted from 0.")
+]
 
 LabelNames = Annotated[
     list[str] | None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medssm.cli.options import LabelNames
+from medssm.cli.options import LabelNames, VolumeNumber
 from medssm.data.scans.formats import known_formats
 
 
@@ -23,11 +23,13 @@ def view(
         Path | None, typer.Option(help="Write the page as this file, which opens anywhere offline, and end.")
     ] = None,
     names: LabelNames = None,
+    volume: VolumeNumber = None,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write the file again if it is there.")] = False,
 ) -> None:
     """Look at a scan in slices and in 3-D, with its organs and their volumes; nothing leaves this machine."""
     from medssm.cli.terminal import console
+    from medssm.data.scans.volume import read_volume
     from medssm.metrics.organs import read_label_names
     from medssm.viewing.page import build_page, serve_page, write_page
 
@@ -39,7 +41,9 @@ def view(
         screen.print(f"{url}: {what}; Ctrl-C ends", highlight=False, soft_wrap=True)
 
     if html:
-        write_page(html, scan, labels, compare=compare, names=named, overwrite=overwrite)
+        write_page(html, read_volume(scan, volume), labels, compare=compare, names=named, overwrite=overwrite)
         screen.print(f"{scan} -> {html}: open it in a browser", highlight=False, soft_wrap=True)
     else:
-        serve_page(build_page(scan, labels, compare=compare, names=named), tell, open_browser=browser)
+        serve_page(
+            build_page(read_volume(scan, volume), labels, compare=compare, names=named), tell, open_browser=browser
+        )

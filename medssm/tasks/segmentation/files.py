@@ -29,7 +29,7 @@ from medssm.tasks.segmentation.statistics import write_statistics
 
 MORE_MEMORY = "give --memory with less than the machine has, or --device cpu"
 # What changes labels; the others only say how they are computed, or what is written beside them.
-_OF_LABELS = ("overlap", "tta", "blending", "padding")
+_OF_LABELS = ("overlap", "tta", "blending", "padding", "volume")
 _AGAIN = "give --overwrite to write it again, or another --out"
 
 
@@ -164,7 +164,7 @@ class _Scans:
         return "" if holds(scan, record.scan) else "made from another scan of this name"
 
     def _write(self, job: Job, tell: "_Told", wanted: list[Path], written: list[Path]) -> OrgansOfScan:
-        volume = read_volume(job.scan, fill_gaps=self.settings.fill_gaps)
+        volume = read_volume(job.scan, self.settings.volume, fill_gaps=self.settings.fill_gaps)
         if is_label_map(volume):
             if not job.is_alone:
                 raise LeftOut("is a label map")

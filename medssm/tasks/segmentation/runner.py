@@ -42,6 +42,7 @@ class PredictSettings:
         blending: "gaussian", or "constant" as in the published protocol.
         padding: how a scan thinner than a window is filled: "edge", or "constant" as in the published protocol.
         batch: windows a call of the network; None for 1 on the CPU and 4 elsewhere.
+        volume: which one of a file with several, from 0; None for the only one.
         fill_gaps: resample a DICOM series with missing or unevenly spaced slices onto an even grid, with a note.
     """
 
@@ -52,6 +53,7 @@ class PredictSettings:
     blending: Blending = "gaussian"
     padding: Padding = "edge"
     batch: int | None = None
+    volume: int | None = None
     fill_gaps: bool = False
 
 
@@ -117,7 +119,9 @@ class Predictor:
         Raises: DataError or GeometryError for a scan that cannot be used; UsageError for what memory cannot hold.
         """
         settings = settings or PredictSettings(**changes)  # type: ignore[arg-type]
-        volume = self._examined(scan if isinstance(scan, Volume) else read_volume(scan, fill_gaps=settings.fill_gaps))
+        if not isinstance(scan, Volume):
+            scan = read_volume(scan, settings.volume, fill_gaps=settings.fill_gaps)
+        volume = self._examined(scan)
         slabs = NetworkSlabs.of(volume, self.preprocessing)
         windows = Windows(slabs.shape, self.window, settings.overlap)
         passes, estimate = self._fit(windows, slabs, settings)
