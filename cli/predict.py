@@ -68,7 +68,14 @@ def predict(
     chosen = choose(weights, run, model, otherwise="mamband-s")
     if bound is None:
         keep_freed_memory()
-    settings = {"overlap": overlap, "tta": tta, "memory": bound, "volume": volume, "fill_gaps": fill_gaps, "device": device}
+    settings = {
+        "overlap": overlap,
+        "tta": tta,
+        "memory": bound,
+        "volume": volume,
+        "fill_gaps": fill_gaps,
+        "device": device,
+    }
     weights_sha256 = sha256_of_weights(chosen)
     made_by = {"command": "predict", "weights_sha256": weights_sha256, "settings": settings}
     batch: Batch[OrgansOfScan] = Batch(
@@ -82,9 +89,7 @@ def predict(
     outputs = {job.scan: job.outputs for job in jobs}
     predictor = load_predictor(chosen, device, model=model)
     tell_weights(chosen)
-    how = PredictSettings(
-        overlap=overlap, tta=tta, memory=bound, confidence=stats, volume=volume, fill_gaps=fill_gaps
-    )
+    how = PredictSettings(overlap=overlap, tta=tta, memory=bound, confidence=stats, volume=volume, fill_gaps=fill_gaps)
     batch.run(
         lambda watch, _: predict_scans(predictor, jobs, how, watch, weights_sha256=weights_sha256, overwrite=overwrite)
     )

@@ -3,7 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from medssm.data.scans.geometry import grid_offset, is_same_grid
 from medssm.data.scans.label_values import label_array, slabs
 from medssm.data.scans.organs import BTCV_ORGANS
-from medssm.data.scans.volume import Volume, read_volume, turned_like, volume_stem
+from medssm.data.scans.volume import Volume, around, read_layers, read_volume, turned_like, volume_stem
 from medssm.errors import DataError, GeometryError
 
 # A file of one of these names is a mask of an organ; the others in its folder are masks, too.
@@ -37,6 +37,7 @@ class LabelLayers:
         names: label value -> name, without background; empty where the files hold none.
         path: the file or folder.
         notes: what a user should know of the reading, one sentence each.
+        is_segmentation: what lies outside of the grid is background, as in a segmentation of 3D Slicer.
     """
 
     layers: tuple[np.ndarray, ...]
@@ -44,20 +45,24 @@ class LabelLayers:
     names: dict[int, str]
     path: Path
     notes: tuple[str, ...] = ()
+    is_segmentation: bool = False
 
     @property
     def grid(self) -> Volume:
         """The grid that all layers lie on, with the voxels of the first."""
-        return Volume(self.layers[0], self.affine, path=self.path)
+        return self._volume(self.layers[0])
+
+    def _volume(self, layer: np.ndarray) -> Volume:
+        return Volume(layer, self.affine, path=self.path, is_segmentation=self.is_segmentation)
 
     def turned_like(self, like: Volume) -> "LabelLayers":
         """The same with axes that run as those of `like` do; nothing is resampled.
 
         Raises: GeometryError if the two do not lie on one grid.
         """
-        turned = [turned_like(Volume(layer, self.affine, path=self.path), like) for layer in self.layers]
+        turned = [turned_like(self._volume(layer), like) for layer in self.layers]
         check_same_grid(turned[0], like)
-        return LabelLayers(tuple(v.array for v in turned), turned[0].affine, self.names, self.path, self.notes)
+        return replace(self, layers=tuple(volume.array for volume in turned), affine=turned[0].affine)
 
     def as_one(self) -> np.ndarray:
         """The label map (X, Y, Z).
@@ -67,6 +72,20 @@ class LabelLayers:
         if len(self.layers) > 1:
             raise DataError(f"{self.path}: masks overlap, and a label map holds one organ in a voxel; leave some out")
         return self.layers[0]
+
+
+def on_one_grid(first: LabelLayers, second: LabelLayers) -> tuple[LabelLayers, LabelLayers]:
+    """Both label maps on the grid of the first, or, where that one is cropped to what it shows, on one that holds both.
+
+    Raises: GeometryError if the two do not lie on one grid.
+    """
+    if not first.is_segmentation:
+        return first, second.turned_like(first.grid)
+    if not second.is_segmentation:
+        return first.turned_like(second.grid), second
+    grid = first.grid
+    whole = around(grid, turned_like(second.grid, grid))
+    return first.turned_like(whole), second.turned_like(whole)
 
 
 def check_same_grid(first: Volume, second: Volume) -> None:
@@ -102,7 +121,8 @@ def read_label_file(path: Path) -> LabelLayers:
 
     Raises: DataError if it cannot be read or is no label map; GeometryError if its grid is impossible.
     """
-    return labels_of(read_volume(path))
+    first, *others = map(labels_of, read_layers(path))
+    return replace(first, layers=(*first.layers, *(layer for other in others for layer in other.layers)))
 
 
 def labels_of(volume: Volume) -> LabelLayers:
@@ -112,7 +132,8 @@ def labels_of(volume: Volume) -> LabelLayers:
     """
     labels, notes = label_array(volume)
     names = {label: name for label, name in volume.label_names.items() if label and name.strip()}
-    return LabelLayers((labels,), volume.affine, names, volume.path, (*volume.notes, *notes))
+    said = tuple(f"{volume.path}: {note}" for note in volume.notes)
+    return LabelLayers((labels,), volume.affine, names, volume.path, (*said, *notes), volume.is_segmentation)
 
 
 def read_organ_masks(files: Sequence[Path]) -> LabelLayers:
@@ -128,7 +149,7 @@ def read_organ_masks(files: Sequence[Path]) -> LabelLayers:
     first = read_volume(files[0])
     kind = np.min_scalar_type(len(files))
     layers: list[np.ndarray] = []
-    notes: list[str] = list(first.notes)
+    notes: list[str] = [f"{files[0]}: {note}" for note in first.notes]
     for label, path in enumerate(files, start=1):
         volume = first if label == 1 else turned_like(read_volume(path), first)
         check_same_grid(first, volume)

@@ -6,7 +6,7 @@ carries the scan's own header, so that whatever a program does with the scan it 
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +14,24 @@ import nibabel as nib
 import numpy as np
 from nibabel.orientations import inv_ornt_aff, ornt_transform
 
-from medssm.data.scans.formats import FORMATS, Header, Write, format_of, format_written, known_endings, known_formats
+from medssm.data.scans.formats import (
+    FORMATS,
+    Header,
+    Stored,
+    Write,
+    format_of,
+    format_written,
+    known_endings,
+    known_formats,
+    names_a_scan,
+)
 from medssm.data.scans.formats.dicom.archive import zip_holds_series
 from medssm.data.scans.formats.dicom.files import DicomFile, holds_series, is_dicom
 from medssm.data.scans.geometry import is_same_grid, spacing_of, voxel_volume
-from medssm.errors import DataError, GeometryError, UsageError
+from medssm.errors import DataError, GeometryError, UsageError, one_line, quoted, reason_of
+
+# Voxels from the beginning of one grid to that of another one that may be a part of it, and of a grid around both.
+_FARTHEST, _MOST_VOXELS = 1 << 14, 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +45,7 @@ class Volume:
         path: where it was read from.
         notes: what a user should know of the reading, one sentence each.
         modality: as DICOM names it, such as "CT"; "" where the file does not say it.
+        is_segmentation: what lies outside of its grid is background, as in a segmentation of 3D Slicer.
     """
 
     array: np.ndarray
@@ -40,6 +54,7 @@ class Volume:
     path: Path = Path("volume.nii.gz")
     notes: tuple[str, ...] = ()
     modality: str = ""
+    is_segmentation: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -63,27 +78,97 @@ class Volume:
         return self.header.label_names if self.header is not None else {}
 
 
-def read_volume(path: str | Path, *, fill_gaps: bool = False) -> Volume:
-    """The scan in a NIfTI, NRRD or MetaImage file, in a folder or zip of a DICOM series, or in that of a DICOM file.
+def read_volume(path: str | Path, volume: int | None = None, *, fill_gaps: bool = False) -> Volume:
+    """The scan in a file of a format of ours, in a folder or zip of a DICOM series, or in the series of a DICOM file.
 
     Args:
+        volume: which one of a file with several, from 0.
         fill_gaps: resample a DICOM series with missing or unevenly spaced slices onto an even grid, with a note.
 
     Raises:
         FileNotFoundError: there is nothing at `path`.
-        DataError: it cannot be read, or is not one 3-D scan.
+        DataError: it cannot be read, is not one 3-D scan, or is a label map whose segments overlap.
         GeometryError: its grid is impossible, such as a spacing of zero or a series with missing slices.
+        UsageError: it has no such volume.
     """
     path = Path(path)
-    if not path.exists():
+    stored = _stored(path, fill_gaps=fill_gaps)
+    array = _joined(path, stored) if stored.is_segmentation else _chosen(path, stored.array, volume)
+    return Volume(
+        array, stored.affine, stored.header, path, stored.notes, stored.modality, is_segmentation=stored.is_segmentation
+    )
+
+
+def read_layers(path: str | Path) -> list[Volume]:
+    """The label map in a file, in more than one layer only where its segments overlap; see `read_volume`."""
+    path = Path(path)
+    stored = _stored(path)
+    array = stored.array
+    if not stored.is_segmentation or array.ndim == 3 or not overlapping_labels(array):
+        return [read_volume(path)]
+    layers = (array[..., layer] for layer in range(array.shape[3]))
+    return [Volume(layer, stored.affine, stored.header, path, stored.notes, is_segmentation=True) for layer in layers]
+
+
+def _stored(path: Path, *, fill_gaps: bool = False) -> Stored:
+    try:
+        exists = path.exists()
+    except (OSError, ValueError) as error:  # too long, or with a zero byte
+        raise DataError(f"{quoted(str(path))}: is no name of a file ({reason_of(error)})") from error
+    if not exists:
         raise FileNotFoundError(2, "no such file or folder", str(path))
     found = format_of(path)
     if found is None:
         raise DataError(f"{path}: no scan that can be read; give {known_formats()}")
     codec = found.codec()
     read = codec.read_filled if fill_gaps and codec.read_filled else codec.read
-    array, affine, header, notes, modality = read(path)
-    return Volume(array, affine, header, path, notes, modality)
+    return read(path)
+
+
+def _chosen(path: Path, array: np.ndarray, volume: int | None) -> np.ndarray:
+    """The volume (X, Y, Z) that was asked for, or the only one."""
+    count = 1 if array.ndim == 3 else array.shape[3]
+    if volume is not None and not 0 <= volume < count:
+        raise UsageError(f"{path}: has no volume {volume}; it holds {count}, counted from 0")
+    if array.ndim == 3:
+        return array
+    if volume is None:
+        shown = "x".join(map(str, array.shape))
+        raise DataError(
+            f"{path}: {shown} voxels are several volumes in one file; choose one with --volume 0 to {count - 1} "
+            "(predict, view), or give one 3-D volume"
+        )
+    return array[..., volume]
+
+
+def _joined(path: Path, stored: Stored) -> np.ndarray:
+    """The layers of a segmentation as one label map (X, Y, Z)."""
+    array = stored.array
+    if array.ndim == 3:
+        return array
+    if overlapping := overlapping_labels(array):
+        names = stored.header.label_names
+        shown = one_line(" and ".join(names.get(label) or f"label {label}" for label in overlapping), 120)
+        raise DataError(f"{path}: {shown} overlap, and a label map holds one segment in a voxel; leave some out")
+    return array.max(axis=3)
+
+
+def overlapping_labels(layers: np.ndarray) -> tuple[int, ...]:
+    """Two labels that some voxel has both of, as small as possible; none where there is no such voxel.
+
+    Args:
+        layers: (X, Y, Z, L) unsigned integers.
+
+    >>> overlapping_labels(np.array([[[[0, 5], [3, 0]]]])), overlapping_labels(np.array([[[[2, 5], [3, 0]]]]))
+    ((), (2, 5))
+    """
+    for z in range(layers.shape[2]):
+        plane = layers[:, :, z]
+        several = plane[np.count_nonzero(plane, axis=2) > 1]
+        if len(several):
+            first, second, *_ = several[0][several[0] > 0].tolist()
+            return first, second
+    return ()
 
 
 def volume_suffix(path: Path) -> str:
@@ -147,8 +232,7 @@ def _scans_below(folder: Path, entered: set[Path]) -> list[Path]:
 
 def _is_scan_file(path: Path) -> bool:
     """Whether a file in a folder is meant as a scan: by its name, and a zip by what it holds."""
-    suffix = volume_suffix(path)
-    return bool(suffix) and (suffix != ".zip" or zip_holds_series(path))
+    return names_a_scan(path) and (volume_suffix(path) != ".zip" or zip_holds_series(path))
 
 
 def without_repeats(scans: Iterable[Path]) -> list[Path]:
@@ -212,14 +296,61 @@ def write_probabilities(path: str | Path, probabilities: np.ndarray, like: Volum
 def turned_like(volume: Volume, like: Volume) -> Volume:
     """`volume` with its axes exchanged and flipped to run as those of `like` do: the same voxels, nothing resampled.
 
-    A label map drawn in another program often has another orientation than the scan it was drawn on.
+    A label map drawn in another program often has another orientation than the scan it was drawn on. A segmentation
+    that is cropped to what it shows is laid out on the grid of `like`, if it is a part of that.
     """
     if volume.shape == like.shape and is_same_grid(like.shape, like.affine, volume.affine):
         return volume
     turns = ornt_transform(nib.io_orientation(volume.affine), nib.io_orientation(like.affine))
     affine = volume.affine @ inv_ornt_aff(turns, volume.shape)
-    turned = nib.apply_orientation(volume.array, turns)
-    return Volume(turned, affine, None, volume.path, volume.notes, volume.modality)
+    turned = replace(volume, array=nib.apply_orientation(volume.array, turns), affine=affine, header=None)
+    return on_larger_grid(turned, like.shape, like.affine) if volume.is_segmentation else turned
+
+
+def around(first: Volume, second: Volume) -> Volume:
+    """The smallest grid of voxels of `first` that holds `second` as well, without labels; `first` if it is another one.
+
+    Args:
+        second: its axes run as those of `first`.
+    """
+    low, is_same = _shift(second, first.affine)
+    start = np.minimum(low, 0)
+    stop = np.maximum(first.shape, low + second.shape)
+    if not is_same or np.prod(stop - start) > _MOST_VOXELS:
+        return first
+    affine = first.affine @ nib.affines.from_matvec(np.eye(3), start)
+    return Volume(np.broadcast_to(np.uint8(0), tuple((stop - start).tolist())), affine)
+
+
+def _shift(volume: Volume, affine: np.ndarray) -> tuple[np.ndarray, bool]:
+    """Where the first voxel lies on the grid of an affine (4, 4), in whole voxels (3,), and whether it is its grid."""
+    shift = np.rint(np.linalg.solve(affine, volume.affine[:, 3])[:3])
+    there = affine @ nib.affines.from_matvec(np.eye(3), shift)
+    if not np.abs(shift).max() < _FARTHEST:
+        return np.zeros(3, int), False
+    return shift.astype(int), is_same_grid(volume.shape, volume.affine, there)
+
+
+def on_larger_grid(volume: Volume, shape: tuple[int, int, int], affine: np.ndarray) -> Volume:
+    """A segmentation on a larger grid whose voxels are its own, with background around it; itself if that loses labels.
+
+    Args:
+        shape, affine: (X, Y, Z) and (4, 4) of the grid.
+    """
+    shift, is_same = _shift(volume, affine)
+    if not is_same:
+        return volume
+    here, there = [], []
+    for start, size, whole in zip(shift.tolist(), volume.shape, shape, strict=True):
+        first = max(start, 0)
+        stop = max(min(start + size, whole), first)
+        here.append(slice(first - start, stop - start))
+        there.append(slice(first, stop))
+    if np.count_nonzero(volume.array[tuple(here)]) < np.count_nonzero(volume.array):
+        return volume
+    out = np.zeros(shape, volume.array.dtype, order="F")
+    out[tuple(there)] = volume.array[tuple(here)]
+    return replace(volume, array=out, affine=affine)
 
 
 def _writer(path: Path, carrying: Literal["label names", "probabilities"], what: str) -> Write:

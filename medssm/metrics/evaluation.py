@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from medssm.data.scans.label_values import label_counts
-from medssm.data.scans.organ_masks import LabelLayers, folded
+from medssm.data.scans.organ_masks import LabelLayers, folded, on_one_grid
 from medssm.errors import UsageError
 from medssm.files import atomic_path, spreadsheet_cell
 from medssm.metrics.organ_scores import CodedMap, OrganScore, coded_map, score_organs
@@ -143,7 +143,7 @@ def read_case(
 ) -> CaseMaps:
     """Both label maps of a case, turned to lie alike; see `evaluate` for the arguments and what is raised."""
     prediction, reference = case.prediction.read(), case.reference.read()
-    reference = reference.turned_like(prediction.grid)
+    prediction, reference = on_one_grid(prediction, reference)
     tables = _table(prediction, names), _table(reference, names)
     organs = match_organs(*tables, mapping)
     notes, affine = (*prediction.notes, *reference.notes), prediction.affine

@@ -24,7 +24,7 @@ def read_checked(path: Path) -> tuple[Volume | None, list[Remark]]:
         return None, [Remark(path, "spacing", without_path(path, error))]
     except (DataError, OSError) as error:
         return None, [Remark(path, "unreadable", without_path(path, error))]
-    notes = [Remark(path, "dicom", without_path(path, note), is_note=True) for note in volume.notes]
+    notes = [Remark(path, "header", without_path(path, note), is_note=True) for note in volume.notes]
     return volume, [*_spacing(path, volume), *notes]
 
 

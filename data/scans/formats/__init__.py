@@ -15,10 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-# Deflate cannot shrink data further than this; a header that promises more than that lies.
-DEFLATE_LIMIT = 1032
-
-
 class Header(Protocol):
     """What an output needs to have the same geometry bit for bit; only its own format looks inside."""
 
@@ -45,10 +41,13 @@ class Stored(NamedTuple):
     """What a file holds.
 
     Attributes:
-        array: (X, Y, Z), the stored type where possible and perhaps mapped from the file.
+        array: (X, Y, Z), or (X, Y, Z, V) of several volumes; the stored type where possible and perhaps mapped from the
+            file.
         affine: (4, 4) float64, voxel indices to RAS+ mm.
         notes: what a user should know of the reading, one sentence each.
         modality: as DICOM names it, such as "CT"; "" where the file does not say it.
+        is_segmentation: as 3D Slicer writes it: several volumes are layers of one label map, with a label value in one
+            of them only, and what lies outside of the grid is background.
     """
 
     array: "np.ndarray"
@@ -56,6 +55,7 @@ class Stored(NamedTuple):
     header: Header
     notes: tuple[str, ...] = ()
     modality: str = ""
+    is_segmentation: bool = False
 
 
 Read = Callable[[Path], Stored]
@@ -83,9 +83,11 @@ class Format:
     Attributes:
         title: as people call it, with the usual ending.
         suffixes: how its files' names end, in small letters; none where a folder is a scan.
-        written: those of them that label maps are written as, the usual one first.
+        written: those of them that label maps are written as, the usual one first; none where they are written in the
+            first format of the table.
         carries: what it holds besides labels and their geometry.
         codec: imports what reads and writes it.
+        halves: those of the suffixes whose file has a header beside it, and counts as one scan with it.
     """
 
     title: str
@@ -93,6 +95,7 @@ class Format:
     written: tuple[str, ...]
     carries: frozenset[Literal["label names", "probabilities"]]
     codec: Callable[[], Codec]
+    halves: tuple[str, ...] = ()
 
     def tells(self, path: Path) -> bool:
         """Whether a path that exists is of this format: by its name, or, without suffixes, by what it holds."""
@@ -107,10 +110,22 @@ def _nifti() -> Codec:
     return Codec(read_nifti, write_nifti)
 
 
-def _itk() -> Codec:
-    from medssm.data.scans.formats.itk import read_itk, write_itk
+def _nrrd() -> Codec:
+    from medssm.data.scans.formats.nrrd import read_nrrd, write_nrrd
 
-    return Codec(read_itk, write_itk)
+    return Codec(read_nrrd, write_nrrd)
+
+
+def _metaimage() -> Codec:
+    from medssm.data.scans.formats.metaimage import read_metaimage, write_metaimage
+
+    return Codec(read_metaimage, write_metaimage)
+
+
+def _freesurfer() -> Codec:
+    from medssm.data.scans.formats.freesurfer import read_mgh
+
+    return Codec(read_mgh)
 
 
 def _dicom() -> Codec:
@@ -129,10 +144,16 @@ def _dicom_zip() -> Codec:
 # and its data (.nhdr, .mhd).
 FORMATS: tuple[Format, ...] = (
     Format(
-        "NIfTI (.nii.gz)", (".nii.gz", ".nii"), (".nii.gz", ".nii"), frozenset(("label names", "probabilities")), _nifti
+        "NIfTI (.nii.gz)",
+        (".nii.gz", ".nii", ".nii.bz2", ".hdr", ".img", ".hdr.gz", ".img.gz"),
+        (".nii.gz", ".nii"),
+        frozenset(("label names", "probabilities")),
+        _nifti,
+        halves=(".img", ".img.gz"),
     ),
-    Format("NRRD", (".nrrd", ".nhdr"), (".nrrd",), frozenset(("label names",)), _itk),
-    Format("MHA", (".mha", ".mhd"), (".mha",), frozenset(("label names",)), _itk),
+    Format("NRRD", (".nrrd", ".nhdr"), (".nrrd",), frozenset(("label names",)), _nrrd),
+    Format("MHA", (".mha", ".mhd"), (".mha",), frozenset(("label names",)), _metaimage),
+    Format("MGZ", (".mgz", ".mgh"), (), frozenset(), _freesurfer),
     Format("a DICOM folder", (), (), frozenset(), _dicom),
     Format("a zip of a DICOM folder", (".zip",), (), frozenset(), _dicom_zip),
 )
@@ -141,6 +162,12 @@ FORMATS: tuple[Format, ...] = (
 def format_of(path: Path) -> Format | None:
     """The format of a path that exists; None if it is none of ours."""
     return next((row for row in FORMATS if row.tells(path)), None)
+
+
+def names_a_scan(path: Path) -> bool:
+    """Whether a file found in a folder is a scan by its name; of a scan that is two files, the one with the header."""
+    name = path.name.lower()
+    return any(name.endswith(row.suffixes) and not name.endswith(row.halves) for row in FORMATS if row.suffixes)
 
 
 def format_written(path: Path) -> Format | None:

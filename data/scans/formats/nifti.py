@@ -1,49 +1,37 @@
 """NIfTI files: voxels without a float64 copy, and a header that goes to the output bit for bit."""
 
-import gzip
-import math
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 import nibabel as nib
 import numpy as np
-from nibabel.arrayproxy import ArrayProxy
-from nibabel.filebasedimages import ImageFileError
 from nibabel.nifti1 import Nifti1Header, Nifti1Image
-from nibabel.spatialimages import HeaderDataError
-from nibabel.wrapstruct import WrapStructError
 
-from medssm.data.scans.formats import DEFLATE_LIMIT, Stored, StoredGrid
-from medssm.data.scans.formats.label_names import names_in_nifti, nifti_extension
-from medssm.data.scans.geometry import check_affine, is_sheared
-from medssm.errors import DataError, GeometryError, one_line
+from medssm.data.scans.formats import Stored, StoredGrid
+from medssm.data.scans.formats.label_names import nifti_extension
+from medssm.data.scans.formats.nifti_header import ParsedNifti, VoxelScale, damaged_nifti, parse_nifti
+from medssm.data.scans.formats.voxels import DAMAGE, is_packed, mapped, most_bytes, opened, times, unpacked
+from medssm.data.scans.geometry import is_sheared
+from medssm.errors import DataError, reason_of
 from medssm.files import atomic_path
 
-# What a damaged file makes nibabel and gzip raise.
-_DAMAGE = (ImageFileError, HeaderDataError, WrapStructError, EOFError, OSError, zlib.error, ValueError, OverflowError)
-
-# Units of length other than mm in a header's xyzt_units; ITK converts them as well.
-_MILLIMETRES = {1: 1000.0, 3: 0.001}
-
-_SLAB_BYTES = 64 << 20
-
-# Of voxels, of extensions before them, and of whatever follows them in a compressed file.
-_MOST_VOXELS, _LONGEST_EXTENSION, _MOST_BEHIND = 1 << 48, 64 << 20, 64 << 20
+# The header and the voxels of a scan that is two files.
+_HALVES = {".hdr": ".img", ".hdr.gz": ".img.gz"}
 
 
 @dataclass(frozen=True)
 class NiftiHeader:
-    """A header as it lies in its file."""
+    """A header as it lies in its file.
+
+    Attributes:
+        shape: of a label map: that of the file, or (X, Y, Z) of one of its volumes.
+        label_names: label value -> name by a label table among its extensions.
+    """
 
     stored: Nifti1Header
-
-    @property
-    def label_names(self) -> dict[int, str]:
-        """Label value -> name by a label table among its extensions."""
-        return names_in_nifti(self.stored.extensions)
+    shape: tuple[int, ...]
+    label_names: dict[int, str]
 
 
 def read_nifti(path: Path) -> Stored:
@@ -53,134 +41,83 @@ def read_nifti(path: Path) -> Stored:
     become float32. Both matter for a scan of gigabytes. The affine is nibabel's choice: the sform where its code is
     not 0, else the qform, else pixdim alone.
 
-    Raises: DataError if the file is cut off, damaged or not a single 3-D scan; GeometryError for an impossible affine
-        or a pixdim of zero, which nibabel would take for 1 mm and ITK for another scale than the sform's.
+    Raises: DataError if the file is cut off, damaged or no scan; GeometryError for an impossible grid.
     """
+    header_path, voxels_path = _files(path)
+    in_pair = header_path != voxels_path
     try:
-        stored_pixdim = _stored_pixdim(path)
-        if _is_compressed(path):
-            with gzip.open(path) as stream:
-                image = _image_class(stream).from_stream(stream)
-                _check_file_holds(path, image.header, path.stat().st_size * DEFLATE_LIMIT)
-                stored = _unpacked(_proxy(image), stream)
-        else:
-            image = _mapped(path)
-            _check_file_holds(path, image.header, path.stat().st_size)
-            stored = _proxy(image).get_unscaled()
-        array = _voxels(path, stored, _proxy(image).slope, _proxy(image).inter)
-        affine = np.array(image.affine, dtype=np.float64)
+        with opened(header_path) as stream:
+            parsed = parse_nifti(stream, path, in_pair=in_pair)
+            _check_file_holds(path, parsed, most_bytes(voxels_path))
+            if not is_packed(voxels_path):
+                array = mapped(voxels_path, parsed.dtype, parsed.shape, parsed.offset)
+            elif in_pair:
+                with opened(voxels_path) as voxels:
+                    voxels.seek(parsed.offset)
+                    array = unpacked(voxels, parsed.dtype, parsed.shape)
+            else:
+                stream.seek(parsed.offset)
+                array = unpacked(stream, parsed.dtype, parsed.shape)
     except FileNotFoundError:
         raise
-    except _DAMAGE as error:
-        reason = one_line(str(error), 150) or type(error).__name__
-        raise DataError(f"{path}: cut off, damaged or no NIfTI file ({reason}); copy or download it again") from error
-    affine[:3] *= _MILLIMETRES.get(int(image.header["xyzt_units"]) & 7, 1.0)
-    check_affine(affine, path)
-    # nibabel mends a strange pixdim on loading; ITK reads it as it stands, so the output must have it as it stands.
-    image.header["pixdim"] = stored_pixdim
-    return Stored(array, affine, NiftiHeader(image.header))
+    except DAMAGE as error:
+        raise damaged_nifti(path, reason_of(error, 150)) from error
+    array = _three_axes(array)
+    shape = parsed.shape if array.ndim == 3 else parsed.shape[:3]
+    dims = int(parsed.stored["dim"][0])
+    header = NiftiHeader(parsed.stored, shape[: max(dims, 1)], parsed.label_names)
+    return Stored(_scaled(_native(array), parsed.scale), parsed.affine, header, parsed.notes)
 
 
-def _is_compressed(path: Path) -> bool:
-    return path.name.lower().endswith(".gz")
+def _files(path: Path) -> tuple[Path, Path]:
+    """The file with the header and the one with the voxels, which may be the same.
+
+    Raises: DataError if the half of a pair is missing.
+    """
+    name = path.name
+    for ending, other in _HALVES.items():
+        for own in (ending, other):
+            if name.lower().endswith(own):
+                stem = name[: -len(own)]
+                halves = _beside(path, stem + ending), _beside(path, stem + other)
+                if missing := next((half for half in halves if not half.is_file()), None):
+                    raise DataError(f"{path}: the other half of the scan, {missing.name}, is not in its folder")
+                return halves
+    return path, path
 
 
-def _stored_pixdim(path: Path) -> np.ndarray:
-    with gzip.open(path) if _is_compressed(path) else open(path, "rb") as stream:
-        header = _image_class(stream).header_class.from_fileobj(stream, check=False)
-    if header["magic"].item()[:2] != b"n+":
-        raise ImageFileError("no NIfTI header in one file with its voxels")
-    _check_sizes(header)
-    used = header["pixdim"][1 : 1 + min(3, max(1, int(header["dim"][0])))]
-    if not np.isfinite(used).all() or not used.all():
-        shown = ", ".join(f"{size:g}" for size in used)
-        raise GeometryError(
-            f"{path}: spacing ({shown}) mm in pixdim has a zero or is no number; correct the header "
-            "(medssm data check shows it)"
-        )
-    return header["pixdim"]
+def _beside(path: Path, name: str) -> Path:
+    """The file of this name in the folder of `path`, in small letters or in capitals as `path` is."""
+    own = path.with_name(name)
+    capitals = path.with_name(name[: len(Path(name).stem)] + name[len(Path(name).stem) :].upper())
+    return capitals if not own.is_file() and capitals.is_file() else own
 
 
-def _check_sizes(header: Nifti1Header) -> None:
-    """Raises ValueError for sizes whose product would wrap around, or extensions that no scan has."""
-    count, *sides = (int(side) for side in header["dim"])
-    offset = float(header["vox_offset"])
-    if not 1 <= count <= 7 or min(sides[:count]) < 0 or math.prod(sides[:count]) > _MOST_VOXELS:
-        raise ValueError(f"dimensions {', '.join(map(str, (count, *sides)))}")
-    if not 0 <= offset <= _LONGEST_EXTENSION:
-        raise ValueError(f"its voxels begin at byte {offset:g}")
-
-
-def _image_class(stream: IO[bytes] | gzip.GzipFile) -> type[Nifti1Image]:
-    """NIfTI-2 or NIfTI-1 by the header's first four bytes, its own size."""
-    start = stream.read(4)
-    stream.seek(0)
-    return nib.Nifti2Image if start in (b"\x1c\x02\x00\x00", b"\x00\x00\x02\x1c") else Nifti1Image
-
-
-def _mapped(path: Path) -> Nifti1Image:
-    image = nib.load(path, mmap="r")
-    if not isinstance(image, Nifti1Image):
-        raise ImageFileError(f"{type(image).__name__} instead of a NIfTI volume")
-    return image
-
-
-def _proxy(image: Nifti1Image) -> ArrayProxy:
-    assert isinstance(image.dataobj, ArrayProxy)
-    return image.dataobj
-
-
-def _unpacked(proxy: ArrayProxy, stream: gzip.GzipFile) -> np.ndarray:
-    """The stored voxels, unpacked into their place: nibabel would hold them twice meanwhile."""
-    array = np.empty(proxy.shape, proxy.dtype, order="F")
-    place = array.reshape(-1, order="F").view(np.uint8).data
-    stream.seek(proxy.offset)
-    while len(place):
-        count = stream.readinto(place[:_SLAB_BYTES])
-        if not count:
-            raise EOFError(f"{len(place)} bytes of voxels are missing")
-        place = place[count:]
-    # Only at its end does gzip compare the checksum: without this a damaged scan would be read as a good one.
-    behind = 0
-    while block := stream.read(1 << 20):
-        behind += len(block)
-        if behind > _MOST_BEHIND:
-            raise ValueError("many more bytes follow its voxels")
-    return array
-
-
-def _check_file_holds(path: Path, header: Nifti1Header, available: int) -> None:
-    needed = int(np.prod(header.get_data_shape(), dtype=np.int64)) * header.get_data_dtype().itemsize
-    if needed > available:
-        shape = "x".join(map(str, header.get_data_shape()))
+def _check_file_holds(path: Path, parsed: ParsedNifti, available: int) -> None:
+    if int(np.prod(parsed.shape, dtype=object)) * parsed.dtype.itemsize > available - min(parsed.offset, available):
+        shape = times(parsed.shape)
         raise DataError(f"{path}: the header promises {shape} voxels, more than the file can hold; copy it again")
 
 
-def _voxels(path: Path, stored: np.ndarray, slope: float, inter: float) -> np.ndarray:
-    """The voxels as (X, Y, Z) in the machine's byte order, scaled by the header's slope and intercept."""
-    if stored.dtype.kind not in "iuf" or stored.dtype.itemsize > 8:
-        raise DataError(f"{path}: voxels of type {stored.dtype} are no grey values; give a scan of plain numbers")
-    array = _three_axes(path, stored)
-    if not array.dtype.isnative:
-        array = array.astype(array.dtype.newbyteorder("="))
-    return array if (slope, inter) == (1, 0) else _scaled(array, slope, inter)
+def _three_axes(array: np.ndarray) -> np.ndarray:
+    """The voxels as (X, Y, Z), or (X, Y, Z, V) of several volumes."""
+    if array.size == np.prod(array.shape[:3]):
+        return array.reshape(array.shape[:3], order="F")
+    return array.reshape((*array.shape[:3], -1), order="F")
 
 
-def _three_axes(path: Path, array: np.ndarray) -> np.ndarray:
-    shape = array.shape + (1,) * (3 - array.ndim)
-    if max(shape[3:], default=1) > 1:
-        shown = "x".join(map(str, shape))
-        raise DataError(f"{path}: {shown} voxels are several volumes in one file; give one 3-D volume")
-    if 0 in shape:
-        raise DataError(f"{path}: a scan of {'x'.join(map(str, shape))} voxels is empty")
-    return array.reshape(shape[:3], order="F")
+def _native(array: np.ndarray) -> np.ndarray:
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
-def _scaled(array: np.ndarray, slope: float, inter: float) -> np.ndarray:
+def _scaled(array: np.ndarray, scale: VoxelScale) -> np.ndarray:
     """array * slope + inter in float32, slice by slice: a float64 copy of the whole would be four times the scan."""
+    if scale == (1, 0):
+        return array
     scaled = np.empty(array.shape, np.float32, order="F")
-    for k in range(array.shape[2]):
-        scaled[..., k] = array[..., k] * np.float64(slope) + inter
+    with np.errstate(over="ignore", invalid="ignore"):  # infinities are voxels that are counted and told of later
+        for k in range(array.shape[2]):
+            scaled[:, :, k] = array[:, :, k] * np.float64(scale.slope) + scale.inter
     return scaled
 
 
@@ -195,7 +132,7 @@ def nifti_header(affine: np.ndarray, shape: tuple[int, ...]) -> NiftiHeader:
     else:
         header.set_qform(affine, code=1)
     header.set_sform(affine, code=1)
-    return NiftiHeader(header)
+    return NiftiHeader(header, shape, {})
 
 
 def write_nifti(path: Path, array: np.ndarray, like: StoredGrid, names: Mapping[int, str]) -> None:
@@ -206,21 +143,24 @@ def write_nifti(path: Path, array: np.ndarray, like: StoredGrid, names: Mapping[
     Args:
         array: (X, Y, Z) of labels, or (X, Y, Z, C) of one value per class.
     """
-    header = (like.header if isinstance(like.header, NiftiHeader) else nifti_header(like.affine, like.shape)).stored
-    out = header.copy()
+    header = like.header if isinstance(like.header, NiftiHeader) else nifti_header(like.affine, like.shape)
+    out = header.stored.copy()
     out.set_data_dtype(array.dtype if array.dtype.kind in "iu" else np.float32)
     out.set_slope_inter(1, 0)
     out.set_intent("label" if array.ndim == 3 else "vector")
     out["cal_min"] = out["cal_max"] = out["vox_offset"] = 0
     for field in {"descrip", "aux_file", "db_name"}.intersection(out.keys()):
         out[field] = b""
-    out.extensions.clear()
+    # nibabel mends what is strange; ITK reads it as it stands, so the output must have it as it stands.
+    strange = {field: out[field].copy() for field in ("pixdim", "qform_code", "sform_code")}
+    out["pixdim"][:4] = (1, *np.abs(out["pixdim"][1:4]))
+    out["qform_code"] = out["sform_code"] = 0
     if names:
         out.extensions.append(nifti_extension(names))
-    stored = header.get_data_shape() if array.ndim == 3 else array.shape
-    image_class = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else Nifti1Image
+    image_class = nib.Nifti2Image if isinstance(out, nib.Nifti2Header) else Nifti1Image
     # Without an affine nibabel takes over the header's own geometry instead of writing it anew.
-    image = image_class(array.reshape(stored, order="F"), None, out)
-    image.header["pixdim"] = header["pixdim"]
+    image = image_class(array.reshape(header.shape if array.ndim == 3 else array.shape, order="F"), None, out)
+    for field, value in strange.items():
+        image.header[field] = value
     with atomic_path(path) as temporary:
         nib.save(image, temporary)

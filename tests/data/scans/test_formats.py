@@ -65,7 +65,7 @@ def test_a_label_map_is_called_as_its_scans_format_is_usually(row, tmp_path: Pat
 
 
 def test_formats_in_words() -> None:
-    assert known_formats() == "NIfTI (.nii.gz), NRRD, MHA, a DICOM folder or a zip of a DICOM folder"
+    assert known_formats() == "NIfTI (.nii.gz), NRRD, MHA, MGZ, a DICOM folder or a zip of a DICOM folder"
     assert known_endings("label names") == ".nii.gz, .nii, .nrrd or .mha"
     assert known_endings("probabilities") == ".nii.gz or .nii"
 

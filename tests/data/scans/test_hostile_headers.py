@@ -12,7 +12,6 @@ import SimpleITK as sitk
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from medssm.data.scans.formats.itk_headers import check_header
 from medssm.data.scans.volume import Volume, read_volume, write_label_map
 from medssm.errors import DataError, MedssmError
 
@@ -107,7 +106,6 @@ def test_mutated_headers_are_read_or_refused_in_a_sentence(data: st.DataObject, 
     mutant.write_bytes(content)
     sentence = ""
     try:
-        check_header(mutant)
         assert isinstance(read_volume(mutant).label_names, dict)
     except MedssmError as error:
         sentence = str(error).replace(str(mutant.parent), "")
