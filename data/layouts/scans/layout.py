@@ -8,6 +8,7 @@ from typing import Any
 
 from medssm.data.scans.case_names import stem_of
 from medssm.data.scans.formats import names_a_scan
+from medssm.data.scans.volume import volume_suffix
 from medssm.errors import DataError, quoted, reason_of
 
 _IMAGE_AND_LABEL_FOLDERS = (("imagesTr", "labelsTr"), ("img", "label"), ("Training/img", "Training/label"))

@@ -11,7 +11,8 @@ from medssm.data.layouts.scans.layout import numbered_channel
 from medssm.data.layouts.scans.splits import own_split, with_split
 from medssm.data.scans.case_names import without_label_words, without_words
 from medssm.data.scans.cases import ScanCase, ScanDataset
-from medssm.data.scans.volume import volume_stem, volume_suffix
+from medssm.data.scans.formats import names_a_scan
+from medssm.data.scans.volume import volume_stem
 from medssm.errors import DataError
 
 _DEPTH = 4  # of folders in folders
@@ -102,4 +103,4 @@ def _volumes_below(folder: Path) -> Iterator[Path]:
             if (real := os.path.realpath(here / name)) not in seen:
                 seen.add(real)
                 folders.append(name)
-        yield from (here / name for name in sorted(files) if volume_suffix(here / name) and not name.startswith("."))
+        yield from (here / name for name in sorted(files) if names_a_scan(here / name) and not name.startswith("."))
