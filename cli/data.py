@@ -1,6 +1,5 @@
 """`medssm data`: what is wrong with a dataset, and synthetic ones."""
 
-import json as json_format
 from collections.abc import Callable
 from enum import Enum
 from pathlib import Path
@@ -54,11 +53,12 @@ def check(
     """Read every scan, image or video and list every fault at once; exit code 1 if there is any."""
     from medssm.cli.terminal import case_progress, console
     from medssm.data.layouts.check import check_dataset
+    from medssm.files import json_text
 
     with case_progress("Checking") as progress:
         report = check_dataset(folder, fold, progress)
     if json:
-        typer.echo(json_format.dumps(report.as_json(), indent=2))
+        typer.echo(json_text(report.as_json(), is_ascii=True), nl=False)
     else:
         out = console()
         if report.findings:

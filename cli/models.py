@@ -37,13 +37,11 @@ def models(
 
 
 def _write_json(path: Path, infos: "list[ModelInfo]") -> None:
-    from json import dumps
-
-    from medssm.files import atomic_path
+    from medssm.files import atomic_path, json_text
     from medssm.models.description import model_description
 
     with atomic_path(path) as temporary:
-        temporary.write_text(dumps([model_description(info) for info in infos], indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json_text([model_description(info) for info in infos]), encoding="utf-8")
 
 
 def _list_table(infos: "list[ModelInfo]") -> "Table":

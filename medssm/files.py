@@ -1,13 +1,16 @@
 """Files and folders that are written whole or not at all."""
 
 import hashlib
+import json
+import math
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from medssm.errors import UsageError
 
@@ -41,6 +44,27 @@ def atomic_path(path: str | Path, *, is_private: bool = False) -> Iterator[Path]
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def json_text(content: Any, indent: int | None = 2, *, is_ascii: bool = False) -> str:
+    """JSON that every reader takes: null for what is not finite, file names that are no text escaped, a line's end.
+
+    Args:
+        is_ascii: every letter beyond ASCII is escaped, for a terminal that may have no other.
+
+    >>> json_text({"dice": float("nan"), "file": "caf\\udce9"}, None)
+    '{"dice": null, "file": "caf\\\\udce9"}\\n'
+    """
+    text = json.dumps(_finite(content), indent=indent, ensure_ascii=is_ascii, allow_nan=False)
+    return text.encode("utf-8", "backslashreplace").decode() + "\n"
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, Mapping):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content
 
 
 def refuse_full_folder(folder: Path) -> None:

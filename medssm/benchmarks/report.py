@@ -1,13 +1,12 @@
 """Reports of benchmarks as JSON, and tables as Markdown."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Any
 
 from medssm.benchmarks.machine import this_machine
-from medssm.files import atomic_path
+from medssm.files import atomic_path, json_text
 
 
 def write_json(path: str | Path, report: Any) -> None:
@@ -15,7 +14,7 @@ def write_json(path: str | Path, report: Any) -> None:
     content = as_json(report)
     content = content if "machine" in content else {"machine": as_json(this_machine()), **content}
     with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        temporary.write_text(json_text(content), encoding="utf-8")
 
 
 def as_json(value: Any) -> Any:

@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from medssm.errors import CheckpointError, UsageError
-from medssm.files import atomic_path, cache_folder, file_sha256
+from medssm.files import atomic_path, cache_folder, file_sha256, json_text
 from medssm.models import model_info
 from medssm.models.info import PublishedWeights
 
@@ -73,9 +73,7 @@ def _trust_on_first_use(name: str, path: Path) -> None:
             f"{digest[:16]}...); if its authors published another and you trust it, take {name} out of {record}"
         )
     with atomic_path(record) as temporary:
-        temporary.write_text(
-            json.dumps({**known, name: {"sha256": digest, **facts}}, indent=2) + "\n", encoding="utf-8"
-        )
+        temporary.write_text(json_text({**known, name: {"sha256": digest, **facts}}), encoding="utf-8")
     if not before:
         print(f"{name}: SHA-256 of the weights, to be the same from now on: {digest}", file=sys.stderr)
 

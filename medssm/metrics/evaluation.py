@@ -2,7 +2,6 @@
 
 import csv
 import itertools
-import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +12,7 @@ import numpy as np
 from medssm.data.scans.label_values import label_counts
 from medssm.data.scans.organ_masks import LabelLayers, folded, on_one_grid
 from medssm.errors import UsageError
-from medssm.files import atomic_path, spreadsheet_cell
+from medssm.files import atomic_path, json_text, spreadsheet_cell
 from medssm.metrics.organ_scores import CodedMap, OrganScore, coded_map, score_organs
 from medssm.metrics.organs import LabelTable, Organ, match_organs
 from medssm.metrics.pairing import CaseFiles, pair
@@ -72,7 +71,7 @@ class Evaluation:
             "notes": self.notes,
         }
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+            temporary.write_text(json_text(content), encoding="utf-8")
 
 
 @dataclass(frozen=True, eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 import medssm
 from medssm.checkpoints.loading import find_weights
 from medssm.errors import UsageError
-from medssm.files import atomic_path, file_sha256
+from medssm.files import atomic_path, file_sha256, json_text
 from medssm.tasks.batch import FileResults
 
 FORMAT = "medssm batch 1"
@@ -66,8 +66,7 @@ class BatchReport:
             "files": [_line(file, results) for file in files],
         }
         with atomic_path(self.path) as temporary:
-            text = json.dumps(document, indent=2, ensure_ascii=False) + "\n"
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+            temporary.write_text(json_text(document), encoding="utf-8")
 
 
 def _line(file: Path, results: FileResults[Any]) -> dict[str, Any]:

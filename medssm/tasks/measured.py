@@ -1,7 +1,6 @@
 """Weights measured as they are shipped, and what that gives: a table to read, and files to keep."""
 
 import csv
-import json
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -11,7 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from medssm.checkpoints import WeightsMetadata
 from medssm.errors import UsageError
-from medssm.files import atomic_path, spreadsheet_cell
+from medssm.files import atomic_path, json_text, spreadsheet_cell
 from medssm.models.info import PublishedResult
 from medssm.tasks import TASKS, task_of
 from medssm.tasks.loading import contents, load_network
@@ -69,7 +68,7 @@ class Measured(ABC):
     def write_json(self, path: Path) -> None:
         """Writes all of it."""
         with atomic_path(path) as temporary:
-            temporary.write_text(json.dumps(self.document(), indent=2) + "\n", encoding="utf-8")
+            temporary.write_text(json_text(self.document()), encoding="utf-8")
 
     def write_csv(self, path: Path) -> None:
         """Writes the rows; an empty field where there is no figure."""

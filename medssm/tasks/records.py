@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import medssm
-from medssm.files import atomic_path, file_sha256
+from medssm.files import atomic_path, file_sha256, json_text
 
 FOLDER = ".medssm"
 FORMAT = "medssm record 1"
@@ -62,8 +62,7 @@ class Record:
         document["scan"] = self.scan._asdict()
         document["outputs"] = {name: known._asdict() for name, known in self.outputs.items()}
         with atomic_path(path) as temporary:
-            text = json.dumps(document, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-            temporary.write_text(text, encoding="utf-8", errors="backslashreplace")
+            temporary.write_text(json_text(document), encoding="utf-8")
 
 
 def record_path(output: Path) -> Path:

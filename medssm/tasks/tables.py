@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Generic
 
 from medssm.errors import UsageError
-from medssm.files import atomic_path, spreadsheet_cell
+from medssm.files import atomic_path, json_text, spreadsheet_cell
 from medssm.tasks.batch import FileResults, Found
 from medssm.tasks.under_way import Entry
 
@@ -95,8 +95,7 @@ class Tables(Generic[Found]):
             failed = [{"file": str(file), "error": sentence} for file, sentence in results.failed.items()]
             document = {**self.form.document(entries, model), "made_by": dict(self.made_by), "failed": failed}
             with atomic_path(self.json) as temporary, _text(temporary) as file:
-                json.dump(document, file, indent=2, ensure_ascii=False)
-                file.write("\n")
+                file.write(json_text(document))
         if self.csv:
             with atomic_path(self.csv) as temporary, _text(temporary) as file:
                 writer = csv.writer(file)

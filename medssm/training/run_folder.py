@@ -11,7 +11,7 @@ from pathlib import Path
 
 from medssm.environment import environment
 from medssm.errors import CheckpointError, UsageError
-from medssm.files import atomic_path, remove_unfinished
+from medssm.files import atomic_path, json_text, remove_unfinished
 from medssm.training.checkpoint import PREVIOUS
 
 
@@ -81,8 +81,7 @@ class RunFolder:
         A list that cannot be read is set aside: it is a record, and no reason to lose the run.
         """
         with atomic_path(self.environment) as temporary:
-            content = json.dumps([*self._sessions(), environment(device)], indent=2)
-            temporary.write_text(content + "\n", encoding="utf-8")
+            temporary.write_text(json_text([*self._sessions(), environment(device)]), encoding="utf-8")
 
     def _sessions(self) -> list[object]:
         if not self.environment.exists():

@@ -1,7 +1,6 @@
 """What a label map says of each organ: volume, intensity, pieces, whether it is cut off, and with what confidence."""
 
 import csv
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -9,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medssm.data.scans.volume import Volume
-from medssm.files import atomic_path, spreadsheet_cell
+from medssm.files import atomic_path, json_text, spreadsheet_cell
 
 # Voxels that touch by a face, an edge or a corner are one piece.
 TOUCHING = np.ones((3, 3, 3), dtype=bool)
@@ -84,7 +83,7 @@ def write_statistics(path: str | Path, rows: Sequence[OrganStatistics], scan: st
     path = Path(path)
     with atomic_path(path) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         if path.suffix == ".json":
-            json.dump({"scan": scan, "notes": [*notes], "organs": [asdict(row) for row in rows]}, file, indent=2)
+            file.write(json_text({"scan": scan, "notes": [*notes], "organs": [asdict(row) for row in rows]}))
         else:
             writer = csv.DictWriter(file, [field.name for field in fields(OrganStatistics)])
             writer.writeheader()

@@ -1,7 +1,6 @@
 """The page itself: its data, its text, and the policy that lets it fetch nothing."""
 
 import html
-import json
 import re
 from collections.abc import Mapping
 from importlib.resources import files
@@ -14,7 +13,7 @@ import numpy as np
 from medssm.data.scans.organs import AGREEMENT, DIFFERENT, ONLY_LEFT, ONLY_RIGHT
 from medssm.data.scans.volume import Volume
 from medssm.errors import UsageError
-from medssm.files import atomic_path
+from medssm.files import atomic_path, json_text
 from medssm.viewing.page.embedding import embedded_labels, embedded_scan
 from medssm.viewing.page.niivue import niivue_script
 from medssm.viewing.page.overlay import Overlay, entry_table, organ_table, overlay_of
@@ -175,7 +174,7 @@ def _document(title: str, page: dict[str, Any], embedded: tuple[str, str], niivu
         policy=html.escape(content_policy(style, [niivue, viewer])),
         style=style,
         notices=html.escape(_part("notices.txt")),
-        page=json.dumps(page).replace("<", "\\u003c"),
+        page=json_text(page, None).replace("<", "\\u003c"),
         scan=scan,
         overlay=overlay,
         niivue=niivue,
