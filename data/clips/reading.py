@@ -175,6 +175,8 @@ def _opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
                 raise DataError(f"{path}: holds no video, only {_kinds(container)}; give a file with pictures")
             if container.format.name in _PICTURES or container.format.name.endswith("_pipe"):
                 raise DataError(f"{path}: is an image, no video; give a file with moving pictures")
+            if stream.codec_context is None:
+                raise DataError(f"{path}: holds a video in a code that is not known; convert it")
             stream.codec_context.options = _OPTIONS
             stream.thread_type = "AUTO"
             yield container, stream

@@ -45,7 +45,7 @@ class DetectionTraining(Task):
         self.images = DetectionImages(recipe, dataset.training, self.validation)
         self._news = [start_of(recipe.model)]
         if left_out := dataset.training.left_out:
-            self._news.append(f"nothing is learned from objects {left_out}; medssm data check names them")
+            self._news.append(f"objects that nothing is learned from: {left_out}; medssm data check names them")
 
     @classmethod
     def open(cls, recipe: DetectionRecipe) -> "DetectionTraining":

@@ -1,7 +1,9 @@
 """The coco recipe run on a few drawn objects: what it leaves behind, exact resuming, two processes, wrong data."""
 
 import csv
+import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -243,3 +245,20 @@ def test_two_processes_have_the_gradient_of_one_with_twice_the_batch(objects: Pa
     largest = max(value.abs().max().item() for value in one.values())
     for number, value in one.items():
         torch.testing.assert_close(two[number], value, rtol=1e-3, atol=1e-6 * largest)
+
+
+def test_what_is_left_out_of_training_is_told_and_nothing_left_is_refused(
+    objects: Path, small: dict[str, Any], tmp_path: Path
+) -> None:
+    shutil.copytree(objects, tmp_path / "data")
+    [path] = (tmp_path / "data" / "annotations").glob("*train*.json")
+    recipe = load_recipe("coco", "tiny-pyramid", {**small, "data.folder": str(tmp_path / "data")})
+    content = json.loads(path.read_text(encoding="utf-8"))
+    content["annotations"][0]["segmentation"] = []
+    path.write_text(json.dumps(content), encoding="utf-8")
+    assert "1 without an outline; medssm data check" in DetectionTraining.open(recipe).news()[1]
+    for entry in content["annotations"]:
+        entry["segmentation"] = []
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataError, match=r"none of its \d+ objects has an outline .* write each box as a polygon"):
+        DetectionTraining.open(recipe)
