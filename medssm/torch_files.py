@@ -20,7 +20,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from medssm.errors import CheckpointError, reason_of
+from medssm.errors import CheckpointError, one_line, quoted, reason_of
 
 # A weights file has no business with these. As stand-ins they would do no harm, but such a file is not to be trusted.
 # `commands` is what the pickle format calls `subprocess`.
@@ -155,7 +155,7 @@ def load_torch_file(path: Path, *, is_mapped: bool = True) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except _UNREADABLE as error:
-        raise CheckpointError(f"{path}: not a readable PyTorch file ({reason_of(error)})") from error
+        raise CheckpointError(f"{path}: not a readable PyTorch file ({reason_of(error, 100)})") from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # which a forged directory causes, as it points before the file's beginning
             raise
@@ -167,7 +167,8 @@ def check_backed(path: Path, tensors: Mapping[str, Tensor]) -> None:
     for name, tensor in tensors.items():
         if tensor.nbytes > tensor.untyped_storage().nbytes():
             raise CheckpointError(
-                f"{path}: {name} claims {tensor.numel()} values, of which the file holds fewer; do not trust this file"
+                f"{path}: {one_line(name, 80)} claims {tensor.numel()} values, of which the file holds fewer; "
+                "do not trust this file"
             )
     if sum(tensor.nbytes for tensor in tensors.values()) > _SHARED * path.stat().st_size:
         raise CheckpointError(f"{path}: its tensors claim more than {_SHARED} times its size; do not trust this file")
@@ -186,7 +187,9 @@ def _check_archive(path: Path) -> set[str]:
         if sum(record.file_size for record in records) > size:
             raise zipfile.BadZipFile("its records claim more bytes than the file has")
         if (damaged := archive.testzip()) is not None:
-            raise zipfile.BadZipFile(f"{damaged!r} has another checksum than when it was written; get the file again")
+            raise zipfile.BadZipFile(
+                f"{quoted(damaged)} has another checksum than when it was written; get the file again"
+            )
         return {name for record in records if record.filename.endswith(".pkl") for name in _names(archive.read(record))}
 
 
@@ -210,7 +213,8 @@ def _refuse_forbidden(path: Path, names: list[str], known: frozenset[str]) -> No
         is_forbidden = name in FORBIDDEN_NAMES or name.split(".", 1)[0] in FORBIDDEN_MODULES
         if is_forbidden or not (name in known or _is_kind_of_number(name)):
             raise CheckpointError(
-                f"{path}: asks to call {name}, which no weights need; nothing was run, do not trust this file"
+                f"{path}: asks to call {one_line(name, 80)}, which no weights need; nothing was run, "
+                "do not trust this file"
             )
 
 

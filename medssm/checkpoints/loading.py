@@ -10,7 +10,7 @@ from medssm.checkpoints.metadata import WeightsMetadata
 from medssm.checkpoints.origins import published_metadata
 from medssm.checkpoints.published import WeightsFile, first_names, read_weights_file
 from medssm.checkpoints.recognition import Fit, expected_shapes, fit_own, recognise
-from medssm.errors import CheckpointError
+from medssm.errors import CheckpointError, quoted
 from medssm.models.variant import StateDict
 
 BEST = "best.safetensors"
@@ -90,7 +90,8 @@ def nearest_model(file: WeightsFile, model: str | None = None) -> Fit | None:
     metadata = file.metadata
     if metadata.model not in models.list_models() or metadata.head not in ("", *models.list_heads()):
         raise CheckpointError(
-            f"{file.path}: holds weights of {metadata.model!r}{f' with {metadata.head!r}' if metadata.head else ''}, "
+            f"{file.path}: holds weights of {quoted(metadata.model)}"
+            f"{f' with {quoted(metadata.head)}' if metadata.head else ''}, "
             "which is no model here; upgrade medssm"
         )
     network = (
@@ -118,14 +119,15 @@ def explain_misfit(file: WeightsFile, fit: Fit | None) -> str:
             f"{file.path}: expected a network of {', '.join(systems[:-1])} or {systems[-1]}, found {len(file.state)} "
             f"tensors that are those of no model here ({first_names(list(file.state))})"
         )
-    faults = [
-        f"{len(names)} entries {fault} ({first_names(names)})"
-        for fault, names in (("missing", fit.missing), ("too many", fit.extra), ("of another shape", fit.reshaped))
-        if names
+    faults = {"missing": fit.missing, "too many": fit.extra, "of another shape": fit.reshaped}
+    faults = {fault: names for fault, names in faults.items() if names}
+    # Three names in all, so that the sentence stays one.
+    found = [
+        f"{len(names)} entries {fault} ({first_names(names, 3 // len(faults))})" for fault, names in faults.items()
     ]
     expected = len(expected_shapes(*fit.network))
     network = f"{fit.model} with {fit.head}" if fit.head else fit.model
-    return f"{file.path}: expected the {expected} entries of {network}, found {', '.join(faults)}"
+    return f"{file.path}: expected the {expected} entries of {network}, found {', '.join(found)}"
 
 
 def _own_copy(tensor: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from medssm.checkpoints.metadata import WeightsMetadata
-from medssm.errors import CheckpointError
+from medssm.errors import CheckpointError, one_line, reason_of
 from medssm.files import atomic_path
 from medssm.models.variant import StateDict
 
@@ -56,11 +56,15 @@ def read_safetensors(path: Path) -> tuple[StateDict, WeightsMetadata | None]:
             metadata = None if header is None else WeightsMetadata.model_validate_json(header)
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: not a whole safetensors file ({error}); copy or download it again") from error
+        raise CheckpointError(
+            f"{path}: not a whole safetensors file ({reason_of(error, 120)}); copy or download it again"
+        ) from error
     except ValidationError as error:
         fault = error.errors()[0]
         where = ".".join(map(str, fault["loc"]))
-        raise CheckpointError(f"{path}: the metadata in its header are wrong ({where}: {fault['msg']})") from error
+        raise CheckpointError(
+            f"{path}: the metadata in its header are wrong ({one_line(where, 60)}: {one_line(fault['msg'], 100)})"
+        ) from error
     if metadata is not None and metadata.sha256 and metadata.sha256 != digest(state):
         raise CheckpointError(f"{path}: the tensors are not those that were written (SHA-256); copy it again")
     return state, metadata

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from medssm.checkpoints.metadata import WeightsMetadata
+from medssm.checkpoints.mistaken import mistaken_for_weights
 from medssm.checkpoints.own_format import read_safetensors
-from medssm.errors import CheckpointError
+from medssm.errors import CheckpointError, one_line
 from medssm.models.variant import StateDict
 from medssm.torch_files import check_backed, load_torch_file
 
@@ -21,6 +22,7 @@ STATE_KEYS = ("state_dict_ema", "model_ema", "state_dict", "model", "module")
 PLAIN_FIRST = ("state_dict", "model", "state_dict_ema", "model_ema", "module")
 # Wrappers of data-parallel training and of torch.compile.
 WRAPPERS = ("module.", "_orig_mod.")
+_LONGEST_NAME = 40  # letters of a tensor's name in a sentence
 
 
 @dataclass(frozen=True)
@@ -48,19 +50,16 @@ def read_weights_file(path: Path, *, averaged: bool = True) -> WeightsFile:
     Raises: CheckpointError on a file that is neither, damaged, without tensors or not to be trusted;
         FileNotFoundError.
     """
-    with open(path, "rb") as file:
-        start = file.read(9)
-    if start.startswith(b"PK"):
-        return _read_torch(path, STATE_KEYS if averaged else PLAIN_FIRST)
-    if start[8:9] == b"{":
-        state, metadata = read_safetensors(path)
-        return WeightsFile(path, "safetensors", _unwrapped(path, state), {}, metadata)
-    if not start:
+    if not path.stat().st_size:
         raise CheckpointError(f"{path}: the file is empty; copy or download it again")
-    raise CheckpointError(
-        f"{path}: neither safetensors nor a PyTorch file of version 1.6 or newer, it begins with {start[:8]!r}; "
-        "an older PyTorch file must be loaded and saved again with a newer PyTorch"
-    )
+    if mistaken := mistaken_for_weights(path):
+        raise CheckpointError(f"{path}: neither safetensors nor a PyTorch file of version 1.6 or newer, but {mistaken}")
+    with open(path, "rb") as file:
+        is_archive = file.read(2) == b"PK"
+    if is_archive:
+        return _read_torch(path, STATE_KEYS if averaged else PLAIN_FIRST)
+    state, metadata = read_safetensors(path)
+    return WeightsFile(path, "safetensors", _unwrapped(path, state), {}, metadata)
 
 
 def _read_torch(path: Path, keys: Sequence[str]) -> WeightsFile:
@@ -99,5 +98,5 @@ def _plain(value: Any) -> Any:
 
 def first_names(names: Sequence[str], count: int = 3) -> str:
     """The first few names, and how many more there are."""
-    shown = ", ".join(names[:count]) or "nothing"
+    shown = ", ".join(one_line(name, _LONGEST_NAME) for name in names[:count]) or "nothing"
     return shown if len(names) <= count else f"{shown} and {len(names) - count} more"
