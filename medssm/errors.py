@@ -4,7 +4,13 @@ LONGEST = 300  # letters of a text that is not ours
 
 
 class MedssmError(Exception):
-    """A failed run: the command line prints the message and exits with 1."""
+    """A failed run: the command line prints the message and exits with 1.
+
+    Names out of files stand in messages, so that what a terminal would act on is escaped: one line that can be shown.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(printable(message))
 
 
 class UsageError(MedssmError):
@@ -29,9 +35,14 @@ def one_line(text: str, longest: int = LONGEST) -> str:
     >>> one_line("no such\\n\\nlayer\\x1b[2J")
     'no such; layer\\\\x1b[2J'
     """
-    joined = "; ".join(line.strip() for line in text.splitlines() if line.strip())
-    shown = "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in joined)
+    shown = printable(text)
     return shown if len(shown) <= longest else f"{shown[: longest - 1]}…"
+
+
+def printable(text: str) -> str:
+    """The text in one line, with what cannot be printed escaped."""
+    joined = text if text.isprintable() else "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in joined)
 
 
 def quoted(value: object, longest: int = 60) -> str:
