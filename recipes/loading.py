@@ -18,6 +18,7 @@ from medssm.tasks.settings import Recipe
 from medssm.training import TrainingSettings
 
 _LONGEST_SHOWN = 120  # letters of a value in a sentence
+_LONGEST_FAULT = 160  # letters of what is wrong with one
 # What pydantic says in terms of Python's types.
 _IN_WORDS = {
     "model_type": "must hold `key: value` lines",
@@ -119,11 +120,13 @@ def parse_overrides(assignments: Sequence[str]) -> dict[str, Any]:
     for assignment in assignments:
         key, equals, value = assignment.partition("=")
         if not equals or not key:
-            raise UsageError(f"--set {assignment}: is not of the form key=value, such as run.batch_size=2")
+            raise UsageError(
+                f"--set {one_line(assignment, _LONGEST_SHOWN)}: is not of the form key=value, such as run.batch_size=2"
+            )
         try:
             overrides[key.strip()] = parse(value)
         except yaml.YAMLError as error:
-            raise UsageError(f"--set {key.strip()[:_LONGEST_SHOWN]}: {quoted(value)} is no value; quote it") from error
+            raise UsageError(f"--set {one_line(key, _LONGEST_SHOWN)}: {quoted(value)} is no value; quote it") from error
     return overrides
 
 
@@ -156,12 +159,13 @@ def _is_same_kind(old: Any, new: Any) -> TypeGuard[Mapping[str, Any]]:
 def first_fault(error: ValidationError, settings: type[BaseModel]) -> str:
     """The first fault of a recipe in words, with the nearest known key if one is unknown."""
     fault = error.errors()[0]
-    key = ".".join(str(part) for part in fault["loc"] if part not in _kinds())
+    key = one_line(".".join(str(part) for part in fault["loc"] if part not in _kinds()), _LONGEST_SHOWN)
     if fault["type"] == "missing":
         return f"{key}: {_missing(fault)}"
     if fault["type"] != "extra_forbidden":
         message = _IN_WORDS.get(fault["type"], fault["msg"].removeprefix("Value error, "))
         found = "" if isinstance(fault["input"], dict) else f" (found {quoted(fault['input'])})"
+        message = one_line(message, _LONGEST_FAULT)
         return f"{key}: {message[:1].lower()}{message[1:]}{found}".removeprefix(": ")
     if key in _keys(settings):  # of a section of another kind
         return f"{key}: there is no such key beside this {key.rpartition('.')[0]}.kind"

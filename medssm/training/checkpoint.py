@@ -98,7 +98,9 @@ def load_checkpoint(
         reason = str(error).removeprefix(f"{path}: ")
         raise CheckpointError(f"{path}: not a checkpoint of this run ({reason}); {_way_out(path)}") from error
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
-        raise CheckpointError(f"{path}: not a checkpoint of this run ({reason_of(error)}); {_way_out(path)}") from error
+        raise CheckpointError(
+            f"{path}: not a checkpoint of this run ({reason_of(error, 100)}); {_way_out(path)}"
+        ) from error
 
 
 def _way_out(path: Path) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from medssm.errors import UsageError
+from medssm.errors import LONGEST, UsageError
 from medssm.models import list_models
 from medssm.recipes import dump_recipe, list_recipes, load_recipe, parse_overrides
 from medssm.recipes.loading import _common, _flat, _layers, resolved
@@ -238,3 +238,23 @@ def test_a_strange_value_of_a_setting_is_refused_in_a_short_sentence(assignment:
     with pytest.raises(UsageError) as error:
         load_recipe("btcv", None, parse_overrides([assignment]))
     assert len(str(error.value)) < 300
+
+
+@pytest.mark.parametrize(
+    "assignment",
+    ["a" * 5000, f"{'a' * 5000}=1", f"optimizer.{'a' * 5000}=1", f"schedule.kind={'[' * 3000}x", "é\udcee\x1b[2J=["],
+    ids=["no value", "key", "inner key", "kind", "control"],
+)
+def test_an_override_is_not_shown_at_length(assignment):
+    with pytest.raises(UsageError) as caught:
+        load_recipe("btcv", "mamband-xs", parse_overrides([assignment]))
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= LONGEST
+
+
+def test_a_value_of_a_recipe_is_not_shown_at_length(tmp_path):
+    path = tmp_path / "own.yaml"
+    path.write_text(f"base: btcv\nschedule:\n  kind: '{'[' * 3000}'\n")
+    with pytest.raises(UsageError, match=r"own\.yaml: schedule: ") as caught:
+        load_recipe(path, "mamband-xs")
+    assert len(str(caught.value)) <= LONGEST + len(str(path))
