@@ -17,9 +17,9 @@ _BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombEr
 # Pillow stops at 179 megapixels. Larger photographs are read here, and files that claim more than they hold are not.
 Image.MAX_IMAGE_PIXELS = None
 MOST_PIXELS = 1_000_000_000
-# Pixels that a byte of a file can stand for at most: a bit a block of 64 in JPEG, and deflate's 1032 bytes of eight
-# pixels. Below the floor any claim is cheap.
-_PIXELS_PER_BYTE = {"JPEG": 600, "MPO": 600}
+# Pixels that a byte of a file stands for at most: a bit a block of 64 in JPEG, deflate's 1032 bytes of eight pixels.
+# WebP writes empty ones in no bytes at all, but no photograph. Below the floor any claim is cheap.
+_PIXELS_PER_BYTE = {"JPEG": 600, "MPO": 600, "WEBP": 1000}
 _MOST_PER_BYTE = 10_000
 _FLOOR = 4_000_000
 _ORIENTATION = 0x0112  # of EXIF
@@ -106,13 +106,13 @@ def opened_image(path: str | Path) -> Iterator[Image.Image]:
 
 
 def _check_claim(path: Path, image: Image.Image) -> None:
-    """Raises DataError for more pixels than a photograph has, or than the bytes of the file can stand for."""
+    """Raises DataError for more pixels than a photograph has, or than in so many bytes."""
     pixels, size = image.width * image.height, path.stat().st_size
     shown = f"{path}: claims {image.width} x {image.height} pixels"
     if pixels > MOST_PIXELS:
         raise DataError(f"{shown}, more than {MOST_PIXELS:,}; cut it into parts")
     if pixels > max(_FLOOR, size * _PIXELS_PER_BYTE.get(image.format or "", _MOST_PER_BYTE)):
-        raise DataError(f"{shown} in {size:,} bytes, which cannot hold them; get the file again")
+        raise DataError(f"{shown} in {size:,} bytes, as no photograph does; get the file again")
 
 
 def _rgb(image: Image.Image) -> Image.Image:
