@@ -48,7 +48,12 @@ def explain(error: BaseException) -> tuple[str, int] | None:
 
 def _ran_out_of_memory(error: Exception) -> bool:
     """Torch's exceptions are told by names and words: it is not imported for a command that does not use it."""
-    return isinstance(error, MemoryError) or "OutOfMemory" in type(error).__name__ or "allocate memory" in str(error)
+    said = ("allocate memory", "failed to map")  # the second of a library that could not be loaded
+    return (
+        isinstance(error, MemoryError)
+        or "OutOfMemory" in type(error).__name__
+        or any(words in str(error) for words in said)
+    )
 
 
 def _tame_warnings() -> None:

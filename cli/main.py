@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from medssm import __version__
+from medssm.cli.address_space import watch_limit
 from medssm.cli.commands import refuse_repeats
 from medssm.cli.errors import run
 from medssm.waiting import let_threads_sleep
@@ -65,4 +66,5 @@ def _options(
 def main() -> None:
     """Entry point of the console script."""
     let_threads_sleep()
+    watch_limit()
     run(build_app())

@@ -22,7 +22,10 @@ def empty_state_path(like: Tensor, state: int) -> Tensor:
 
 
 def laid_out(tensor: Tensor) -> Tensor:
-    """`tensor` of any shape in its layout above (by its number of axes); a copy only if it lies otherwise."""
+    """Tokens (3 axes), coefficients (4) or parameters (others) in their layout; a copy only if they lie otherwise.
+
+    States after every token, which have 4 axes too, lie otherwise and never come here: see `empty_state_path`.
+    """
     empty = {3: empty_tokens, 4: empty_states}.get(tensor.ndim)
     if empty is None:
         return tensor.contiguous()

@@ -113,7 +113,7 @@ class PreprocessedCases(Sequence[CachedCase]):
         path = self.path(index)
         cached = _read(path, case.id)
         if cached is None:
-            volume, labels = read_scan_and_labels(case)
+            volume, labels = read_scan_and_labels(case, self.preprocessing)
             _write(path, preprocess_volume(volume, self.preprocessing, labels), labels)
             cached = _read(path, case.id)
         if cached is None:

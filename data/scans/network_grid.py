@@ -11,6 +11,7 @@ from torch import Tensor
 from medssm.data.scans.cases import ScanCase
 from medssm.data.scans.geometry import spacing_of
 from medssm.data.scans.labelled import read_labels
+from medssm.data.scans.plausibility import refuse_empty, summarise_values
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.resampling import (
     Triple,
@@ -59,17 +60,19 @@ def preprocess_case(case: ScanCase, preprocessing: Preprocessing) -> Preprocesse
 
     Raises: DataError or GeometryError if a file cannot be read or the two do not lie on one grid.
     """
-    volume, labels = read_scan_and_labels(case)
-    check_size(volume.shape, volume.spacing, preprocessing.spacing, volume.path)
+    volume, labels = read_scan_and_labels(case, preprocessing)
     return preprocess_volume(volume, preprocessing, labels)
 
 
-def read_scan_and_labels(case: ScanCase) -> tuple[Volume, np.ndarray | None]:
+def read_scan_and_labels(case: ScanCase, preprocessing: Preprocessing) -> tuple[Volume, np.ndarray | None]:
     """The scan of a case and, if it has any, its labels on the same grid, (X, Y, Z) uint8, 255 where nothing is known.
 
-    Raises: DataError or GeometryError if a file cannot be read or the two do not lie on one grid.
+    Raises: DataError or GeometryError if a file cannot be read, the two do not lie on one grid, the scan shows nothing
+        within the window of intensities, or is of a size that no patient has.
     """
     volume = read_volume(case.image)
+    check_size(volume.shape, volume.spacing, preprocessing.spacing, volume.path)
+    refuse_empty(volume, preprocessing.intensity, summarise_values(volume.array))
     return volume, read_labels(case, volume) if case.label else None
 
 

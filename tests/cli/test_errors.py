@@ -42,6 +42,8 @@ def outcome(error: BaseException, monkeypatch: pytest.MonkeyPatch, *options: str
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 1, "memory ran out"),
         (RuntimeError("mat1 and mat2\nhave"), 1, "torch could not compute this: mat1 and mat2; try other sizes"),
         (PermissionError(errno.EACCES, "denied", "/root/x"), 1, "/root/x: no permission"),
+        (OSError(errno.ENOMEM, "Cannot allocate memory"), 1, "memory ran out"),
+        (ImportError("x.so: failed to map segment from shared object"), 1, "memory ran out"),
     ],
 )
 def test_a_users_mistake_is_one_sentence(
@@ -51,6 +53,19 @@ def test_a_users_mistake_is_one_sentence(
     written = capsys.readouterr().err
     assert written.startswith(f"medssm: {sentence}")
     assert written.count("\n") == 1
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process as Linux does")
+def test_a_limit_that_leaves_no_room_for_torch_is_one_sentence() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (200 << 20, 200 << 20))\n"
+        "from medssm.cli.main import main; main()"
+    )
+    command = [sys.executable, "-c", code, "doctor"]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 1
+    assert result.stderr.startswith("medssm: the limit on this process's address space (ulimit -v) leaves no room")
+    assert result.stderr.count("\n") == 1
 
 
 WARNING = """

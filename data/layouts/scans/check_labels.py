@@ -8,6 +8,7 @@ import numpy as np
 
 from medssm.data.layouts.findings import Remark
 from medssm.data.scans.geometry import grid_offset, is_same_grid
+from medssm.data.scans.label_values import NEARLY_WHOLE
 from medssm.data.scans.labelled import unnamed_labels
 from medssm.data.scans.volume import Volume, turned_like
 
@@ -21,7 +22,7 @@ def check_label(
     """What no label map (X, Y, Z) of this dataset should hold; of its values at most one fault, the most telling."""
     if array.dtype.kind == "f":
         yield Remark(path, "float-labels", f"labels are stored as {array.dtype}; store them as uint8")
-    values = _distinct(array)
+    values = _rounded(_distinct(array))
     yield from _values(path, values, names, ignored)
     if missing := [name for label, name in names.items() if label not in values]:
         is_partial = 0 < len(missing) < len(names)
@@ -37,6 +38,14 @@ def _distinct(array: np.ndarray) -> np.ndarray:
         if len(values) > 32 * _MOST_LABELS:
             break
     return values
+
+
+def _rounded(values: np.ndarray) -> np.ndarray:
+    """The values, those next to a whole number as this, which is how label maps are read."""
+    if values.dtype.kind != "f":
+        return values
+    whole = np.rint(values)
+    return np.unique(np.where(np.abs(values - whole) <= NEARLY_WHOLE, whole, values))
 
 
 def _values(path: Path, values: np.ndarray, names: Mapping[int, str], ignored: int | None) -> Iterator[Remark]:

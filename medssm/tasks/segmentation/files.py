@@ -29,7 +29,7 @@ from medssm.tasks.segmentation.statistics import write_statistics
 
 MORE_MEMORY = "give --memory with less than the machine has, or --device cpu"
 # What changes labels; the others only say how they are computed, or what is written beside them.
-_OF_LABELS = ("overlap", "tta", "blending", "padding", "volume")
+_OF_LABELS = ("overlap", "tta", "blending", "padding", "volume", "fill_gaps")
 _AGAIN = "give --overwrite to write it again, or another --out"
 
 

@@ -110,7 +110,7 @@ def fit_memory(
         passes = bands(windows, count)
         ring = FLOAT * (classes + 1) * max(prod(part.ring_shape) for part in passes)
         plane = FLOAT * classes * prod(scan_shape) // scan_shape[windows.axis] // count
-        restoring = 3 * max(FLOAT * SCORES_AT_ONCE, plane)
+        restoring = 3 * min(max(FLOAT * SCORES_AT_ONCE, plane), FLOAT * classes * prod(scan_shape))
         estimate = replace(
             whole, ring=ring, restoring=restoring, passes=count, windows=sum(len(part) for part in passes)
         )
@@ -192,10 +192,23 @@ def available_memory() -> int | None:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         free = next(int(line.split()[1]) for line in lines if line.startswith("MemAvailable"))
         limits.append(free * 1024 + process_memory())
+        if (room := address_space_left()) is not None:
+            limits.append(room + process_memory())
         limits.append(int(Path("/sys/fs/cgroup/memory.max").read_text(encoding="utf-8")))
     except (OSError, ValueError, StopIteration):
         pass  # no Linux, or no limit set
     return min(limits, default=None)
+
+
+def address_space_left() -> int | None:
+    """Bytes that a limit on the address space (ulimit -v) leaves to this process; None where there is no limit."""
+    import resource  # which Windows lacks, as it does /proc
+
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit == resource.RLIM_INFINITY:
+        return None
+    pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[0])
+    return max(limit - pages * resource.getpagesize(), 0)
 
 
 def parse_memory(text: str) -> int:

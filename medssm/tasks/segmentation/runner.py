@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from medssm.checkpoints import WeightsMetadata
+from medssm.data.scans.label_values import label_counts
 from medssm.data.scans.laterality import find_sides
 from medssm.data.scans.network_slabs import NetworkSlabs
 from medssm.data.scans.organs import BTCV_ORGANS
@@ -219,8 +220,8 @@ class Predictor:
     def _confidence(self, restoration: Restoration) -> dict[int, float]:
         if restoration.confidence is None:
             return {}
-        count = np.bincount(restoration.labels.ravel(order="K"), minlength=self.classes)
-        return {label: float(restoration.confidence[label] / count[label]) for label in self.names if count[label]}
+        count = label_counts(restoration.labels)
+        return {label: float(restoration.confidence[label] / count[label]) for label in self.names if label in count}
 
 
 def scan_predictor(

@@ -3,10 +3,12 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import product
 from pathlib import Path
 
 import numpy as np
 
+from medssm.data.scans.label_values import slabs
 from medssm.data.scans.volume import Volume
 from medssm.files import atomic_path, json_text, spreadsheet_cell
 
@@ -62,7 +64,7 @@ def organ_statistics(
                 volume_ml=float(count[label]) * volume.voxel_volume / 1000,
                 intensity_mean=float(mean[label]) if is_there else None,
                 intensity_sd=float(sd[label]) if is_there else None,
-                components=int(ndimage.label(labels[box] == label, TOUCHING)[1]) if is_there else 0,
+                components=_pieces(labels[box], label) if is_there else 0,
                 touches_border=is_there and _reaches_border(box, labels.shape),
                 confidence=(confidence or {}).get(label) if is_there else None,
             )
@@ -74,7 +76,7 @@ def volumes_ml(volume: Volume, labels: np.ndarray, names: Mapping[int, str]) -> 
     """Name -> volume in millilitres, of every organ in `names`; labels (X, Y, Z) uint8."""
     count = np.zeros(256, dtype=np.int64)
     for plane in _planes(labels):
-        count += np.bincount(plane.ravel(), minlength=256)
+        count += np.bincount(plane.ravel(order="K"), minlength=256)
     return {name: float(count[label]) * volume.voxel_volume / 1000 for label, name in sorted(names.items())}
 
 
@@ -95,15 +97,53 @@ def _planes(array: np.ndarray) -> list[np.ndarray]:
 
 
 def _moments(array: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Voxels, mean and standard deviation of the intensity for each of 256 labels, plane by plane in float64."""
+    """Voxels, mean and standard deviation of the intensity for each of 256 labels, plane by plane in float64.
+
+    Background is left out, which most voxels are; labels lie in Fortran's order, as most scans do.
+    """
     count, total, squares = np.zeros(256), np.zeros(256), np.zeros(256)
     for plane, plane_labels in zip(_planes(array), _planes(labels), strict=True):
-        index, values = plane_labels.ravel(), plane.ravel().astype(np.float64)
+        index = plane_labels.ravel(order="F")
+        inside = np.flatnonzero(index)
+        index, values = index[inside].astype(np.intp), plane.ravel(order="F")[inside].astype(np.float64)
         count += np.bincount(index, minlength=256)
         total += np.bincount(index, values, 256)
         squares += np.bincount(index, values * values, 256)
     mean = total / np.maximum(count, 1)
     return count, mean, np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean * mean, 0))
+
+
+def _pieces(labels: np.ndarray, label: int) -> int:
+    """How many pieces of a label do not touch, slab by slab: their numbers in a whole body would fill memory."""
+    from scipy import ndimage
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    found, last = 0, None
+    joined: list[np.ndarray] = []
+    for slab in slabs(labels):
+        axis = len(slab) - 1  # slabs follow one another along this axis
+        numbers, count = ndimage.label(labels[slab] == label, TOUCHING)
+        numbers[numbers > 0] += found
+        first = numbers.take(0, axis)
+        if last is not None:
+            joined.append(_touching(last, first))
+        found, last = found + count, numbers.take(-1, axis)
+    if len(joined) == 0:
+        return found
+    one, other = np.concatenate(joined, axis=1) - 1
+    return int(connected_components(coo_array((np.ones(len(one)), (one, other)), shape=(found, found)))[0])
+
+
+def _touching(below: np.ndarray, above: np.ndarray) -> np.ndarray:
+    """Pairs (2, n) of the numbers of pieces that touch, of two planes that lie on each other; 0 is no piece."""
+    pairs = []
+    padded = np.pad(below, 1)
+    for shift in product(range(3), repeat=2):
+        part = tuple(slice(start, start + size) for start, size in zip(shift, above.shape, strict=True))
+        both = (padded[part] > 0) & (above > 0)
+        pairs.append(np.unique(np.stack([padded[part][both], above[both]]), axis=1))
+    return np.unique(np.concatenate(pairs, axis=1), axis=1)
 
 
 def _reaches_border(box: tuple[slice, ...], shape: tuple[int, ...]) -> bool:

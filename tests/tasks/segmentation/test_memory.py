@@ -13,7 +13,13 @@ from torch import nn
 
 from medssm.data.scans.volume import Volume
 from medssm.errors import UsageError
-from medssm.tasks.segmentation.memory import activation_bytes, bands, fit_memory, parse_memory, process_memory
+from medssm.tasks.segmentation.memory import (
+    activation_bytes,
+    bands,
+    fit_memory,
+    parse_memory,
+    process_memory,
+)
 from medssm.tasks.windows import Windows
 
 WINDOWS = Windows((200, 180, 400), (96, 96, 96), 0.5)
@@ -26,6 +32,25 @@ def test_the_ring_is_as_long_as_a_window_and_not_as_the_scan() -> None:
     )
     assert short.ring == long.ring == 4 * 15 * 200 * 180 * 96
     assert long.total - short.total == 200 * 180 * 2700  # labels alone
+
+
+def test_a_small_scan_needs_no_more_scores_than_it_has() -> None:
+    small = fit_memory(Windows((40, 30, 20), (16, 16, 16)), (40, 30, 20), 14, 0, None, held=0)[1]
+    assert small.restoring == 3 * 4 * 14 * 40 * 30 * 20
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process as Linux does")
+def test_a_limit_on_the_address_space_is_what_a_process_can_have() -> None:
+    code = (
+        "import resource; from medssm.tasks.segmentation.memory import address_space_left, available_memory\n"
+        "assert address_space_left() is None\n"
+        "size = int(open('/proc/self/statm').read().split()[0]) * resource.getpagesize()\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (size + 200_000_000,) * 2)\n"
+        "held = int(open('/proc/self/statm').read().split()[1]) * resource.getpagesize()\n"
+        "print(address_space_left(), available_memory() - held)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert all(150_000_000 < int(room) < 250_000_000 for room in found)
 
 
 def test_a_bound_that_is_met_takes_one_pass() -> None:

@@ -53,6 +53,20 @@ def test_a_sheared_grid_has_the_volume_of_its_cells() -> None:
     assert row.volume_ml == pytest.approx(0.108)
 
 
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_pieces_are_counted_over_slabs(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    from scipy import ndimage
+
+    from medssm.tasks.segmentation.statistics import TOUCHING
+
+    monkeypatch.setattr("medssm.data.scans.label_values._SLAB_VOXELS", 200)  # two planes or one
+    labels = np.asarray(np.random.default_rng(0).random((9, 10, 11)) < 0.06, np.uint8, order=order)
+    labels[0, 0, :] = 1  # a piece of all slabs
+    volume = Volume(np.zeros(labels.shape, np.int16), np.eye(4))
+    [row] = organ_statistics(volume, labels, {1: "spots"})
+    assert row.components == ndimage.label(labels, TOUCHING)[1] > 9
+
+
 def test_csv_and_json_hold_the_same(tmp_path) -> None:
     volume, labels = example()
     rows = organ_statistics(volume, labels, NAMES, {1: 0.75})

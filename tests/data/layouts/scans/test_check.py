@@ -177,6 +177,11 @@ def test_interpolated_label_map_is_found(dataset: Path) -> None:
     assert any("holds fractions" in fault.message for fault in faults)
 
 
+def test_integers_stored_under_a_scale_are_whole(dataset: Path) -> None:
+    save(label_path(dataset, 2), organs().astype(np.float32) * 0.99997)
+    assert {fault.kind for fault in check_dataset(dataset).faults} == {"float-labels"}
+
+
 @pytest.mark.parametrize("offset", [1e-9, 1e-5, 1e-3])
 def test_rounding_of_an_affine_is_no_fault(dataset: Path, offset: float) -> None:
     save(label_path(dataset, 2), organs(), moved(offset))
