@@ -223,11 +223,15 @@ def _scans_below(folder: Path, entered: set[Path]) -> list[Path]:
     if real in entered:
         return []
     entered.add(real)
-    if holds_series(folder):
-        return [folder]
     inside = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    if is_dicom_folder := holds_series(folder):
+        from medssm.data.scans.formats.dicom.split import holds_slices
+
+        if any(child.name.upper() == "DICOMDIR" for child in inside) or holds_slices(folder):
+            return [folder]
     found = [child for child in inside if child.is_file() and _is_scan_file(child)]
-    return found + [scan for child in inside if child.is_dir() for scan in _scans_below(child, entered)]
+    found += [scan for child in inside if child.is_dir() for scan in _scans_below(child, entered)]
+    return found or ([folder] if is_dicom_folder else [])
 
 
 def _is_scan_file(path: Path) -> bool:

@@ -942,3 +942,38 @@ def test_descriptions_are_read_in_their_own_letters(tmp_path: Path) -> None:
     [note] = read_volume(folder).notes
     assert "read '腹部CT', number 4" in note
     assert note.isprintable()
+
+
+def test_contours_above_the_folders_of_series_hide_none(tmp_path: Path) -> None:
+    """A planning system's export: RS.dcm and RP.dcm, and a folder for each image series."""
+    write_report(tmp_path / "patient" / "RS.dcm", STORAGE + "481.3", "RTSTRUCT")
+    write_series(tmp_path / "patient" / "CT")
+    assert find_volumes(tmp_path / "patient") == [tmp_path / "patient" / "CT"]
+    assert_is_the_series(read_volume(tmp_path / "patient"))
+    write_series(tmp_path / "patient" / "CT2", SeriesInstanceUID="7.7")
+    assert find_volumes(tmp_path) == [tmp_path / "patient" / "CT", tmp_path / "patient" / "CT2"]
+
+
+def test_series_below_that_of_a_folder_is_told(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "series")
+    write_series(folder / "thin", SeriesInstanceUID="7.7")
+    volume = read_volume(folder)
+    assert_is_the_series(volume)
+    assert volume.notes == (f"{folder}: the DICOM files in {folder / 'thin'} were not read",)
+
+
+@pytest.mark.parametrize("content", [b"", b"version https://git-lfs.github.com/spec/v1\n", b"<html>" + b" " * 500])
+def test_file_that_should_be_a_slice_by_its_name_is_refused(tmp_path: Path, content: bytes) -> None:
+    """One that was copied in vain may be the last slice, which no gap tells of."""
+    folder = write_series(tmp_path / "series")
+    (folder / "slice93.dcm").write_bytes(content)
+    with pytest.raises(DataError, match=r"slice93.dcm: .*cut off or damaged"):
+        read_volume(folder)
+
+
+def test_picture_with_a_palette_is_no_slice(tmp_path: Path) -> None:
+    folder = write_series(tmp_path / "series")
+    write_slice(folder / "map.dcm", pixels(9), (-10, 20, 112), PhotometricInterpretation="PALETTE COLOR")
+    volume = read_volume(folder)
+    assert_is_the_series(volume)
+    assert "left out 'Body 2.0', number 4, 1 images of 33x36, such as map.dcm" in volume.notes[0]

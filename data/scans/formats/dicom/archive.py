@@ -9,7 +9,7 @@ from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from medssm.data.scans.formats import Stored
-from medssm.data.scans.formats.dicom.files import DicomFile, starts_as_dicom
+from medssm.data.scans.formats.dicom.files import DicomFile, counts_as_dicom
 from medssm.errors import DataError, one_line
 
 # What a zip may hold: more files, or bytes when unpacked, are a bomb or no scan.
@@ -54,12 +54,14 @@ def _opened(path: Path) -> Iterator[ZipFile]:
 
 
 def _check_contents(archive: ZipFile, path: Path) -> None:
-    members = archive.infolist()
+    members, size = archive.infolist(), path.stat().st_size
+    if not all(0 <= member.header_offset < size for member in members):
+        raise BadZipFile
     if any(member.flag_bits & 1 for member in members):
         raise DataError(f"{path}: the zip is encrypted; unpack it and give its folder")
     if any(member.compress_type not in (ZIP_STORED, ZIP_DEFLATED) for member in members):
         raise DataError(f"{path}: the zip is not compressed by deflate; unpack it and give its folder")
-    most = _FREE + _MOST_TIMES * path.stat().st_size
+    most = _FREE + _MOST_TIMES * size
     if len(members) > _MOST_FILES or sum(member.file_size for member in members) > most:
         raise DataError(
             f"{path}: unpacks to more than {_MOST_FILES} files or {most >> 20} MiB, as no scan does; unpack it if you "
@@ -74,8 +76,7 @@ def _dicom_files(archive: ZipFile, path: Path) -> Iterator[DicomFile]:
 def _files(archive: ZipFile, path: Path) -> Iterator[DicomFile]:
     """The files of a zip by name, under names that are only shown."""
     for member in sorted(archive.infolist(), key=lambda member: member.filename):
-        name = member.filename.rpartition("/")[2]
-        if name and not name.startswith(".") and name.upper() != "DICOMDIR":
+        if not member.is_dir():
             yield _file(archive, member, path)
 
 
@@ -86,6 +87,6 @@ def _file(archive: ZipFile, member: ZipInfo, path: Path) -> DicomFile:
 def _is_dicom(file: DicomFile) -> bool:
     """Whether a member is DICOM; one that cannot be unpacked is taken for it, so that it is told."""
     try:
-        return starts_as_dicom(file.start())
+        return counts_as_dicom(file.path.name, file.start())
     except (BadZipFile, zlib.error, EOFError):
         return True

@@ -9,6 +9,7 @@ from typing import BinaryIO
 
 from medssm.errors import DataError
 
+_SUFFIXES = (".dcm", ".ima", ".dicom")
 # What a deflated file may unpack to, in bytes: whatever real slices need, and no bomb.
 _FREE, _MOST_TIMES = 4 << 20, 100
 _DEFLATED, _PLAIN = b"1.2.840.10008.1.2.1.99", b"1.2.840.10008.1.2.1\0\0\0"
@@ -92,8 +93,22 @@ def holds_series(folder: Path) -> bool:
 
 def dicom_files(folder: Path) -> list[Path]:
     """The DICOM files of a folder by name; of all its sub-folders if a DICOMDIR, or nothing, lies at its top."""
-    return list(_dicom_among(folder.iterdir())) or list(_dicom_among(folder.rglob("*")))
+    return list(_dicom_among(folder.iterdir())) or all_dicom_files(folder)
+
+
+def all_dicom_files(folder: Path) -> list[Path]:
+    """The DICOM files of a folder and of all its sub-folders by their paths."""
+    return list(_dicom_among(folder.rglob("*")))
+
+
+def counts_as_dicom(name: str, start: bytes) -> bool:
+    """Whether a file is DICOM by what it starts with, or should be by its name, as a slice that was copied in vain."""
+    if name.startswith(".") or name.upper() == "DICOMDIR":
+        return False
+    return starts_as_dicom(start) or name.lower().endswith(_SUFFIXES)
 
 
 def _dicom_among(paths: Iterator[Path]) -> Iterator[Path]:
-    return (path for path in sorted(paths) if path.name.upper() != "DICOMDIR" and is_dicom(path))
+    return (
+        path for path in sorted(paths) if path.is_file() and counts_as_dicom(path.name, DicomFile.on_disk(path).start())
+    )

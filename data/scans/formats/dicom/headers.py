@@ -141,7 +141,7 @@ def _holds_no_image(elements: Elements) -> bool:
 
     Raises: DataError if it should, but ends before the pixels.
     """
-    storage = elements.text("SOPClassUID")
+    storage = elements.text("SOPClassUID") or elements.meta.text("MediaStorageSOPClassUID")
     if elements.pixels is None and (storage in _SLICE_CLASSES or not storage):
         raise DataError(f"{elements.file.path}: this slice is cut off or damaged; copy or export the series again")
     return elements.pixels is None or storage in _NO_SCAN

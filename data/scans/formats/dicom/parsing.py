@@ -13,11 +13,12 @@ from zipfile import BadZipFile
 
 from pydicom import Dataset, config
 from pydicom.dataelem import RawDataElement
-from pydicom.errors import InvalidDicomError
+from pydicom.errors import BytesLengthException, InvalidDicomError
 from pydicom.filereader import read_partial
 from pydicom.multival import MultiValue
 from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag, Tag
+from pydicom.valuerep import PersonName
 
 from medssm.data.scans.formats.dicom.files import DicomFile
 from medssm.errors import DataError, one_line, quoted
@@ -25,6 +26,7 @@ from medssm.errors import DataError, one_line, quoted
 # What pydicom raises for bytes that are none of DICOM, where it unpacks, decodes, looks up or counts; and zips.
 UNREADABLE = (
     InvalidDicomError,
+    BytesLengthException,
     EOFError,
     ValueError,
     TypeError,
@@ -43,6 +45,7 @@ _PIXELS = (0x7FE00008, 0x7FE00009, 0x7FE00010)
 # The groups of radiotherapy hold contours of many megabytes and nothing that a scan has.
 _RADIOTHERAPY = range(0x3002, 0x3012)
 _UNDEFINED = 0xFFFFFFFF
+_TEXT = (str, int, float, PersonName)
 
 _KEYWORDS = (
     "SpecificCharacterSet",
@@ -108,7 +111,7 @@ class Elements:
         """A value as one line of text, several with backslashes between them; "" where absent or no text."""
         value = self._value(keyword)
         parts = value if isinstance(value, MultiValue) else [value]
-        return one_line("\\".join("" if part is None else str(part) for part in parts)).strip("\0 ")
+        return one_line("\\".join(str(part) for part in parts if isinstance(part, _TEXT))).strip("\0 ")
 
     def numbers(self, keyword: str) -> list[float]:
         """The finite numbers of a value; none where it is absent or empty.
@@ -147,13 +150,13 @@ class Elements:
 
     def is_cut(self, keyword: str) -> bool:
         """Whether a value ends before its length does, as where a file is cut off; to be asked before the value is."""
-        element = self.dataset.get_item(keyword)
+        element = self._element(keyword)
         return isinstance(element, RawDataElement) and len(element.value or b"") < element.length != _UNDEFINED
 
-    def transfer_syntax(self) -> str:
-        """How the file is encoded, as a UID; "" where it has no meta header."""
-        meta = getattr(self.dataset, "file_meta", Dataset())
-        return Elements(self.file, meta).text("TransferSyntaxUID")
+    @property
+    def meta(self) -> "Elements":
+        """Those of the meta header, empty where there is none."""
+        return Elements(self.file, getattr(self.dataset, "file_meta", Dataset()))
 
     def _value(self, keyword: str) -> object:
         try:
@@ -162,8 +165,14 @@ class Elements:
             raise self._no_number(keyword, self._raw(keyword)) from error
 
     def _raw(self, keyword: str) -> object:
-        value = self.dataset.get_item(keyword).value
+        value = getattr(self._element(keyword), "value", "unreadable")
         return value[:80].decode("latin-1") if isinstance(value, bytes) else value
+
+    def _element(self, keyword: str) -> object:
+        try:
+            return self.dataset.get_item(keyword)
+        except UNREADABLE:
+            return None
 
     def _no_number(self, keyword: str, value: object) -> DataError:
         shown = quoted(str(value) if isinstance(value, MultiValue) else value)

@@ -58,6 +58,7 @@ class PixelFormat:
 
     Attributes:
         shape: (rows, columns).
+        is_grey: a pixel has one value, and that is no index into a palette.
         place: of the value in the file, which holds all frames.
         syntax: the transfer syntax's UID.
         allocated, stored, high_bit: bits of a pixel, those that count, and where the highest of these is.
@@ -68,6 +69,7 @@ class PixelFormat:
     shape: tuple[int, int]
     frames: int
     samples: int
+    is_grey: bool
     place: PixelPlace
     syntax: str
     allocated: int
@@ -97,9 +99,10 @@ def pixel_format(elements: Elements, slope: list[float], intercept: list[float])
     found = PixelFormat(
         shape=(elements.whole("Rows", 0), elements.whole("Columns", 0)),
         frames=elements.whole("NumberOfFrames", 1),
-        samples=elements.whole("SamplesPerPixel", 1),
+        samples=(samples := elements.whole("SamplesPerPixel", 1)),
+        is_grey=samples == 1 and elements.text("PhotometricInterpretation") != "PALETTE COLOR",
         place=place,
-        syntax=elements.transfer_syntax(),
+        syntax=elements.meta.text("TransferSyntaxUID"),
         allocated=allocated,
         stored=stored,
         high_bit=elements.whole("HighBit", stored - 1),

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from medssm.data.scans.formats import Stored
-from medssm.data.scans.formats.dicom.files import DicomFile, dicom_files
+from medssm.data.scans.formats.dicom.files import DicomFile, all_dicom_files, dicom_files
 from medssm.data.scans.formats.dicom.grid import SliceGrid, grid_of, ordered, same_place
 from medssm.data.scans.formats.dicom.headers import SliceHeader, read_headers
 from medssm.data.scans.formats.dicom.pixels import read_pixels
 from medssm.data.scans.formats.dicom.series import choose_series, series_of
-from medssm.data.scans.formats.dicom.split import shared_series
+from medssm.data.scans.formats.dicom.split import unread_series
 from medssm.data.scans.formats.nifti import nifti_header
 from medssm.data.scans.geometry import reverse_order
 from medssm.errors import GeometryError
@@ -33,13 +33,14 @@ def read_dicom(path: Path, fill_gaps: bool = False) -> Stored:
     """
     folder = path if path.is_dir() else path.parent
     contents = read_headers(map(DicomFile.on_disk, dicom_files(folder)))
+    if path.is_dir() and not contents.headers and not contents.damaged:
+        contents = read_headers(map(DicomFile.on_disk, all_dicom_files(folder)))
     if path.is_dir() or path.name.upper() == "DICOMDIR":
         slices, notes = choose_series(contents, folder)
     else:
         slices, notes = series_of(path, contents)
-    if elsewhere := shared_series(slices[0], folder):
-        listed = ", ".join(str(other) for other in elsewhere[:3])
-        notes += (f"{folder}: more of the same series lies in {listed}; put all of a scan into one folder",)
+    if unread := unread_series(slices[0], folder):
+        notes += (f"{folder}: {unread}",)
     return read_stack(slices, folder, notes, fill_gaps)
 
 

@@ -89,7 +89,7 @@ def _candidates(stacks: list[Stack]) -> list[Stack]:
 
 
 def _is_slice(header: SliceHeader) -> bool:
-    is_single = header.frames == 1 and header.pixels.samples == 1
+    is_single = header.frames == 1 and header.pixels.is_grey
     return is_single and not header.is_localiser and header.position is not None and header.axes is not None
 
 

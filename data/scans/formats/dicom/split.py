@@ -29,15 +29,32 @@ def whole_series(scans: Sequence[Path]) -> list[Path]:
     return [scan for group in joined for scan in group]
 
 
-def shared_series(header: SliceHeader, folder: Path) -> list[Path]:
-    """The folders beside one whose first DICOM file is of the same series as a slice in it."""
-    beside = [path for path in sorted(folder.resolve().parent.iterdir()) if path.is_dir()]
+def holds_slices(folder: Path) -> bool:
+    """Whether a folder of DICOM files holds more than contours, plans and reports."""
+    return next(_keys(dicom_files(folder)), None) is not None
+
+
+def unread_series(header: SliceHeader, folder: Path) -> str:
+    """What beside and below the folder of a slice may belong to its scan, in words; nothing if nothing does."""
     own = folder.resolve()
-    return [
+    beside = [
         other
-        for other in beside[:_FOLDERS_LOOKED_AT]
+        for other in _folders_in(own.parent)
         if other.resolve() != own and _key(header) in _keys(islice(_first_files(other), 1))
     ]
+    if beside:
+        return f"more of the same series lies in {_listed(beside)}; put all of a scan into one folder"
+    is_all = header.path.resolve().parent != own
+    below = [] if is_all else [other for other in _folders_in(own) if next(_first_files(other), None)]
+    return f"the DICOM files in {_listed(below)} were not read" if below else ""
+
+
+def _listed(folders: Sequence[Path]) -> str:
+    return ", ".join(map(str, folders[:3]))
+
+
+def _folders_in(folder: Path) -> list[Path]:
+    return [path for path in sorted(folder.iterdir()) if path.is_dir()][:_FOLDERS_LOOKED_AT]
 
 
 def _first_files(folder: Path) -> Iterator[Path]:
