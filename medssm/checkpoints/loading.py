@@ -10,7 +10,7 @@ from medssm.checkpoints.metadata import WeightsMetadata
 from medssm.checkpoints.origins import published_metadata
 from medssm.checkpoints.published import WeightsFile, first_names, read_weights_file
 from medssm.checkpoints.recognition import Fit, expected_shapes, fit_own, recognise
-from medssm.errors import CheckpointError, quoted
+from medssm.errors import CheckpointError, UsageError, quoted, reason_of
 from medssm.models.variant import StateDict
 
 BEST = "best.safetensors"
@@ -102,7 +102,13 @@ def nearest_model(file: WeightsFile, model: str | None = None) -> Fit | None:
         metadata.head,
         tuple(metadata.head_settings.items()),
     )
-    return fit_own(network, file.state)
+    try:
+        return fit_own(network, file.state)
+    except (UsageError, RuntimeError, ValueError, ArithmeticError) as error:
+        raise CheckpointError(
+            f"{file.path}: the numbers in its header lay out no {metadata.model} ({reason_of(error, 120)}); "
+            "copy or download it again"
+        ) from error
 
 
 def _laid_out_for(metadata: WeightsMetadata) -> tuple[int, ...] | None:

@@ -1,8 +1,12 @@
 """What a weights file says of itself besides its tensors."""
 
-from typing import Any
+from typing import Annotated, Any
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+
+# What no file that fits has more of: networks are laid out by these numbers before their tensors are looked at.
+Count = Annotated[int, Field(ge=1, le=100_000)]
+Side = Annotated[int, Field(ge=1, le=10_000)]
 
 
 class WeightsMetadata(BaseModel):
@@ -31,11 +35,11 @@ class WeightsMetadata(BaseModel):
     model: str
     head: str = ""
     head_settings: dict[str, int | float] = {}
-    num_classes: int = Field(ge=1)
-    in_channels: int = Field(ge=1)
+    num_classes: Count
+    in_channels: Count
     class_names: dict[int, str] = {}
     preprocessing: dict[str, Any] = {}
-    input_size: tuple[int, ...] = Field(validation_alias=AliasChoices("input_size", "window"))
+    input_size: tuple[Side, ...] = Field(max_length=3, validation_alias=AliasChoices("input_size", "window"))
     flips: dict[str, str] = {}
     pairs: tuple[tuple[int, int], ...] | None = None
     trained_on: tuple[str, ...] = ()

@@ -4,9 +4,10 @@ from collections.abc import Mapping
 from dataclasses import fields, is_dataclass, replace
 from typing import Any, TypeVar
 
-from medssm.errors import UsageError
+from medssm.errors import UsageError, quoted
 
 Settings = TypeVar("Settings")
+_LARGEST = 1_000_000
 
 
 def adjusted(settings: Settings, changes: Mapping[str, int | float]) -> Settings:
@@ -26,14 +27,16 @@ def _with_number(section: Any, key: str, path: list[str], value: int | float) ->
     name, *rest = path
     known = [field.name for field in fields(section)]
     if name not in known:
-        raise UsageError(f"head_settings: there is no {key!r}; at this place there are {', '.join(known)}")
+        raise UsageError(f"head_settings: there is no {quoted(key)}; at this place there are {', '.join(known)}")
     old = getattr(section, name)
     if rest and is_dataclass(old):
         return replace(section, **{name: _with_number(old, key, rest, value)})
     kinds = (int,) if isinstance(old, int) else (int, float)
     if rest or not isinstance(old, (int, float)) or isinstance(old, bool):
-        raise UsageError(f"head_settings: {key!r} is no single number; leave it out")
-    if not isinstance(value, kinds) or isinstance(value, bool) or value < 0:
+        raise UsageError(f"head_settings: {quoted(key)} is no single number; leave it out")
+    if not isinstance(value, kinds) or isinstance(value, bool) or not 0 <= value <= _LARGEST:
         what = "whole number" if kinds == (int,) else "number"
-        raise UsageError(f"head_settings: {key} must be a {what} of 0 or more, found {value!r}")
+        raise UsageError(
+            f"head_settings: {key} must be a {what} of 0 or more, found {quoted(value)}; the most is {_LARGEST}"
+        )
     return replace(section, **{name: value})

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from medssm.checkpoints import WeightsMetadata, load_model, load_weights, save_weights
-from medssm.errors import CheckpointError
+from medssm.errors import LONGEST, CheckpointError
 
 METADATA = WeightsMetadata(
     model="mamband-xs",
@@ -87,6 +87,32 @@ def test_a_changed_tensor_is_noticed(path):
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="not those that were written"):
         load_weights(path)
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        {"num_classes": 2**70},
+        {"in_channels": 10**9},
+        {"input_size": [10**9, 10**9]},
+        {"input_size": [4] * 100},
+        {"input_size": [1, 1], "model": "mamba2d-n"},
+        {"model": "spatialmamba-xs", "head": "upernet", "head_settings": {"channels": 10**40}},
+        {"model": "spatialmamba-xs", "head": "upernet", "head_settings": {"channels": 0}},
+        {"model": "spatialmamba-xs", "head": "upernet", "head_settings": {"a\n" * 500: 1}},
+        {"model": "a\n" * 5000},
+    ],
+    ids=lambda claims: "-".join(claims),
+)
+def test_numbers_that_lay_out_no_network_are_refused_in_a_sentence(claims, path):
+    def claim(header):
+        header["__metadata__"]["medssm"] = json.dumps(json.loads(header["__metadata__"]["medssm"]) | claims)
+
+    with_header(path, claim)
+    with pytest.raises(CheckpointError, match=r"best\.safetensors: ") as caught:
+        load_weights(path)
+    assert str(caught.value).isprintable()
+    assert len(str(caught.value)) <= LONGEST + len(str(path))
 
 
 HUGE = 10**15

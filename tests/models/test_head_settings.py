@@ -25,6 +25,8 @@ def test_numbers_are_replaced_by_name():
         ("neck_channels.count", 64, "no single number"),
         ("neck_channels", 6.5, "must be a whole number of 0 or more, found 6.5"),
         ("roi_sampling.positive_share", -1, "must be a number of 0 or more, found -1"),
+        ("roi_sampling.positive_share", float("nan"), "must be a number of 0 or more, found nan"),
+        ("neck_channels", 10**40, "the most is 1000000"),
         ("box_loss", 1, "no single number"),
     ],
 )
