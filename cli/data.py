@@ -44,10 +44,10 @@ def check(
         Path,
         typer.Argument(
             metavar="DIR",
-            help=f"A folder of {known_titles()}.",
+            help=f"A folder of {known_titles()}; or its list.",
         ),
     ],
-    fold: Annotated[int, typer.Option(min=0, help="Which dataset_<fold>.json or fold of splits_final.json.")] = 0,
+    fold: Annotated[int, typer.Option(min=0, help="Which of the lists' splits, or of its patients' folds.")] = 0,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> None:
     """Read every scan, image or video and list every fault at once; exit code 1 if there is any."""

@@ -1,8 +1,9 @@
 """The check of a dataset of any known layout."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
-from medssm.data.layouts import LAYOUTS, Progress, known_looks
+from medssm.data.layouts import LAYOUTS, Layout, Progress, known_looks
 from medssm.data.layouts.findings import DataReport
 from medssm.errors import DataError
 
@@ -11,18 +12,28 @@ def check_dataset(folder: str | Path, fold: int = 0, progress: Progress = lambda
     """Everything that is wrong with the dataset in `folder`, of scans, images or videos, each file once read.
 
     Args:
-        folder: of the dataset, or a list in JSON that lies in it.
+        folder: of the dataset, or the list that describes it, in JSON or CSV.
         fold: as for `load_dataset`; images have none.
         progress: called with the number of cases or images done and their total.
 
     Raises: DataError if there is no dataset in `folder` or its list cannot be understood.
     """
     folder = Path(folder)
-    if not folder.exists() or (folder.is_file() and folder.suffix != ".json"):
+    if not folder.exists() or (folder.is_file() and folder.suffix not in (".json", ".csv")):
         raise DataError(f"{folder}: is no folder; give that of a dataset")
-    for place in (folder,) if folder.is_dir() else folder.absolute().parents[:2]:
-        for layout in LAYOUTS.values():
+    for place, rows in _places(folder):
+        for layout in rows:
             reader = layout.reader()
             if reader.find(place, fold):
                 return reader.check(place, fold, progress)
     raise DataError(f"{folder}: no dataset here, neither {known_looks()}")
+
+
+def _places(folder: Path) -> Iterator[tuple[Path, list[Layout]]]:
+    """Where a dataset may lie, and its layouts; a list is looked at itself for scans, for others its folders are."""
+    if folder.is_dir():
+        yield folder, list(LAYOUTS.values())
+        return
+    for parent in folder.absolute().parents[:2]:
+        yield parent, [row for row in LAYOUTS.values() if row.holds != "scans"]
+    yield folder, [row for row in LAYOUTS.values() if row.holds == "scans"]

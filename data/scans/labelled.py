@@ -14,6 +14,7 @@ from medssm.errors import DataError
 HIGHEST_LABEL, IGNORED = 254, 255
 
 _SHOWN = 8
+_TO_IGNORE = "if voxels of 255 are to be left out, add \"ignore\": 255 to its 'labels', else correct the label map"
 
 
 def read_labels(case: ScanCase, like: Volume) -> np.ndarray:
@@ -54,13 +55,12 @@ def unnamed_labels(labels: Iterable[int], names: Mapping[int, str], ignored: int
     if not strange:
         return ""
     shown = ", ".join(f"{label:g}" for label in strange[:_SHOWN]) + (", ..." if len(strange) > _SHOWN else "")
+    if IGNORED in strange:
+        return f"holds {shown}, which the list does not name; {_TO_IGNORE}"
     return f"holds {shown}, which the list does not name; correct the map or the list"
 
 
 def _too_high(label: int) -> str:
     if label == IGNORED:
-        return (
-            "holds the label 255; if those voxels are to be left out, name it in the list's 'labels' "
-            '({"ignore": 255}), else correct the label map'
-        )
+        return f"holds the label 255, which the list does not name; {_TO_IGNORE}"
     return f"holds the label {label}, but a network's labels go up to {HIGHEST_LABEL}; renumber the label maps"

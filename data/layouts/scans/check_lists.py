@@ -7,7 +7,7 @@ from pathlib import Path
 
 from medssm.data.layouts.findings import Remark
 from medssm.data.layouts.scans.layout import case_id, image_and_label_folders, volumes_in
-from medssm.data.layouts.scans.splits import patients_of
+from medssm.data.layouts.scans.splits import lacking_side, patients_of
 from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.data.scans.laterality import find_sides
 from medssm.data.scans.modality import foreign_channels
@@ -18,6 +18,8 @@ def check_list(dataset: ScanDataset) -> Iterator[Remark]:
     for case in dataset.training + dataset.validation:
         if case.label is None:
             yield Remark(case.image, "missing-partner", "has no label in the list; add it, or list the case as a test")
+    if lacking := lacking_side(dataset):
+        yield Remark(dataset.source, "one-side", lacking)
     yield from _missing_files(dataset)
     yield from _repeats(dataset)
     yield from _divided_patients(dataset)

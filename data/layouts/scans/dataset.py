@@ -44,6 +44,7 @@ def load_dataset(folder: str | Path, fold: int = 0) -> ScanDataset:
     therefore never change.
 
     Args:
+        folder: of the dataset, or the list that describes it, in JSON or CSV.
         fold: which split.
 
     Raises: DataError in one sentence if there is no dataset, or a listed file is missing; UsageError if there is no
@@ -75,12 +76,12 @@ def read_datalist(folder: str | Path, fold: int = 0) -> ScanDataset:
     Raises: DataError if there is no dataset, or its list cannot be understood; UsageError if there is no such fold.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not folder.is_dir() and not (folder.is_file() and folder.suffix in (".json", ".csv")):
         raise DataError(f"{folder}: no such folder; give a dataset's, or try --data phantom, which needs no download")
     for layout in SCAN_LAYOUTS.values():
         if path := layout.find(folder, fold):
             return layout.read(path, fold)
-    if path := list_in(folder, fold):
+    if path := folder if folder.is_file() else list_in(folder, fold):
         raise DataError(f"{path}: lists no case; list images and label maps in 'training'")
     raise DataError(
         f"{folder}: no scans with label maps here; lay them out as imagesTr/a.nii.gz and labelsTr/a.nii.gz beside a "

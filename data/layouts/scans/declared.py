@@ -11,7 +11,8 @@ from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.data.scans.labelled import HIGHEST_LABEL
 from medssm.errors import DataError, one_line, quoted
 
-HOW_NAMED = '{"labels": {"0": "background", "1": "spleen"}, "modality": {"0": "CT"}}'
+_LABELS = '"labels": {"0": "background", "1": "spleen"}'
+HOW_NAMED = f'{{{_LABELS}, "modality": {{"0": "CT"}}}}'
 
 
 class Declared(NamedTuple):
@@ -110,6 +111,8 @@ def _by_path(image: Path, folder: Path) -> str:
 
 def _labels(path: Path, labels: Any) -> dict[int, str]:
     """Label value -> name, from {"1": "spleen"} (Decathlon) or {"spleen": 1} (nnU-Net)."""
+    if labels is None:
+        raise DataError(f"{path}: names no labels; add such as {_LABELS} to it")
     if not isinstance(labels, Mapping):
         raise _not_labels(path, labels)
     pairs = [(key, value) if str(key).isdecimal() else (value, key) for key, value in labels.items()]

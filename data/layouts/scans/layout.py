@@ -15,7 +15,13 @@ _IMAGE_AND_LABEL_FOLDERS = (("imagesTr", "labelsTr"), ("img", "label"), ("Traini
 
 
 def list_in(folder: Path, fold: int = 0) -> Path | None:
-    """The file that lists the cases of a folder, that of the fold before one for all; None if there is none."""
+    """The file that lists the cases of a folder, that of the fold before one for all; None if there is none.
+
+    Args:
+        folder: may be the list itself.
+    """
+    if folder.is_file():
+        return folder if folder.suffix == ".json" else None
     names = (f"dataset_{fold}.json", "dataset_0.json", "dataset.json")
     return next((folder / name for name in names if (folder / name).is_file()), None)
 

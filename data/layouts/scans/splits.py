@@ -50,10 +50,20 @@ def own_split(dataset: ScanDataset, fold: int) -> ScanDataset:
     """
     if fold:
         raise UsageError(
-            f"{dataset.source}: names its own validation cases, which is one split, so there is no fold {fold}; leave "
-            "data.fold out, or have folds made by listing all cases as training"
+            f"{dataset.source}: names its own validation cases, which is one split, so there is no fold {fold}; give "
+            "data.fold=0, or have folds made by listing all cases as training"
         )
     return dataset
+
+
+def lacking_side(dataset: ScanDataset) -> str:
+    """Why a dataset cannot be trained on and validated, in words; "" if it can."""
+    if dataset.training and dataset.validation:
+        return ""
+    return (
+        f"lists {len(dataset.training)} training and {len(dataset.validation)} validation cases with labels, of "
+        "different patients; both are needed"
+    )
 
 
 def check_fold(dataset: ScanDataset, fold: int, folds: Collection[int]) -> None:

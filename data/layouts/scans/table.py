@@ -19,11 +19,12 @@ _SPLITS: dict[Part, tuple[str, ...]] = {
 
 
 def find_table(folder: Path, fold: int) -> Path | None:
-    """The CSV file of a folder that has the columns image and label.
+    """The CSV file of a folder, or the file itself, that has the columns image and label.
 
     Raises: DataError if several have.
     """
-    found = [path for path in sorted(folder.glob("*.csv")) if {"image", "label"} <= set(_header(path))]
+    tables = [folder] if folder.is_file() else sorted(folder.glob("*.csv"))
+    found = [path for path in tables if {"image", "label"} <= set(_header(path))]
     if len(found) > 1:
         raise DataError(f"{folder}: {found[0].name} and {found[1].name} both list cases; keep one of them there")
     return next(iter(found), None)

@@ -8,6 +8,7 @@ import torch
 
 from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.scans.dataset import load_dataset
+from medssm.data.layouts.scans.splits import lacking_side
 from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
 from medssm.data.scans.labelled import IGNORED, unnamed_labels
@@ -19,10 +20,10 @@ from medssm.data.scans.transforms.candidates import NUM_LABELS
 from medssm.data.scans.volume import read_volume
 from medssm.data.synthetic.phantom import cached_phantom
 from medssm.errors import DataError, UsageError
-from medssm.tasks.segmentation.settings import DataSettings
+from medssm.tasks.segmentation.settings import SegmentationRecipe
 
 
-def open_scans(data: DataSettings, fold: int | None = None) -> ScanDataset:
+def open_scans(recipe: SegmentationRecipe, fold: int | None = None) -> ScanDataset:
     """The dataset that a recipe names.
 
     Args:
@@ -30,15 +31,14 @@ def open_scans(data: DataSettings, fold: int | None = None) -> ScanDataset:
 
     Raises: UsageError if it names none; DataError if there is none or it has nothing to train or validate on.
     """
+    data = recipe.data
     if data.folder is None:
-        raise UsageError(f"no dataset was given. {LAYOUTS['btcv'].where}")
+        where = f". {LAYOUTS['btcv'].where}" if recipe.name == "btcv" else "; give --data DIR, or --data phantom"
+        raise UsageError(f"no dataset was given{where}")
     folder = cached_phantom(data.phantom_cases) if data.folder == "phantom" else Path(data.folder)
     dataset = load_dataset(folder, (fold or 0) if data.fold is None else data.fold)
-    if not dataset.training or not dataset.validation:
-        raise DataError(
-            f"{dataset.source}: lists {len(dataset.training)} training and {len(dataset.validation)} validation cases "
-            "with labels, of different patients; both are needed"
-        )
+    if lacking := lacking_side(dataset):
+        raise DataError(f"{dataset.source}: {lacking}")
     return dataset
 
 

@@ -141,7 +141,7 @@ def measure_cases(
 
     Raises: UsageError or DataError if there is no dataset, the network lacks a label of it, or has seen all its cases.
     """
-    predictor, dataset = subject.runner, open_scans(recipe.data, subject.metadata.fold)
+    predictor, dataset = subject.runner, open_scans(recipe, subject.metadata.fold)
     check_classes(predictor.classes, dataset)
     is_seen = [scan_digest(case.image) in subject.metadata.trained_on for case in dataset.validation]
     if all(is_seen):

@@ -78,7 +78,7 @@ class SegmentationTraining(Task):
     @classmethod
     def open(cls, recipe: SegmentationRecipe) -> "SegmentationTraining":
         """The training of a recipe, with its data found."""
-        return cls(recipe, open_scans(recipe.data))
+        return cls(recipe, open_scans(recipe))
 
     def prepare(self) -> None:
         """Preprocesses all cases into the cache and looks at their labels.

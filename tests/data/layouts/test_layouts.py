@@ -90,6 +90,12 @@ def test_a_dataset_is_found_loaded_and_checked_by_the_row_of_its_layout(name: st
     assert report.counts["training"] == len(loaded.training)
 
 
+def test_a_list_of_scans_is_checked_by_its_name(tmp_path: Path) -> None:
+    WRITTEN["decathlon"](tmp_path)
+    (tmp_path / "dataset.json").rename(tmp_path / "mine.json")
+    assert check_dataset(tmp_path / "mine.json").counts == {"training": 1, "validation": 1, "test": 0}
+
+
 def first_found(folder: Path) -> str | None:
     return next((name for name, layout in LAYOUTS.items() if layout.reader().find(folder, 0)), None)
 

@@ -65,7 +65,7 @@ def test_masks_become_labels_in_their_order_turned_to_run_as_the_scan_does(image
 @pytest.mark.parametrize(
     ("stored", "sentence"),
     [
-        (planted(1, 255), r'holds the label 255; .* name it in the list\'s \'labels\' \(\{"ignore": 255\}\)'),
+        (planted(1, 255), "holds the label 255, which the list does not name; .* add \"ignore\": 255 to its 'labels'"),
         (planted(1, 2035, kind=np.int16), "holds the label 2035, but a network's labels go up to 254; renumber"),
         (planted(1, -1, kind=np.int16), "negative values"),
         (planted(1, 1).astype(np.float32) / 2, "no whole numbers"),

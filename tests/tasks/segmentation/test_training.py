@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -138,6 +138,9 @@ def test_a_dataset_without_validation_cases_is_refused(run: Run, cube_dataset: P
 def test_without_data_it_says_where_btcv_is_had_and_offers_the_phantom(run: Run, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=r"Synapse.*--data phantom"):
         run(tmp_path / "run", None)
+    (tmp_path / "mine.yaml").write_text("base: btcv\nname: mine\n")
+    with pytest.raises(UsageError, match=r"no dataset was given; give --data DIR, or --data phantom$"):
+        train(tmp_path / "mine.yaml", "mamband-xs", {}, tmp_path / "run")
     with pytest.raises(DataError, match=r"nowhere: no such folder; .*--data phantom"):
         run(tmp_path / "run", tmp_path / "nowhere")
 
@@ -206,8 +209,18 @@ def test_what_is_refused_before_the_first_step_leaves_no_folder(
     assert not (tmp_path / "run").exists()
 
 
-def said_by(run: Path) -> str:
-    return (run / "train.log").read_text(encoding="utf-8")
+@pytest.fixture
+def prepared(small_recipe: dict[str, Any]) -> Callable[..., list[str]]:
+    """What is told of a dataset before its training, which changes of the recipe are given to."""
+
+    def call(data: Path, **changes: Any) -> list[str]:
+        changes = {key.replace("__", "."): value for key, value in changes.items()}
+        overrides = {**small_recipe, "data.folder": str(data), **changes}
+        training = SegmentationTraining.open(load_recipe("btcv", "mamband-xs", overrides))
+        training.prepare()
+        return training.news()
+
+    return call
 
 
 def test_an_ignored_label_is_neither_learnt_nor_scored(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
@@ -224,66 +237,77 @@ def test_an_ignored_label_is_neither_learnt_nor_scored(run: Run, cube_dataset: P
 
 
 def test_what_is_no_ct_is_not_trained_under_a_window_of_hounsfield_units(
-    run: Run, cube_dataset: Path, tmp_path: Path
+    prepared: Callable[..., list[str]], cube_dataset: Path, tmp_path: Path
 ) -> None:
     data = relist(cube_dataset, tmp_path / "data", modality={"0": "T2w MRI"})
     with pytest.raises(UsageError, match=r"images are T2w MRI, no CT, .* --set data\.preprocessing\.intensity=\[-\d"):
-        run(tmp_path / "run", data)
-    assert not (tmp_path / "run").exists()
-    run(tmp_path / "run", data, run__max_steps=1, data__preprocessing__intensity=[-120, 200])
-    assert "the images are T2w MRI: what is below -120 or above 200 in them is not told apart" in said_by(
-        tmp_path / "run"
-    )
+        prepared(data)
+    [told] = prepared(data, data__preprocessing__intensity=[-120, 200])
+    assert told == "the images are T2w MRI: what is below -120 or above 200 in them is not told apart"
 
 
-def test_values_that_are_no_hounsfield_units_are_told(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    shutil.copytree(cube_dataset, data)
+def test_values_that_are_no_hounsfield_units_are_told(
+    prepared: Callable[..., list[str]], cube_dataset: Path, tmp_path: Path
+) -> None:
+    data = relist(cube_dataset, tmp_path / "data")
     first = data / "imagesTr" / "img0001.nii.gz"
     scan = nib.load(first)
-    nib.save(nib.Nifti1Image(np.asarray(scan.dataobj) + 1200, scan.affine), first)
-    run(tmp_path / "run", data, run__max_steps=1)
-    assert "look like Hounsfield units to which 1024 was added; the window of -175 to 250" in said_by(tmp_path / "run")
+    values = np.linspace(800, 1300, 24**3).reshape(scan.shape).astype(np.int16)
+    nib.save(nib.Nifti1Image(values - 700, scan.affine), first)
+    [told] = prepared(data)
+    assert "without air or fat look like MR or another modality" in told
+    assert "the window of -175 to 250 is one of Hounsfield units; give another by --set data.preprocessing" in told
 
 
-def test_organs_that_the_grid_loses_or_nobody_has_are_told(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
+def put(data: Path, numbers: Iterable[int], labels: np.ndarray | None = None, **voxels: int) -> None:
+    """Other label maps, or a voxel in those that are there."""
+    for number in numbers:
+        file = data / "labelsTr" / f"label{number:04}.nii.gz"
+        array = np.array(nib.load(file).dataobj) if labels is None else labels
+        for value in voxels.values():
+            array[20, 20, 21] = value
+        nib.save(nib.Nifti1Image(array, np.diag([3.0, 3.0, 3.0, 1.0])), file)
+
+
+def test_organs_that_the_grid_loses_or_nobody_has_are_told(
+    prepared: Callable[..., list[str]], cube_dataset: Path, tmp_path: Path
+) -> None:
     data = relist(cube_dataset, tmp_path / "data", labels={"1": "bright", "2": "brighter", "3": "dot", "4": "nobody"})
-    for number in (1, 2, 3, 4):
-        file = data / "labelsTr" / f"label{number:04}.nii.gz"
-        labels = np.asarray(nib.load(file).dataobj).copy()
-        labels[20, 20, 21] = 3
-        nib.save(nib.Nifti1Image(labels, np.diag([3.0, 3.0, 3.0, 1.0])), file)
-    run(tmp_path / "run", data, run__max_steps=1, data__preprocessing__spacing=[6.0, 6.0, 6.0])
-    told = said_by(tmp_path / "run")
-    assert "no case to train on has nobody: it cannot be learnt" in told
-    assert "label0001.nii.gz: dot is too small for the grid: no voxel is left of it there (6 x 6 x 6 mm)" in told
-    assert "... and 1 more cases" in told
+    put(data, (1, 2, 3, 4), dot=3)
+    told = prepared(data, data__preprocessing__spacing=[6.0, 6.0, 6.0])
+    assert told[0] == "no case to train on has nobody: it cannot be learnt"
+    assert "label0001.nii.gz: dot is too small for the grid: no voxel is left of it there (6 x 6 x 6 mm)" in told[1]
+    assert told[4] == "... and 1 more cases"
 
 
-def test_a_dataset_that_the_grid_loses_whole_is_refused(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
-    data = tmp_path / "data"
-    shutil.copytree(cube_dataset, data)
-    for number in range(1, 7):
-        labels = np.zeros((24, 24, 24), np.uint8)
-        labels[21, 21, 21] = 1
-        file = data / "labelsTr" / f"label{number:04}.nii.gz"
-        nib.save(nib.Nifti1Image(labels, np.diag([3.0, 3.0, 3.0, 1.0])), file)
+def test_a_dataset_that_the_grid_loses_whole_is_refused(
+    prepared: Callable[..., list[str]], cube_dataset: Path, tmp_path: Path
+) -> None:
+    data = relist(cube_dataset, tmp_path / "data")
+    put(data, range(1, 7), np.zeros((24, 24, 24), np.uint8), dot=1)
     with pytest.raises(
         DataError, match=r"too small for a grid of 6 x 6 x 6 mm and .* --set data\.preprocessing\.spacing=\[3,3,3\]"
     ):
-        run(tmp_path / "run", data, data__preprocessing__spacing=[6.0, 6.0, 6.0])
+        prepared(data, data__preprocessing__spacing=[6.0, 6.0, 6.0])
+
+
+def test_a_label_that_nobody_names_is_refused_by_a_measurement_too(
+    trained: Path, cube_dataset: Path, tmp_path: Path
+) -> None:
+    data = relist(cube_dataset, tmp_path / "data")
+    put(data, [6], stray=7)
+    recipe = load_recipe("btcv", overrides={"data.folder": str(data)})
+    with pytest.raises(DataError, match=r"label0006\.nii\.gz: holds 7, which the list does not name"):
+        measure(recipe, trained)
 
 
 def test_where_no_case_to_validate_has_an_organ_the_newest_weights_are_kept(
     run: Run, cube_dataset: Path, tmp_path: Path
 ) -> None:
-    data = tmp_path / "data"
-    shutil.copytree(cube_dataset, data)
-    for number in (5, 6):
-        file = data / "labelsTr" / f"label{number:04}.nii.gz"
-        nib.save(nib.Nifti1Image(np.zeros((24, 24, 24), np.uint8), np.diag([3.0, 3.0, 3.0, 1.0])), file)
+    data = relist(cube_dataset, tmp_path / "data")
+    put(data, (5, 6), np.zeros((24, 24, 24), np.uint8))
     run(tmp_path / "run", data, run__max_steps=2, run__validate_every_steps=1)
-    assert "no case to validate has a labelled voxel" in said_by(tmp_path / "run")
+    assert "no case to validate has a labelled voxel" in (tmp_path / "run" / "train.log").read_text(encoding="utf-8")
     model, _ = load_model(tmp_path / "run")
     newest = weights(tmp_path / "run")
     assert all(torch.equal(value, newest[name]) for name, value in model.state_dict().items())

@@ -154,7 +154,7 @@ def test_absent_dataset_says_what_is_expected_and_nothing_of_btcv(tmp_path: Path
         ({"training": [{"image": ["a.nii", "b.nii"]}]}, r"images of 2 channels \(a\.nii, b\.nii\)"),
         ({"training": [{"image": []}]}, "a case must be"),
         ({"training": [{"image": "a.nii"}], "labels": {"0": "b"}}, "1 of 1 listed files are missing"),
-        ({"training": []}, "'labels' must give each value one name"),
+        ({"training": []}, "names no labels; add such as"),
         ({"training": [], "labels": {"left": [1, 2]}}, "regions of several values are not supported"),
         ({"training": [], "labels": {"1": "b"}}, "lists no case to train on"),
         ({"training": [], "labels": {}, "modality": {"0": "T1", "1": "T2"}}, "images of 2 channels"),

@@ -191,6 +191,20 @@ def test_a_table_says_fold_patient_and_split(tmp_path: Path) -> None:
     assert [case.id for case in dataset.validation] == ["case 1"]
 
 
+def test_a_list_is_given_in_place_of_its_folder(tmp_path: Path) -> None:
+    """Whatever it is called, and whatever else lies beside it."""
+    pairs(tmp_path, "a/p{}.nii", "b/p{}.nii", count=4)
+    listed = [{"image": f"a/p{k}.nii", "label": f"b/p{k}.nii", "fold": k} for k in range(4)]
+    document(tmp_path / "mine.json", TUMOUR | {"training": listed})
+    (tmp_path / "mine.csv").write_text("image,label\na/p1.nii,b/p1.nii\na/p2.nii,b/p2.nii\n")
+    assert [case.id for case in load_dataset(tmp_path / "mine.json", 2).validation] == ["p2"]
+    assert {case.id for case in load_dataset(tmp_path / "mine.csv").cases} == {"p1", "p2"}
+    document(tmp_path / "other.json", {"images": []})
+    for name in ("other.json", "gone.json", "a/p0.nii"):
+        with pytest.raises(DataError, match=rf"{name}: (?:lists no case|no such folder)"):
+            load_dataset(tmp_path / name)
+
+
 def test_files_in_folders_for_test_and_validation_do_not_train(tmp_path: Path) -> None:
     for part in ("training", "validation", "testing"):
         pairs(tmp_path, f"{part}/p{{}}.nii.gz", f"{part}/p{{}}_gt.nii.gz")
@@ -288,6 +302,7 @@ ONE = {"image": "a.nii", "label": "b.nii"}
         ({"labels": {"spleen": -1}}, "must give each value one name"),
         ({"labels": {"spleen": 1.5}}, "must give each value one name"),
         ({"labels": {"spleen": True}}, "must give each value one name"),
+        ({"labels": None}, r'names no labels; add such as "labels": \{"0": "background", "1": "spleen"\} to it'),
         ({"labels": ["background", "spleen"]}, "must give each value one name"),
         ({"labels": {"spleen": 1, "liver": 1}}, "the value 1 two names, 'spleen' and 'liver'"),
         ({"labels": {"1": "spleen", "2": "spleen"}}, "several values the name 'spleen'"),
