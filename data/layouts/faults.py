@@ -4,7 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from medssm.errors import one_line
+
 _SHOWN = 3
+_LONGEST = 60  # letters of a name that a file gave
 
 
 class Fault(NamedTuple):
@@ -27,5 +30,5 @@ def some(items: Sequence[str], noun: str, plural: str = "") -> str:
     >>> some(["cat", "cow", "dog", "elk"], "class", "classes")
     '4 classes (cat, cow, dog, ...)'
     """
-    shown = ", ".join(items[:_SHOWN]) + (", ..." if len(items) > _SHOWN else "")
+    shown = ", ".join(one_line(item, _LONGEST) for item in items[:_SHOWN]) + (", ..." if len(items) > _SHOWN else "")
     return f"{len(items)} {noun if len(items) == 1 else plural or f'{noun}s'} ({shown})"

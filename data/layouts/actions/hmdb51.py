@@ -8,7 +8,7 @@ from pathlib import Path
 
 from medssm.data.layouts.actions.lists import Listed, Lists, nearby_folders, numbered_lines
 from medssm.data.layouts.faults import Fault
-from medssm.errors import DataError
+from medssm.errors import DataError, quoted
 
 SPLITS = (1, 2, 3)
 UNUSED, TRAINING, VALIDATION = "0", "1", "2"
@@ -44,7 +44,7 @@ def _read(file: Path, label: int, lists: Lists) -> None:
     for line, words in numbered_lines(file):
         purpose = words[-1]
         if len(words) < 2 or purpose not in parts:
-            message = f"line {line}: {' '.join(words)!r} does not end in 0, 1 or 2; unpack the splits again"
+            message = f"line {line}: {quoted(' '.join(words))} does not end in 0, 1 or 2; unpack the splits again"
             lists.faults.append(Fault(file, "list-line", message))
             continue
         name = " ".join(words[:-1])

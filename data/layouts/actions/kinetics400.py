@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medssm.data.layouts.actions.lists import Listed, Lists, nearby_folders
 from medssm.data.layouts.faults import Fault
-from medssm.errors import DataError
+from medssm.errors import DataError, quoted, reason_of
 
 SPLITS = (1,)
 COLUMNS = ("label", "youtube_id", "time_start", "time_end")
@@ -51,16 +51,23 @@ def _csv_files(folder: Path) -> Iterator[Path]:
 def _rows(file: Path, faults: list[Fault]) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Part, class and names of each clip."""
     by_name = next((part for word, part in _PARTS.items() if word in file.stem.lower()), None)
+    for row in _of_csv(file, faults):
+        part = _PARTS.get(row["split"].strip().lower()) if row.get("split") else by_name
+        if part is None:
+            continue
+        try:
+            yield part, row["label"].strip(), _names(row)
+        except (TypeError, ValueError, AttributeError, OverflowError):
+            message = f"has a row without label, id or times: {quoted(list(row.values()))}; download it again"
+            faults.append(Fault(file, "list-line", message))
+
+
+def _of_csv(file: Path, faults: list[Fault]) -> Iterator[dict[str, str]]:
     with open(file, newline="", encoding="utf-8-sig", errors="replace") as lines:
-        for row in csv.DictReader(lines):
-            part = _PARTS.get(row["split"].strip().lower()) if row.get("split") else by_name
-            if part is None:
-                continue
-            try:
-                yield part, row["label"].strip(), _names(row)
-            except (TypeError, ValueError, AttributeError):
-                message = f"has a row without label, id or times: {','.join(map(str, row.values()))}; download it again"
-                faults.append(Fault(file, "list-line", message))
+        try:
+            yield from csv.DictReader(lines)
+        except csv.Error as error:
+            faults.append(Fault(file, "list-line", f"is no table ({reason_of(error, 100)}); download it again"))
 
 
 def _names(row: dict[str, str]) -> tuple[str, ...]:

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from medssm.data.layouts.actions.lists import Listed, Lists, nearby_folders, numbered_lines
 from medssm.data.layouts.faults import Fault
-from medssm.errors import DataError
+from medssm.errors import DataError, one_line
 
 SPLITS = (1, 2, 3)
 CLASSES = "classInd.txt"
+_MOST_DIGITS = 6  # of a class
 
 
 def find_ucf101_lists(folder: Path) -> Path | None:
@@ -27,7 +28,8 @@ def read_ucf101_lists(folder: Path, split: int) -> Lists:
     for file in files:
         if not file.is_file():
             raise DataError(f"{file}: is missing; unpack the archive of splits again, or choose another data.split")
-    by_number = {int(words[0]): words[1] for _, words in numbered_lines(files[0]) if words[0].isdigit() and words[1:]}
+    rows = [words for _, words in numbered_lines(files[0]) if words[1:]]
+    by_number = {int(number): name for number, name, *_ in rows if number.isdecimal() and len(number) < _MOST_DIGITS}
     lists = Lists(files, tuple(name for _, name in sorted(by_number.items())))
     if sorted(by_number) != list(range(1, len(by_number) + 1)):
         message = "does not number the classes from 1 on without a gap; unpack the archive of splits again"
@@ -43,12 +45,13 @@ def _listed(file: Path, lists: Lists) -> list[Listed]:
     found = []
     for line, words in numbered_lines(file):
         folder, _, name = words[0].replace("\\", "/").rpartition("/")
-        label = labels.get(folder)
+        label, shown = labels.get(folder), one_line(folder or "no class", 60)
         if label is None:
-            message = f"line {line}: {folder or 'no class'} is none of the {len(labels)} classes of {CLASSES}"
+            message = f"line {line}: {shown} is none of the {len(labels)} classes of {CLASSES}"
             lists.faults.append(Fault(file, "unknown-class", message))
         elif words[1:] and words[1] != str(label + 1):
-            message = f"line {line}: gives {folder} the number {words[1]}, but {CLASSES} has {label + 1}"
+            given = one_line(words[1], 20)
+            message = f"line {line}: gives {shown} the number {given}, but {CLASSES} has {label + 1}"
             lists.faults.append(Fault(file, "class-number", message))
         else:
             found.append(Listed((name.rpartition(".")[0] or name,), label))

@@ -20,6 +20,7 @@ GROUND_TRUTH = ("ILSVRC2012_validation_ground_truth.txt", "ILSVRC2015_clsloc_val
 KAGGLES_LIST = "LOC_val_solution.csv"
 _LIST_SUFFIXES = (".txt", ".csv", ".tsv")
 _PEEKED_LINES = 3
+_MOST_DIGITS = 20
 # How far above the images Kaggle's list lies: ILSVRC/Data/CLS-LOC.
 _KAGGLES_DEPTH = 3
 
@@ -122,7 +123,7 @@ def _read_devkit(truth: Path, synsets: Path) -> _Source | Fault:
     except DataError as error:
         return Fault(synsets, "devkit", str(error).removeprefix(f"{synsets}: "))
     numbers = truth.read_text(encoding="utf-8-sig", errors="replace").split()
-    if strange := [number for number in numbers if not number.isdecimal() or int(number) not in wnid_of]:
+    if strange := [number for number in numbers if _number(number) not in wnid_of]:
         message = (
             f"holds {some(strange, 'entry', 'entries')} that {synsets.name} does not know; take it from the devkit"
         )
@@ -217,7 +218,13 @@ def _position(text: str, position: Mapping[str, int]) -> int | None:
     word = _first_word(text)
     if (named := position.get(text, position.get(word))) is not None:
         return named
-    return int(word) if word.isdecimal() and int(word) < len(position) else None
+    number = _number(word)
+    return number if number is not None and number < len(position) else None
+
+
+def _number(word: str) -> int | None:
+    """A number as lists write it; None for all else, and for more digits than any class has."""
+    return int(word) if word.isdecimal() and len(word) < _MOST_DIGITS else None
 
 
 def _out_of_range(unknown: Sequence[str], used: set[int], count: int) -> str:

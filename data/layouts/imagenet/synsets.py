@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from medssm.errors import DataError
+from medssm.errors import DataError, reason_of
 
 if TYPE_CHECKING:
     from timm.data import ImageNetInfo
@@ -59,7 +59,7 @@ def devkit_classes(path: Path) -> dict[int, str]:
     # SciPy raises whatever its reader stumbles over in a damaged file.
     except Exception as error:
         raise DataError(
-            f"{path}: is no list of ImageNet's synsets ({type(error).__name__}: {error}); take it from the devkit again"
+            f"{path}: is no list of ImageNet's synsets ({reason_of(error, 100)}); take it from the devkit again"
         ) from error
 
 

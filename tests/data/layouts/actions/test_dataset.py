@@ -172,3 +172,22 @@ def test_a_list_that_contradicts_the_classes_is_refused(tmp_path: Path, line: st
     write(tmp_path / "ucfTrainTestlist" / "trainlist01.txt", line)
     with pytest.raises(DataError, match=sentence):
         load_action_set(tmp_path, "ucf101")
+
+
+@pytest.mark.parametrize("line", ["² Archery", "9" * 5000 + " Archery"])
+def test_numbers_that_are_none_name_no_class(tmp_path: Path, line: str) -> None:
+    touch(tmp_path, *ucf101(tmp_path))
+    classes = tmp_path / "ucfTrainTestlist" / "classInd.txt"
+    write(classes, *classes.read_text(encoding="utf-8").splitlines(), line)
+    assert len(load_action_set(tmp_path, "ucf101").classes) == 3
+
+
+@pytest.mark.parametrize("field", ["a" * 200_000, "\x1b[2J" * 99])
+def test_a_table_with_a_field_without_end_gets_a_short_sentence(tmp_path: Path, field: str) -> None:
+    touch(tmp_path, *kinetics400(tmp_path, "."))
+    with open(tmp_path / "train.csv", "a", encoding="utf-8") as table:
+        table.write(f"{field},abc,later,never,train\n")
+    with pytest.raises(DataError, match=r"train\.csv: (is no table|has a row without)") as caught:
+        load_action_set(tmp_path, "kinetics400")
+    assert len(str(caught.value)) < 300 + len(str(tmp_path))
+    assert str(caught.value).isprintable()

@@ -209,6 +209,7 @@ def test_class_names_of_several_words_are_found(folder: Any) -> None:
     [
         (("{0} 2",), r"1 image \(ILSVRC2012_val_00000002.JPEG\) not named in val.txt"),
         (("{0} 2", "{1} 7"), r"gives 1 class \(7\): no training folder and no position from 0 to 2"),
+        (("{0} 2", "{1} " + "9" * 5000), r"gives 1 class \(9{59}…\): no training folder"),
         (("{0} 2", "{1} -1"), r"gives 1 class \(-1\): no training folder"),
         (("{0} 2", "{1} n01484850"), r"gives 1 class \(n01484850\): no training folder"),
         (("{0} 2", "{1} 0", "{0} 1"), r"val.txt: gives two classes to 1 image \(ILSVRC2012_val_00000001.JPEG\)"),
