@@ -24,6 +24,8 @@ PATCH = 16
 SAMPLE = 2 * PATCH
 # Beside the tensors: scratch of the kernels and what the allocator does not hand back at once.
 OVERHEAD = 1.15
+# Scores while they are interpolated: as they were, the lower and the upper neighbour, and the planes that they come from.
+INTERPOLATED = 4
 # Where the system does not say how much a process holds: Python, torch and a network.
 UNKNOWN_PROGRAM = 1 << 30
 _UNITS = {"": 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
@@ -110,7 +112,7 @@ def fit_memory(
         passes = bands(windows, count)
         ring = FLOAT * (classes + 1) * max(prod(part.ring_shape) for part in passes)
         plane = FLOAT * classes * prod(scan_shape) // scan_shape[windows.axis] // count
-        restoring = 3 * min(max(FLOAT * SCORES_AT_ONCE, plane), FLOAT * classes * prod(scan_shape))
+        restoring = INTERPOLATED * min(max(FLOAT * SCORES_AT_ONCE, plane), FLOAT * classes * prod(scan_shape))
         estimate = replace(
             whole, ring=ring, restoring=restoring, passes=count, windows=sum(len(part) for part in passes)
         )

@@ -36,7 +36,7 @@ def test_the_ring_is_as_long_as_a_window_and_not_as_the_scan() -> None:
 
 def test_a_small_scan_needs_no_more_scores_than_it_has() -> None:
     small = fit_memory(Windows((40, 30, 20), (16, 16, 16)), (40, 30, 20), 14, 0, None, held=0)[1]
-    assert small.restoring == 3 * 4 * 14 * 40 * 30 * 20
+    assert small.restoring == 4 * 4 * 14 * 40 * 30 * 20
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process as Linux does")
