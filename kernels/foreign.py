@@ -28,5 +28,6 @@ def reason_against_package(name: str, module: str, device: torch.device) -> str 
     try:
         import_module(module)
     except Exception as error:  # a wheel built for another torch or CUDA fails in ways of its own
-        return f"{name} does not load ({type(error).__name__}: {error}); pip install 'medssm[cuda]' installs it"
+        why = f"{type(error).__name__}: {error}"
+        return f"{name} does not load ({why}); pip install '.[cuda]' in medssm's source installs it"
     return None

@@ -51,7 +51,9 @@ def versions() -> list[Finding]:
         try:
             found.append(Finding(package, None, version(package)))
         except PackageNotFoundError:
-            hint = "; for CUDA devices pip install 'medssm[cuda]' adds it" * (package in OPTIONAL_PACKAGES)
+            hint = "; for CUDA devices pip install '.[cuda]' in medssm's source adds it" * (
+                package in OPTIONAL_PACKAGES
+            )
             found.append(Finding(package, None, f"not installed{hint}"))
     return found
 

@@ -51,12 +51,12 @@ def test_an_absent_package_is_one_sentence_that_names_the_extra(operator: str, b
     if find_spec(backend):
         pytest.skip(f"{backend} is installed here; its absence can be tried without medssm[cuda] only")
     reason = kernels.operators()[operator].backend(backend).unavailable(torch.device("cuda"))
-    assert "pip install 'medssm[cuda]'" in reason
+    assert "pip install '.[cuda]'" in reason
     assert "\n" not in reason
 
 
 def test_command_prints_versions_devices_and_backends() -> None:
     result = CliRunner().invoke(build_app(), ["doctor"], env={"COLUMNS": "200"})
     assert result.exit_code == 0, result.output
-    for expected in ("Versions", "SimpleITK", "CPU", "selective_scan: reference on cpu", "pip install 'medssm[cuda]'"):
+    for expected in ("Versions", "SimpleITK", "CPU", "selective_scan: reference on cpu", "pip install '.[cuda]'"):
         assert expected in result.output

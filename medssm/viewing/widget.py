@@ -33,7 +33,9 @@ def niivue_widget(
     try:
         from ipyniivue import NiiVue, Volume
     except ImportError as error:
-        raise MedssmError("the widget needs ipyniivue; install it with pip install 'medssm[notebook]'") from error
+        raise MedssmError(
+            "the widget needs ipyniivue; install it with pip install '.[notebook]' in medssm's source"
+        ) from error
     scan = scan_from(image)
     low, high = grey_window(scan.array)
     content = base64.b64decode(embedded_scan(ras(scan.array, scan.affine)))

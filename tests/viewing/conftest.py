@@ -99,7 +99,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     driver = shutil.which("chromedriver")
     if not chromium or not driver:
         pytest.skip("no chromium with chromedriver on this machine; apt-get install chromium chromium-driver")
-    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium; pip install medssm[test]")
+    webdriver = pytest.importorskip("selenium.webdriver", reason="no selenium; pip install '.[test]'")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('chromium')}"):

@@ -40,7 +40,7 @@ def no_screen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_kernel_shows_the_page_and_keeps_a_picture_for_plain_exports() -> None:
-    nbclient = pytest.importorskip("nbclient", reason="no notebooks here; pip install medssm[test]")
+    nbclient = pytest.importorskip("nbclient", reason="no notebooks here; pip install '.[test]'")
     nbformat = pytest.importorskip("nbformat")
     calls = ("view(scan, labels)", "Segmentation(labels, scan, {6: 'liver <6>'}).show()")
     cells = [nbformat.v4.new_code_cell(CELL.format(call=call)) for call in calls]
@@ -73,7 +73,7 @@ def test_a_notebook_without_niivue_shows_the_figure_and_says_what_is_missing(mon
     monkeypatch.setattr(interactive, "is_notebook", lambda: True)
     for source in ("_SCRIPT", "_WIDGET"):
         monkeypatch.setattr(niivue, source, ("no_such_package", "niivue.js"))
-    with pytest.warns(UserWarning, match="pip install ipyniivue"):
+    with pytest.warns(UserWarning, match=r"pip install '\.\[notebook\]' in medssm"):
         figure = medssm.view(*small())
     assert "label 6" in " ".join(texts(figure))
 

@@ -248,7 +248,7 @@ def test_the_page_names_whose_work_it_holds_and_under_which_terms() -> None:
 def test_without_niivue_one_sentence_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     for source in ("_SCRIPT", "_WIDGET"):
         monkeypatch.setattr(niivue, source, ("no_such_package", "niivue.js"))
-    with pytest.raises(MedssmError, match="pip install ipyniivue"):
+    with pytest.raises(MedssmError, match=r"pip install '\.\[notebook\]' in medssm"):
         build_page(Volume(np.zeros((4, 4, 4), np.int16), np.eye(4)))
 
 

@@ -17,7 +17,7 @@ AFFINE = np.array([[-2.0, 0, 0, 30], [0, 1, 0, -20], [0, 0, 5, 7], [0, 0, 0, 1]]
 
 @pytest.fixture
 def widget():
-    pytest.importorskip("ipyniivue", reason="the widget needs ipyniivue: pip install ipyniivue")
+    pytest.importorskip("ipyniivue", reason="the widget needs ipyniivue: pip install '.[notebook]'")
     values = np.full((6, 5, 4), -1000, np.int16)
     values[0, :, :], values[1, 2, 3] = 900, 60
     labels = np.zeros(values.shape, np.uint8)
@@ -48,12 +48,12 @@ def test_it_starts_with_a_soft_tissue_window_and_takes_changes(widget):
 
 def test_without_the_package_the_sentence_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "ipyniivue", None)
-    with pytest.raises(MedssmError, match="pip install 'medssm\\[notebook\\]'"):
+    with pytest.raises(MedssmError, match="pip install '\\.\\[notebook\\]' in medssm"):
         niivue_widget(Volume(np.zeros((2, 2, 2), np.int16), AFFINE))
 
 
 def test_labels_of_any_size_and_without_names_have_a_colour():
-    pytest.importorskip("ipyniivue", reason="the widget needs ipyniivue: pip install ipyniivue")
+    pytest.importorskip("ipyniivue", reason="the widget needs ipyniivue: pip install '.[notebook]'")
     labels = np.zeros((6, 5, 4), np.uint32)
     labels[1], labels[2] = 7, 614454277
     widget = niivue_widget(Volume(np.zeros(labels.shape, np.int16), AFFINE), labels)

@@ -177,13 +177,14 @@ class _Scans:
             announce=lambda estimate: tell.note(str(estimate)),
             progress=tell.progress,
         )
+        rows = segmentation.statistics() if set(job.statistics or ()) & set(wanted) else []
         for path in wanted:
             if path == job.labels:
                 segmentation.save(path)
             elif path == job.preview:
                 segmentation.save_preview(path)
             elif path in (job.statistics or ()):
-                write_statistics(path, segmentation.statistics(), str(job.scan), segmentation.volume.notes)
+                write_statistics(path, rows, str(job.scan), segmentation.volume.notes)
             written.append(path)
         for note in segmentation.volume.notes:
             tell.note(note)

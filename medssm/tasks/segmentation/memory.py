@@ -24,7 +24,7 @@ PATCH = 16
 SAMPLE = 2 * PATCH
 # Beside the tensors: scratch of the kernels and what the allocator does not hand back at once.
 OVERHEAD = 1.15
-# Scores while they are interpolated: as they were, the lower and the upper neighbour, and the planes that they come from.
+# Scores while they are interpolated: as they were, both neighbours, and the planes that they come from.
 INTERPOLATED = 4
 # Where the system does not say how much a process holds: Python, torch and a network.
 UNKNOWN_PROGRAM = 1 << 30

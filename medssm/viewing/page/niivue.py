@@ -14,7 +14,7 @@ _WIDGET = ("ipyniivue", "static/widget.js")
 _CLASS_IN_WIDGET = re.compile(r'"Creating new Niivue instance".{0,200}?=\s*new\s+([\w$]+)\(', re.DOTALL)
 _EXPORT = re.compile(r"export\s*\{[^{}]*\};?\s*$")
 
-ADVICE = "pip install ipyniivue (or medssm[notebook]), or nilearn 0.14 or newer"
+ADVICE = "pip install '.[notebook]' in medssm's source, or install nilearn 0.14 or newer"
 
 
 def niivue_script() -> str:
