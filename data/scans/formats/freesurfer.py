@@ -27,6 +27,8 @@ def read_mgh(path: Path) -> Stored:
     try:
         with opened(path) as stream:
             start = stream.read(DATA_OFFSET)
+            if len(start) < DATA_OFFSET:
+                raise EOFError(f"{len(start)} bytes are no header")
             header = MGHHeader(start, check=False)
             shape, dtype = _voxels(path, header)
             if math.prod(shape) * dtype.itemsize > most_bytes(path):

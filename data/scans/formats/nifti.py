@@ -153,6 +153,9 @@ def write_nifti(path: Path, array: np.ndarray, like: StoredGrid, names: Mapping[
         out[field] = b""
     # nibabel mends what is strange; ITK reads it as it stands, so the output must have it as it stands.
     strange = {field: out[field].copy() for field in ("pixdim", "qform_code", "sform_code")}
+    usual = type(out)()
+    for field in {"magic", "sizeof_hdr", "eol_check"}.intersection(out.keys()):
+        out[field] = usual[field]
     out["pixdim"][:4] = (1, *np.abs(out["pixdim"][1:4]))
     out["qform_code"] = out["sform_code"] = 0
     if names:

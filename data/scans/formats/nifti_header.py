@@ -26,6 +26,9 @@ _MILLIMETRES = {1: 1000.0, 3: 0.001}
 # Of voxels, and of extensions before them.
 _MOST_VOXELS, _LONGEST_EXTENSION = 1 << 48, 16 << 20
 
+# How the field `magic` begins where the voxels are in the same file, and where they are in another one.
+_SINGLE, _PAIR = (b"n+1", b"n+2"), (b"ni1", b"ni2")
+
 # A quaternion that was rounded to four digits is this much longer than 1, squared.
 _ROUNDED = 1e-3
 # Spacings in pixdim and in the affine that differ by more, as a share, are not one spacing.
@@ -71,8 +74,7 @@ def parse_nifti(stream: IO[bytes], source: object, *, in_pair: bool) -> ParsedNi
     Raises: DataError if it is none, or claims what no scan has; GeometryError for an impossible grid.
     """
     header = _stored(stream, source)
-    is_single = header["magic"].item()[:2] == b"n+"
-    if header["magic"].item()[:1] != b"n" or is_single == in_pair:
+    if _magic(header) not in (_PAIR if in_pair else _SINGLE):
         raise _other_file(header, source, in_pair)
     shape = _shape(header, source)
     offset = _offset(header, source, in_pair)
@@ -95,8 +97,12 @@ def _stored(stream: IO[bytes], source: object) -> Nifti1Header:
     return kind(block, check=False)
 
 
+def _magic(header: Nifti1Header) -> bytes:
+    return bytes(header["magic"].item()[:3])
+
+
 def _other_file(header: Nifti1Header, source: object, in_pair: bool) -> DataError:
-    if header["magic"].item()[:1] == b"n":
+    if _magic(header) in (*_PAIR, *_SINGLE):
         kind, ending = ("one file with its voxels", ".nii") if in_pair else ("a header without its voxels", ".hdr")
         return DataError(f"{source}: is {kind}; let its name end in {ending}")
     if in_pair and int(header["sizeof_hdr"]) == 348:
