@@ -62,8 +62,8 @@ def organ_statistics(
                 name=name,
                 voxels=int(count[label]),
                 volume_ml=float(count[label]) * volume.voxel_volume / 1000,
-                intensity_mean=float(mean[label]) if is_there else None,
-                intensity_sd=float(sd[label]) if is_there else None,
+                intensity_mean=_or_none(mean[label]),
+                intensity_sd=_or_none(sd[label]),
                 components=_pieces(labels[box], label) if is_there else 0,
                 touches_border=is_there and _reaches_border(box, labels.shape),
                 confidence=(confidence or {}).get(label) if is_there else None,
@@ -99,18 +99,27 @@ def _planes(array: np.ndarray) -> list[np.ndarray]:
 def _moments(array: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Voxels, mean and standard deviation of the intensity for each of 256 labels, plane by plane in float64.
 
-    Background is left out, which most voxels are; labels lie in Fortran's order, as most scans do.
+    Background is left out, which most voxels are; labels lie in Fortran's order, as most scans do. The means are of
+    the voxels that hold a number, and NaN where there are none.
     """
-    count, total, squares = np.zeros(256), np.zeros(256), np.zeros(256)
+    count, known, total, squares = np.zeros(256), np.zeros(256), np.zeros(256), np.zeros(256)
     for plane, plane_labels in zip(_planes(array), _planes(labels), strict=True):
         index = plane_labels.ravel(order="F")
         inside = np.flatnonzero(index)
         index, values = index[inside].astype(np.intp), plane.ravel(order="F")[inside].astype(np.float64)
         count += np.bincount(index, minlength=256)
+        if not np.isfinite(values).all():
+            index, values = index[np.isfinite(values)], values[np.isfinite(values)]
+        known += np.bincount(index, minlength=256)
         total += np.bincount(index, values, 256)
         squares += np.bincount(index, values * values, 256)
-    mean = total / np.maximum(count, 1)
-    return count, mean, np.sqrt(np.maximum(squares / np.maximum(count, 1) - mean * mean, 0))
+    with np.errstate(invalid="ignore"):
+        mean = total / known
+        return count, mean, np.sqrt(np.maximum(squares / known - mean * mean, 0))
+
+
+def _or_none(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)
 
 
 def _pieces(labels: np.ndarray, label: int) -> int:

@@ -120,3 +120,15 @@ def test_a_saved_segmentation_reads_back_with_its_names(tmp_path) -> None:
     read = read_volume(tmp_path / "out.nii.gz")
     np.testing.assert_array_equal(read.array, labels)
     assert read.label_names == NAMES
+
+
+def test_voxels_that_are_no_number_have_no_part_in_the_mean(tmp_path) -> None:
+    volume, labels = example()
+    array = volume.array.astype(np.float32)
+    array[6, 6, 6], array[labels == 2] = np.nan, np.inf
+    rows = organ_statistics(Volume(array, volume.affine), labels, NAMES)
+    assert (rows[0].voxels, rows[0].intensity_mean, rows[0].intensity_sd) == (9, 10.0, 0.0)
+    assert (rows[1].voxels, rows[1].intensity_mean, rows[1].intensity_sd) == (2, None, None)
+    write_statistics(tmp_path / "out.json", rows, "scan.nii.gz")
+    assert "NaN" not in (tmp_path / "out.json").read_text()
+    assert json.loads((tmp_path / "out.json").read_text())["organs"][1]["intensity_mean"] is None
