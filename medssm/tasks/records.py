@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import medssm
+from medssm.data.scans.volume import volume_suffix
 from medssm.files import atomic_path, file_sha256, json_text
 
 FOLDER = ".medssm"
 FORMAT = "medssm record 1"
-_SPREAD = {".nhdr", ".mhd", ".hdr"}  # headers whose data lie in files of the same stem
+_SPREAD = (".nhdr", ".mhd", ".hdr", ".img", ".hdr.gz", ".img.gz")  # whose other half is a file of the same stem
 
 
 class Contents(NamedTuple):
@@ -92,9 +93,13 @@ def files_of_scan(scan: Path) -> list[Path]:
         return sorted(path for path in scan.iterdir() if path.is_file()) or sorted(
             filter(Path.is_file, scan.rglob("*"))
         )
-    if scan.suffix.lower() in _SPREAD:
-        return sorted(path for path in scan.parent.iterdir() if path.is_file() and path.stem == scan.stem)
+    if scan.name.lower().endswith(_SPREAD):
+        return sorted(path for path in scan.parent.iterdir() if path.is_file() and _stem(path) == _stem(scan))
     return [scan]
+
+
+def _stem(path: Path) -> str:
+    return path.name[: -len(suffix)] if (suffix := volume_suffix(path)) else path.stem
 
 
 def contents_of(files: Sequence[Path]) -> Contents:

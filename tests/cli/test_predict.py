@@ -1,6 +1,7 @@
 """`medssm predict` as it is typed, with a small network of random weights."""
 
 import csv
+import gzip
 import json
 import os
 import shutil
@@ -271,3 +272,40 @@ def test_gaps_of_a_series_are_refused_and_filled_where_that_is_asked_for(predict
     assert predict(series, "--fill-gaps") == 0
     assert "were filled by linear interpolation onto 7 planes 4 mm apart" in capsys.readouterr().out.replace("\n", " ")
     assert read_volume(tmp_path / "series_seg.nii.gz").shape == (24, 24, 7)
+
+
+def test_one_volume_of_a_file_with_several_is_segmented(predict, scan: Path, tmp_path: Path, capsys) -> None:
+    image = nib.load(scan)
+    assert isinstance(image, nib.Nifti1Image)
+    values = np.asarray(image.dataobj)
+    series = tmp_path / "series.nii.gz"
+    nib.save(nib.Nifti1Image(np.stack([values // 2, values], -1), image.affine, image.header), series)
+    assert predict(series) == 3
+    assert "choose one with --volume 0 to 1" in capsys.readouterr().err
+    assert predict(series, "--volume", 1) == 0
+    assert predict(scan) == 0
+    found, expected = (read_volume(path.with_name(f"{path.name[:-7]}_seg.nii.gz")) for path in (series, scan))
+    np.testing.assert_array_equal(found.array, expected.array)
+    np.testing.assert_array_equal(found.affine, expected.affine)
+    assert nib.load(found.path).shape == values.shape  # type: ignore[attr-defined]
+    assert predict(series, "--volume", 0) == 3
+    assert "made with volume 1" in capsys.readouterr().err
+
+
+def test_what_a_header_leaves_open_is_in_the_log_the_statistics_and_the_preview(
+    predict, scan: Path, tmp_path: Path, capsys
+) -> None:
+    content = bytearray(gzip.decompress(scan.read_bytes()))
+    content[252:256] = bytes(4)  # qform_code and sform_code
+    path = tmp_path / "unplaced.nii"
+    path.write_bytes(content)
+    assert predict(path, "--stats") == 0
+    note = "does not say how it lies in the patient"
+    assert note in capsys.readouterr().out
+    assert note in " ".join(json.loads((tmp_path / "unplaced_seg.json").read_text())["notes"])
+
+
+@pytest.mark.parametrize("name", ["out.mhd", "out.mgz", "out.img"])
+def test_an_output_that_no_label_map_can_be_is_refused_at_once(predict, scan: Path, name: str, capsys) -> None:
+    assert predict(scan, "--out", scan.with_name(name)) == 2
+    assert "label maps are written as .nii.gz, .nii, .nrrd or .mha" in " ".join(capsys.readouterr().err.split())

@@ -71,10 +71,11 @@ def test_an_output_is_vouched_for_until_it_is_changed(tmp_path: Path) -> None:
 
 
 def test_a_scan_of_several_files_is_all_of_them(tmp_path: Path) -> None:
-    for name in ("a.nhdr", "a.raw", "b.raw", "series/1", "series/2"):
+    for name in ("a.nhdr", "a.raw", "b.raw", "c.hdr.gz", "c.img.gz", "series/1", "series/2"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(name.encode())
     assert files_of_scan(tmp_path / "a.nhdr") == [tmp_path / "a.nhdr", tmp_path / "a.raw"]
+    assert files_of_scan(tmp_path / "c.img.gz") == [tmp_path / "c.hdr.gz", tmp_path / "c.img.gz"]
     series = files_of_scan(tmp_path / "series")
     assert [file.name for file in series] == ["1", "2"]
     known = contents_of(series)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from medssm.data.scans.formats import format_written, known_endings
 from medssm.data.scans.volume import find_volumes, output_path, volume_stem, volume_suffix, without_repeats
 from medssm.errors import DataError, UsageError
 
@@ -65,6 +66,10 @@ def plan_jobs(inputs: Sequence[Path], out: Path | None, extras: Extras, pattern:
     if out is not None and volume_suffix(out) and not out.is_dir():
         if len(scans) != 1:
             raise UsageError(f"--out {out} is one file, but there are {len(scans)} scans; give a folder")
+        if format_written(out) is None:
+            raise UsageError(
+                f"--out {out}: label maps are written as {known_endings('label names')}; choose one of these"
+            )
         jobs = [_job(scans[0], out, extras)]
     else:
         jobs = [_job(scan, _labels(scan, places[scan], out), extras) for scan in scans]
