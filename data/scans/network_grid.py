@@ -14,7 +14,6 @@ from medssm.data.scans.labelled import read_labels
 from medssm.data.scans.plausibility import refuse_empty, summarise_values
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.resampling import (
-    Triple,
     resample_linear,
     resample_nearest,
     resampled_shape,
@@ -71,7 +70,7 @@ def read_scan_and_labels(case: ScanCase, preprocessing: Preprocessing) -> tuple[
         within the window of intensities, or is of a size that no patient has.
     """
     volume = read_volume(case.image)
-    check_size(volume.shape, volume.spacing, preprocessing.spacing, volume.path)
+    check_size(volume, preprocessing)
     refuse_empty(volume, preprocessing.intensity, summarise_values(volume.array))
     return volume, read_labels(case, volume) if case.label else None
 
@@ -104,27 +103,24 @@ def preprocess_volume(
     return PreprocessedCase(image[None], label, affine)
 
 
-def check_size(shape: Shape, spacing: Triple, target: Triple, source: object) -> None:
+def check_size(volume: Volume, preprocessing: Preprocessing) -> None:
     """Holds the size of a scan against the spacing of a network, before memory is taken for its grid.
-
-    Args:
-        shape: (X, Y, Z) of the scan.
-        spacing, target: (x, y, z) of the scan and of the network, in mm, in the order of the scan's axes or near to it.
 
     Raises: GeometryError if the spacing makes the scan larger than a person, or as small as a few of the grid's voxels.
     """
+    spacing, target = volume.spacing, preprocessing.spacing
     steps = resampling_steps(spacing, target)
-    grid = resampled_shape(shape, steps)
+    grid = resampled_shape(volume.shape, steps)
     is_huge = min(steps) < _FINER and (max(grid) > _LONGEST_SIDE or math.prod(grid) > _MOST_VOXELS)
     is_tiny = min(steps) > _COARSER and max(grid) < _FEW_VOXELS
     if is_huge or is_tiny:
         sides, sizes, there = (
-            " x ".join(f"{value:.3g}" for value in values)
-            for values in ([s * n for s, n in zip(spacing, shape, strict=True)], spacing, target)
+            " x ".join(f"{value:.3g}" if value < 100 else f"{value:.0f}" for value in values)
+            for values in ([s * n for s, n in zip(spacing, volume.shape, strict=True)], spacing, target)
         )
         raise GeometryError(
-            f"{source}: a spacing of {sizes} mm makes a scan of {sides} mm, {'larger' if is_huge else 'smaller'} than "
-            f"the network can take at its {there} mm; correct the spacing or its unit in the header"
+            f"{volume.path}: a spacing of {sizes} mm makes a scan of {sides} mm, {'larger' if is_huge else 'smaller'} "
+            f"than the network can take at its {there} mm; correct the spacing or its unit in the header"
         )
 
 

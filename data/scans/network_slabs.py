@@ -40,7 +40,7 @@ class NetworkSlabs:
 
         Raises: GeometryError if the scan's spacing makes it of a size that no patient has.
         """
-        check_size(volume.shape, volume.spacing, preprocessing.spacing, volume.path)
+        check_size(volume, preprocessing)
         array, affine = to_ras(volume.array, volume.affine)
         steps = resampling_steps(spacing_of(affine), preprocessing.spacing)
         x, y, z = (slice(0, size) for size in resampled_shape(array.shape, steps))

@@ -11,8 +11,16 @@ import numpy as np
 from medssm.data.scans.geometry import grid_offset, is_same_grid
 from medssm.data.scans.label_values import label_array, slabs
 from medssm.data.scans.organs import BTCV_ORGANS
-from medssm.data.scans.volume import Volume, around, read_layers, read_volume, turned_like, volume_stem
-from medssm.errors import DataError, GeometryError
+from medssm.data.scans.volume import (
+    Volume,
+    around,
+    overlapping_labels,
+    read_layers,
+    read_volume,
+    turned_like,
+    volume_stem,
+)
+from medssm.errors import DataError, GeometryError, one_line
 
 # A file of one of these names is a mask of an organ; the others in its folder are masks, too.
 _ORGANS = (
@@ -69,9 +77,15 @@ class LabelLayers:
 
         Raises: DataError if organs overlap, since a voxel of a label map has one label.
         """
-        if len(self.layers) > 1:
-            raise DataError(f"{self.path}: masks overlap, and a label map holds one organ in a voxel; leave some out")
-        return self.layers[0]
+        first, *others = self.layers
+        for other in others:
+            if overlapping := overlapping_labels(np.stack([first, other], -1)):
+                shown = one_line(" and ".join(self.names.get(label) or f"label {label}" for label in overlapping), 120)
+                raise DataError(
+                    f"{self.path}: masks overlap ({shown}), and a label map holds one organ in a voxel; leave some out"
+                )
+            first = np.maximum(first, other)
+        return first
 
 
 def on_one_grid(first: LabelLayers, second: LabelLayers) -> tuple[LabelLayers, LabelLayers]:

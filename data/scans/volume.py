@@ -1,4 +1,4 @@
-"""Scans in, label maps out, in the geometry of the scan: the one door to NIfTI, NRRD, MetaImage and DICOM.
+"""Scans in, label maps out, in the geometry of the scan: the one door to every format of FORMATS.
 
 NIfTI goes through nibabel, which takes every affine. Programs built on ITK (SimpleITK, 3D Slicer, ITK-SNAP) are
 stricter: they refuse a NIfTI file whose axes are not at right angles, and round a nearly orthogonal one. A label map

@@ -9,7 +9,7 @@ import math
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, NamedTuple
+from typing import IO, NamedTuple, cast
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class _Packing(NamedTuple):
 
 def gunzipped(source: Path | IO[bytes]) -> IO[bytes]:
     """What a file, or what follows in an open one, is when gzip has unpacked it."""
-    return gzip.open(source, "rb")
+    return cast(IO[bytes], gzip.open(source, "rb"))
 
 
 def bunzipped(source: Path | IO[bytes]) -> IO[bytes]:

@@ -12,7 +12,8 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms import Compose, CropForegroundd, Orientationd, ScaleIntensityRanged, Spacingd
 
 from medssm.data.scans.cases import ScanCase
-from medssm.data.scans.network_grid import preprocess_case, preprocess_volume
+from medssm.data.scans.network_grid import check_size, preprocess_case, preprocess_volume
+from medssm.data.scans.network_slabs import NetworkSlabs
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume
 from medssm.errors import DataError, GeometryError
@@ -146,3 +147,20 @@ def test_labels_that_are_no_whole_numbers_are_an_error(tmp_path: Path) -> None:
     case = write_case(tmp_path, volume, labels.astype(np.float32) + 0.5, volume.affine)
     with pytest.raises(DataError, match="whole numbers"):
         preprocess_case(case, Preprocessing())
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shape", "said"),
+    [(60.0, (72, 64, 56), "larger"), (0.02, (72, 64, 56), "smaller"), (2793.0, (9, 9, 9), "larger")],
+)
+def test_a_spacing_that_no_patient_has_is_named_before_memory_is_taken(
+    spacing: float, shape: tuple[int, int, int], said: str
+) -> None:
+    scan = Volume(np.broadcast_to(np.int16(0), shape), np.diag([spacing] * 3 + [1]), path=Path("scan.nii"))
+    with pytest.raises(GeometryError, match=rf"scan\.nii: a spacing of {spacing:g} x .*, {said} than the network"):
+        NetworkSlabs.of(scan, Preprocessing())
+
+
+@pytest.mark.parametrize("spacing", [0.2, 0.5, 5.0, 20.0])
+def test_a_spacing_that_is_merely_unusual_is_taken(spacing: float) -> None:
+    check_size(Volume(np.broadcast_to(np.int16(0), (72, 64, 56)), np.diag([spacing] * 3 + [1])), Preprocessing())
