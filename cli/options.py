@@ -39,6 +39,9 @@ Log = Annotated[Path | None, typer.Option(callback=start_log, help="Append what 
 VolumeNumber = Annotated[
     int | None, typer.Option("--volume", min=0, help="Which one of a file with several volumes, counted from 0.")
 ]
+FillGaps = Annotated[
+    bool, typer.Option("--fill-gaps", help="Resample a DICOM series with missing or uneven slices evenly.")
+]
 
 LabelNames = Annotated[
     list[str] | None,

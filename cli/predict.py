@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medssm.cli.options import Device, Log, Model, Overwrite, Report, Run, VolumeNumber, Weights
+from medssm.cli.options import Device, FillGaps, Log, Model, Overwrite, Report, Run, VolumeNumber, Weights
 from medssm.data.scans.formats import known_formats
 
 if TYPE_CHECKING:
@@ -36,9 +36,7 @@ def predict(
     memory: Annotated[str | None, typer.Option(help="Bound on the memory of the process, such as 4G.")] = None,
     preview: Annotated[bool, typer.Option("--preview", help="Also draw the slices that matter, a PNG.")] = False,
     stats: Annotated[bool, typer.Option("--stats", help="Also write CSV and JSON of every organ.")] = False,
-    fill_gaps: Annotated[
-        bool, typer.Option("--fill-gaps", help="Resample a DICOM series with missing or uneven slices evenly.")
-    ] = False,
+    fill_gaps: FillGaps = False,
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also write every class's probability.")
     ] = False,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from medssm.cli.options import LabelNames, VolumeNumber
+from medssm.cli.options import FillGaps, LabelNames, VolumeNumber
 from medssm.data.scans.formats import known_formats
 
 
@@ -24,6 +24,7 @@ def view(
     ] = None,
     names: LabelNames = None,
     volume: VolumeNumber = None,
+    fill_gaps: FillGaps = False,
     browser: Annotated[bool, typer.Option("--browser/--no-browser", help="Open the browser.")] = True,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Write the file again if it is there.")] = False,
 ) -> None:
@@ -35,15 +36,14 @@ def view(
 
     screen = console()
     named = read_label_names(names) if names else None
+    shown = read_volume(scan, volume, fill_gaps=fill_gaps)
 
     def tell(url: str, is_open: bool) -> None:
         what = "opened in the browser" if is_open else "open this address in a browser of this machine"
         screen.print(f"{url}: {what}; Ctrl-C ends", highlight=False, soft_wrap=True)
 
     if html:
-        write_page(html, read_volume(scan, volume), labels, compare=compare, names=named, overwrite=overwrite)
+        write_page(html, shown, labels, compare=compare, names=named, overwrite=overwrite)
         screen.print(f"{scan} -> {html}: open it in a browser", highlight=False, soft_wrap=True)
     else:
-        serve_page(
-            build_page(read_volume(scan, volume), labels, compare=compare, names=named), tell, open_browser=browser
-        )
+        serve_page(build_page(shown, labels, compare=compare, names=named), tell, open_browser=browser)

@@ -265,13 +265,16 @@ def write_series(folder: Path, heights: tuple[float, ...]) -> Path:
     return folder
 
 
-def test_gaps_of_a_series_are_refused_and_filled_where_that_is_asked_for(predict, tmp_path: Path, capsys) -> None:
+def test_gaps_of_a_series_are_refused_and_filled_where_that_is_asked_for(
+    predict, typed, tmp_path: Path, capsys
+) -> None:
     series = write_series(tmp_path / "series", (0, 4, 8, 16, 20, 24))
     assert predict(series) == 3
-    assert "--fill-gaps resamples it" in capsys.readouterr().err.replace("\n", " ")
+    assert "--fill-gaps of predict and view resamples it" in capsys.readouterr().err.replace("\n", " ")
     assert predict(series, "--fill-gaps") == 0
     assert "were filled by linear interpolation onto 7 planes 4 mm apart" in capsys.readouterr().out.replace("\n", " ")
     assert read_volume(tmp_path / "series_seg.nii.gz").shape == (24, 24, 7)
+    assert typed("view", series, tmp_path / "series_seg.nii.gz", "--html", tmp_path / "page.html", "--fill-gaps") == 0
 
 
 def test_one_volume_of_a_file_with_several_is_segmented(predict, scan: Path, tmp_path: Path, capsys) -> None:

@@ -17,7 +17,7 @@ from medssm.data.scans.modality import fitting_window, foreign_channels, is_publ
 from medssm.data.scans.plausibility import not_hounsfield, summarise_values
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.transforms.candidates import NUM_LABELS
-from medssm.data.scans.volume import read_volume
+from medssm.data.scans.volume import Volume, read_volume
 from medssm.data.synthetic.phantom import cached_phantom
 from medssm.errors import DataError, UsageError
 from medssm.tasks.segmentation.settings import SegmentationRecipe
@@ -90,13 +90,17 @@ def check_window(dataset: ScanDataset, preprocessing: Preprocessing) -> str:
         )
     if foreign:
         return f"the images are {foreign[0]}: what is below {low:g} or above {high:g} in them is not told apart"
-    strange = not_hounsfield(summarise_values(read_volume(image).array)) if low < 0 else ""
+    strange = _strange_values(read_volume(image)) if low < 0 else ""
     if not strange:
         return ""
     return (
         f"beware: {image}: {strange}; the window of {low:g} to {high:g} is one of Hounsfield units; give another by "
         "--set data.preprocessing.intensity=[low,high]"
     )
+
+
+def _strange_values(volume: Volume) -> str:
+    return not_hounsfield(summarise_values(volume.array), volume.modality)
 
 
 def number_of_classes(given: int | None, dataset: ScanDataset) -> int:

@@ -21,8 +21,11 @@ from pydicom.uid import (
     generate_uid,
 )
 
+from medssm.data.scans.cases import ScanCase, ScanDataset
+from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume, find_volumes, output_path, read_volume, without_repeats, write_label_map
 from medssm.errors import DataError, GeometryError
+from medssm.tasks.segmentation.samples import check_window
 
 COUNT, ROWS, COLUMNS = 6, 36, 33  # GDCM encodes no JPEG 2000 picture of fewer than 32 pixels
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -321,7 +324,7 @@ def test_missing_slice_is_refused(tmp_path: Path) -> None:
     (folder / "slice97.dcm").unlink()
     expected = (
         r"1 slice is missing from 6, first between slice98.dcm and slice96.dcm \(4 mm apart instead of 2\); "
-        r"copy or export the series again \(medssm predict --fill-gaps resamples it\)"
+        r"copy or export the series again \(--fill-gaps of predict and view resamples it\)"
     )
     with pytest.raises(GeometryError, match=expected):
         read_volume(folder)
@@ -780,7 +783,7 @@ def test_gaps_are_filled_where_that_is_asked_for(
     positions, values = slanted(heights, drift)
     for k, (position, value) in enumerate(zip(positions, values, strict=True)):
         write_slice(tmp_path / "series" / f"{k}.dcm", value, position)
-    with pytest.raises(GeometryError, match="--fill-gaps resamples it"):
+    with pytest.raises(GeometryError, match="--fill-gaps of predict and view resamples it"):
         read_volume(tmp_path / "series")
     volume = read_volume(tmp_path / "series", fill_gaps=True)
     _, expected = slanted(planes)
@@ -874,6 +877,14 @@ def test_rescaling_that_is_guessed_is_told(tmp_path: Path, tags: dict[str, objec
 @pytest.mark.parametrize("modality", ["CT", "MR"])
 def test_modality_is_that_of_the_header(tmp_path: Path, modality: str) -> None:
     assert read_volume(write_series(tmp_path / "series", Modality=modality)).modality == modality
+
+
+@pytest.mark.parametrize("modality", ["CT", "MR"])
+def test_modality_of_a_series_is_told_before_a_training_clips_it(tmp_path: Path, modality: str) -> None:
+    case = ScanCase("1", write_series(tmp_path / "series", Modality=modality))
+    dataset = ScanDataset("small", tmp_path, tmp_path, (case,), (), (), {1: "spleen"})
+    told = "the header says that its modality is MR, not CT; the window of -175 to 250 is one of Hounsfield units"
+    assert (told in check_window(dataset, Preprocessing())) == (modality == "MR")
 
 
 @pytest.mark.parametrize("text", [b"1A", b"\xff\xfe", b"0 ", b"-3", b"1.5 ", b"1\\2 ", b"1e99", b"nan "])

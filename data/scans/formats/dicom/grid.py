@@ -94,7 +94,7 @@ def grid_of(slices: Sequence[SliceHeader], folder: Path, fill_gaps: bool = False
         if fault := _unevenness(slices, positions, normal):
             if not fill_gaps:
                 raise GeometryError(
-                    f"{folder}: {fault}; copy or export the series again (medssm predict --fill-gaps resamples it)"
+                    f"{folder}: {fault}; copy or export the series again (--fill-gaps of predict and view resamples it)"
                 )
             places, filled = _even_places(positions, normal, folder, fault)
         step, notes = _step(positions, len(slices) if places is None else len(places), normal, folder)
