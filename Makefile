@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 TYPED := build/typed
 FOLDERS := kernels cli recipes data
 FRESH := build/fresh
+# Of `make fuzz`: damaged files of each kind, and which ones.
+MUTANTS := 1500
+SEED := 0
 # A process to a CPU, of one thread; a handful of them fill the memory of a laptop.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n logical --maxprocesses 8 --dist worksteal
 
-.PHONY: demo test test-all lint types docs wheels check-wheels layout clean
+.PHONY: demo test test-all fuzz lint types docs wheels check-wheels layout clean
 
 demo: $(VENV)/installed
 	$(BIN)/medssm demo
@@ -19,6 +22,10 @@ test: lint types
 # With every combination of sizes, dtypes and networks.
 test-all: lint types
 	$(PYTEST)
+
+# Thousands of damaged files of every kind, each opened in a process of its own; what fails is kept in build/fuzz.
+fuzz: $(VENV)/installed
+	OMP_NUM_THREADS=1 $(BIN)/python tests/fuzzing/run.py --mutants $(MUTANTS) --seed $(SEED)
 
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
