@@ -132,6 +132,7 @@ _BUILDERS = frozenset(
         "_codecs.encode",  # how the second protocol of pickles writes bytes: text to bytes and nothing else
     ]
 )
+_LONGEST = 120  # letters of what torch says of a file
 # So many times its own size may a file's tensors together take, as some share their storage.
 _SHARED = 4
 
@@ -155,11 +156,19 @@ def load_torch_file(path: Path, *, is_mapped: bool = True) -> Any:
             warnings.simplefilter("ignore")
             return torch.load(path, map_location="cpu", weights_only=True, mmap=is_mapped)
     except _UNREADABLE as error:
-        raise CheckpointError(f"{path}: not a readable PyTorch file ({reason_of(error, 100)})") from error
+        raise CheckpointError(f"{path}: not a readable PyTorch file ({_reason(error)})") from error
     except OSError as error:
         if error.errno != errno.EINVAL:  # which a forged directory causes, as it points before the file's beginning
             raise
         raise CheckpointError(f"{path}: not a readable PyTorch file (its directory is damaged)") from error
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong with a file, without torch's advice to load it in a way that runs code."""
+    said, _, reason = str(error).partition("WeightsUnpickler error: ")
+    if not said.startswith("Weights only load failed"):
+        return reason_of(error, _LONGEST)
+    return reason_of(ValueError(reason), _LONGEST) if reason.strip() else "its pickle is damaged"
 
 
 def check_backed(path: Path, tensors: Mapping[str, Tensor]) -> None:
