@@ -77,7 +77,7 @@ def narrowed(x: Tensor, weight: Tensor) -> Tensor:
 
     In a network made `.half()` or `.bfloat16()` they may be float32, as what the kernels give for float16 is.
     """
-    return x if torch.is_autocast_enabled(x.device.type) else x.to(weight.dtype)
+    return x if _is_autocast(x) else x.to(weight.dtype)
 
 
 def normed(norm: nn.LayerNorm, x: Tensor) -> Tensor:
@@ -85,10 +85,15 @@ def normed(norm: nn.LayerNorm, x: Tensor) -> Tensor:
 
     Taken in their width: before a norm they may exceed the range of float16.
     """
-    if x.dtype == norm.weight.dtype or torch.is_autocast_enabled(x.device.type):
+    if x.dtype == norm.weight.dtype or _is_autocast(x):
         return norm(x)
     weight, bias = norm.weight.to(x.dtype), norm.bias.to(x.dtype)
     return functional.layer_norm(x, norm.normalized_shape, weight, bias, norm.eps)
+
+
+def _is_autocast(x: Tensor) -> bool:
+    """Whether autocast is on where a tensor lies; there is none where a network is only laid out."""
+    return not x.is_meta and torch.is_autocast_enabled(x.device.type)
 
 
 class LayerNorm2d(nn.LayerNorm):

@@ -49,6 +49,9 @@ def relative_error(y: Tensor, expected: Tensor) -> float:
 def test_a_network_made_half_answers_nearly_as_before_and_none_for_none(name: str) -> None:
     network, image = small(name)
     expected = network(image)
+    with torch.device("meta"):
+        laid_out, shape = fresh_model(name, input_size=small_size(name)), image.to("meta")
+    assert laid_out.eval()(shape).shape == expected.shape
     weights = network.state_dict()
     weights = {entry: tensor.clone() for entry, tensor in weights.items()}
     for dtype, largest in LARGEST_ERROR.items():
