@@ -17,7 +17,7 @@ from medssm.data.layouts.coco.entries import (
     image_entry,
 )
 from medssm.data.layouts.coco.json_lists import json_entries
-from medssm.data.layouts.coco.shapes import ShapeFault, encoded, polygons_of
+from medssm.data.layouts.coco.shapes import ShapeFault, encoded
 from medssm.data.progress import tracked
 from medssm.errors import DataError, one_line
 
@@ -126,13 +126,16 @@ class AnnotationLists:
             return
         for kind in self._box_faults(annotation, image):
             self.faulty[kind].append(name)
+        counts = None
         try:
-            counts = encoded(annotation.segmentation, image.height, image.width)
+            counts, polygons = encoded(annotation.segmentation, image.height, image.width)
         except ShapeFault as fault:
-            counts = None
             self.faulty[fault.kind].append(name)
         else:
-            self._compare(annotation, image, name)
+            if len(polygons) < len(annotation.segmentation) and isinstance(annotation.segmentation, list):
+                self.faulty["no-shape"].append(name)
+            if polygons:
+                self._compare(annotation, image, np.concatenate(polygons))
         self.annotations.append(KeptAnnotation(self._places[image.id], annotation._replace(segmentation=None), counts))
 
     def _box_faults(self, annotation: AnnotationEntry, image: ImageEntry) -> Iterator[str]:
@@ -144,20 +147,14 @@ class AnnotationLists:
             yield "empty-box"
         elif min(width, height) < 1:
             yield "tiny-box"
-        if _is_outside([left, top, left + width, top + height], image):
+        if _is_outside((left, top, left + width, top + height), image):
             yield "box-outside"
 
-    def _compare(self, annotation: AnnotationEntry, image: ImageEntry, name: str) -> None:
-        """An outline with the image, and the box with the outline."""
-        polygons = polygons_of(annotation.segmentation)
-        if any(_is_outside(polygon, image) for polygon in polygons):
-            self.faulty["outline-outside"].append(name)
-        if isinstance(annotation.segmentation, list) and len(polygons) < len(annotation.segmentation):
-            self.faulty["no-shape"].append(name)
-        if not polygons:
-            return
-        points = np.concatenate([np.array(polygon, np.float64).reshape(-1, 2) for polygon in polygons])
+    def _compare(self, annotation: AnnotationEntry, image: ImageEntry, points: np.ndarray) -> None:
+        """An outline (points, 2) with the image, and the box with the outline."""
         (left, top), (right, bottom) = points.min(0).tolist(), points.max(0).tolist()
+        if _is_outside((left, top, right, bottom), image):
+            self.faulty["outline-outside"].append(str(annotation.id))
         self._largest["polygon"] = max(self._largest["polygon"], abs(left), abs(top), abs(right), abs(bottom))
         outline = left, top, right - left, bottom - top
         if _is_near(annotation.box, outline, image):
@@ -195,11 +192,11 @@ _READERS = {
 }
 
 
-def _is_outside(coordinates: list[float], image: ImageEntry) -> bool:
-    """True for x, y, x, y, ... of which some lies outside of an image."""
-    x, y = coordinates[::2], coordinates[1::2]
-    beyond = max(x) > image.width + _ROUNDING or max(y) > image.height + _ROUNDING
-    return min(*x, *y) < -_ROUNDING or beyond
+def _is_outside(corners: Box, image: ImageEntry) -> bool:
+    """Whether a box of left, top, right and bottom reaches beyond an image."""
+    left, top, right, bottom = corners
+    beyond = max(left, right) - image.width, max(top, bottom) - image.height
+    return max(-left, -top, -right, -bottom, *beyond) > _ROUNDING
 
 
 def _is_near(box: Box, other: Box, image: ImageEntry) -> bool:

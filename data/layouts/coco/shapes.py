@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco_masks
 
-from medssm.data.layouts.coco.entries import EntryError, is_number
+from medssm.data.layouts.coco.entries import EntryError
 
 # Fewer coordinates make no polygon; pycocotools would take four for a box.
 _FEWEST_COORDINATES = 6
@@ -31,8 +31,8 @@ class ShapeFault(Exception):
         self.kind = kind
 
 
-def encoded(segmentation: Any, height: int, width: int) -> bytes:
-    """The compressed run lengths of a shape in an image of this size.
+def encoded(segmentation: Any, height: int, width: int) -> tuple[bytes, list[np.ndarray]]:
+    """The compressed run lengths of a shape in an image of this size, and its polygons, (points, 2) each.
 
     Args:
         segmentation: polygons [[x, y, x, y, ...], ...] in pixels of which those of fewer than three points are left
@@ -42,18 +42,18 @@ def encoded(segmentation: Any, height: int, width: int) -> bytes:
     Source: pycocotools; what counts as a shape is as in MMDetection's `LoadAnnotations`.
     """
     if isinstance(segmentation, dict):
-        return _encoded_run_lengths(segmentation, height, width)
+        return _encoded_run_lengths(segmentation, height, width), []
     if segmentation is not None and not isinstance(segmentation, list):
         raise EntryError("its segmentation is neither a list of polygons nor run lengths")
-    polygons = polygons_of(segmentation)
+    polygons = [_points(part) for part in segmentation or () if _is_polygon(part)]
     if not polygons:
         raise ShapeFault("no-shape")
     if any(_is_far(polygon, height, width) for polygon in polygons):
         raise ShapeFault("outline-far")
-    shapes = coco_masks.frPyObjects([list(map(float, polygon)) for polygon in polygons], height, width)
+    shapes = coco_masks.frPyObjects([polygon.ravel() for polygon in polygons], height, width)
     while len(shapes) > 1:
         shapes = [coco_masks.merge(shapes[start : start + _UNITED]) for start in range(0, len(shapes), _UNITED)]
-    return shapes[0]["counts"]
+    return shapes[0]["counts"], polygons
 
 
 def decoded(counts: bytes, height: int, width: int) -> np.ndarray:
@@ -61,30 +61,30 @@ def decoded(counts: bytes, height: int, width: int) -> np.ndarray:
     return coco_masks.decode({"size": [height, width], "counts": counts})
 
 
-def polygons_of(segmentation: Any) -> list[list[float]]:
-    """The polygons of at least three points; none of run lengths.
+def _is_polygon(part: Any) -> bool:
+    return isinstance(part, list) and len(part) % 2 == 0 and len(part) >= _FEWEST_COORDINATES
 
-    Raises: EntryError if one holds something else than numbers.
+
+def _points(polygon: list[Any]) -> np.ndarray:
+    """(points, 2) float64 of x, y, x, y, ...
+
+    Raises: EntryError if some is no finite number.
     """
-    if not isinstance(segmentation, list):
-        return []
-    polygons = [
-        part
-        for part in segmentation
-        if isinstance(part, list) and len(part) % 2 == 0 and len(part) >= _FEWEST_COORDINATES
-    ]
-    if not all(is_number(value) for polygon in polygons for value in polygon):
+    try:
+        points = np.array(polygon)
+    except ValueError:  # lists of several lengths among them
+        points = np.array(None)
+    if points.ndim != 1 or points.dtype.kind not in "if" or not np.isfinite(points).all():
         raise EntryError("its segmentation holds a polygon of something else than numbers")
-    return polygons
+    return points.astype(np.float64).reshape(-1, 2)
 
 
-def _is_far(polygon: list[float], height: int, width: int) -> bool:
+def _is_far(points: np.ndarray, height: int, width: int) -> bool:
     """Whether points lie many times the image's size away, or the outline is longer than any: it is of no object."""
-    x, y = np.array(polygon, np.float64).reshape(-1, 2).T
-    if max(np.abs(x).max() / width, np.abs(y).max() / height) > _FARTHEST:
+    if (np.abs(points).max(0) > (_FARTHEST * width, _FARTHEST * height)).any():
         return True
-    steps = np.maximum(np.abs(x - np.roll(x, 1)), np.abs(y - np.roll(y, 1)))
-    return bool(steps.sum() > _LONGEST_OUTLINE)
+    steps = np.abs(np.diff(points, axis=0)).max(1).sum() + np.abs(points[0] - points[-1]).max()
+    return bool(steps > _LONGEST_OUTLINE)
 
 
 def _encoded_run_lengths(segmentation: dict[str, Any], height: int, width: int) -> bytes:
