@@ -19,7 +19,7 @@ from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.transforms.candidates import NUM_LABELS
 from medssm.data.scans.volume import Volume, read_volume
 from medssm.data.synthetic.phantom import cached_phantom
-from medssm.errors import DataError, UsageError
+from medssm.errors import DataError, UsageError, one_line
 from medssm.tasks.segmentation.settings import SegmentationRecipe
 
 
@@ -135,11 +135,13 @@ class LabelCounts(NamedTuple):
     Attributes:
         voxels: label value -> voxels on the network's grid, background included.
         in_files: likewise in the files.
+        cases: label value -> cases that have it in their files.
         remarks: what a user should know of them.
     """
 
     voxels: dict[int, int]
     in_files: dict[int, int]
+    cases: dict[int, int]
     remarks: list[str]
 
 
@@ -148,7 +150,7 @@ def count_voxels(cases: PreprocessedCases, dataset: ScanDataset) -> LabelCounts:
 
     Raises: DataError if a case holds a label that the dataset does not name.
     """
-    voxels, in_files = (torch.zeros(NUM_LABELS, dtype=torch.int64) for _ in range(2))
+    voxels, in_files, having = (torch.zeros(NUM_LABELS, dtype=torch.int64) for _ in range(3))
     remarks = []
     for place, case in enumerate(cases):
         file = cases.cases[place].reference
@@ -161,7 +163,8 @@ def count_voxels(cases: PreprocessedCases, dataset: ScanDataset) -> LabelCounts:
         voxels += here
         voxels[0] += int((case.reference == 0).sum())
         in_files += stored
-    return LabelCounts(dict(enumerate(voxels.tolist())), dict(enumerate(in_files.tolist())), remarks)
+        having += stored > 0
+    return LabelCounts(*(dict(enumerate(counts.tolist())) for counts in (voxels, in_files, having)), remarks)
 
 
 def check_organs(counts: LabelCounts, dataset: ScanDataset, spacing: tuple[float, float, float]) -> list[str]:
@@ -184,6 +187,13 @@ def check_organs(counts: LabelCounts, dataset: ScanDataset, spacing: tuple[float
         )
     never = [name for label, name in names.items() if not counts.in_files[label]]
     said = [f"no case to train on has {', '.join(never)}: it cannot be learnt"] if never else []
+    number = len(dataset.training)
+    partly = [f"{name} in {counts.cases[label]}" for label, name in names.items() if 0 < counts.cases[label] < number]
+    if partly:
+        where = one_line(", ".join(partly), 200)
+        said.append(
+            f"of {number} cases to train on, {where}: where an organ is not labelled it is learnt as background"
+        )
     return said + _shortened([f"{remark} ({grid} mm)" for remark in counts.remarks])
 
 

@@ -1,5 +1,6 @@
 """Segmentation of scans, as the training loop wants it."""
 
+import hashlib
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
@@ -98,6 +99,12 @@ class SegmentationTraining(Task):
     def trained_on(self) -> tuple[str, ...]:
         """What tells the scans of the training from others."""
         return tuple(scan_digest(case.image) for case in self.dataset.training)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """As of every task, and which scans train: others of the same number and organs are another training."""
+        digest = hashlib.sha256("".join(self.trained_on).encode()).hexdigest()[:12]
+        return {**super().identity, "training scans of the digest": digest}
 
     def build_model(self) -> nn.Module:
         """The network, with the weights of another run where the recipe names one.

@@ -82,6 +82,21 @@ def test_a_folder_without_a_run_is_not_resumed(run: Run, tmp_path: Path, cube_da
         run(tmp_path, cube_dataset, resume=True)
 
 
+def test_a_run_does_not_go_on_with_other_scans_of_the_same_organs(
+    run: Run, trained: Path, cube_dataset: Path, tmp_path: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(cube_dataset, other)
+    shutil.copytree(trained, tmp_path / "run")
+    assert run(tmp_path / "run", other, resume=True).step == 40
+    for name in ("imagesTr/img0001.nii.gz", "imagesTr/img0002.nii.gz"):
+        (other / name).replace(other / f"{name}.old")
+    (other / "imagesTr/img0001.nii.gz.old").rename(other / "imagesTr/img0002.nii.gz")
+    (other / "imagesTr/img0002.nii.gz.old").rename(other / "imagesTr/img0001.nii.gz")
+    with pytest.raises(UsageError, match=r"begun with training scans of the digest \w+, but the dataset now has \w+;"):
+        run(tmp_path / "run", other, resume=True)
+
+
 def spoil(dataset: Path, folder: Path, name: str, array: np.ndarray) -> Path:
     """A copy of the dataset with one file replaced."""
     shutil.copytree(dataset, folder)
@@ -278,6 +293,17 @@ def test_organs_that_the_grid_loses_or_nobody_has_are_told(
     assert told[0] == "no case to train on has nobody: it cannot be learnt"
     assert "label0001.nii.gz: dot is too small for the grid: no voxel is left of it there (6 x 6 x 6 mm)" in told[1]
     assert told[4] == "... and 1 more cases"
+
+
+def test_organs_that_some_cases_lack_are_told(
+    prepared: Callable[..., list[str]], cube_dataset: Path, tmp_path: Path
+) -> None:
+    data = relist(cube_dataset, tmp_path / "data")
+    for number in (1, 3):
+        labels = np.array(nib.load(data / "labelsTr" / f"label{number:04}.nii.gz").dataobj)
+        put(data, [number], np.where(labels == 2, 0, labels))
+    [told] = prepared(data)
+    assert told == "of 4 cases to train on, brighter in 2: where an organ is not labelled it is learnt as background"
 
 
 def test_a_dataset_that_the_grid_loses_whole_is_refused(
