@@ -93,21 +93,25 @@ def read_volume(path: str | Path, volume: int | None = None, *, fill_gaps: bool 
     """
     path = Path(path)
     stored = _stored(path, fill_gaps=fill_gaps)
-    array = _joined(path, stored) if stored.is_segmentation else _chosen(path, stored.array, volume)
-    return Volume(
-        array, stored.affine, stored.header, path, stored.notes, stored.modality, is_segmentation=stored.is_segmentation
-    )
+    return _volume(path, stored, _joined(path, stored) if stored.is_segmentation else _chosen(path, stored, volume))
 
 
 def read_layers(path: str | Path) -> list[Volume]:
     """The label map in a file, in more than one layer only where its segments overlap; see `read_volume`."""
     path = Path(path)
     stored = _stored(path)
-    array = stored.array
-    if not stored.is_segmentation or array.ndim == 3 or not overlapping_labels(array):
-        return [read_volume(path)]
-    layers = (array[..., layer] for layer in range(array.shape[3]))
-    return [Volume(layer, stored.affine, stored.header, path, stored.notes, is_segmentation=True) for layer in layers]
+    if not stored.is_segmentation:
+        return [_volume(path, stored, _chosen(path, stored, None))]
+    if stored.array.ndim == 3 or not overlapping_labels(stored.array):
+        return [_volume(path, stored, _joined(path, stored))]
+    return [_volume(path, stored, stored.array[..., layer]) for layer in range(stored.array.shape[3])]
+
+
+def _volume(path: Path, stored: Stored, array: np.ndarray) -> Volume:
+    """What was stored, with an array (X, Y, Z) of it."""
+    return Volume(
+        array, stored.affine, stored.header, path, stored.notes, stored.modality, is_segmentation=stored.is_segmentation
+    )
 
 
 def _stored(path: Path, *, fill_gaps: bool = False) -> Stored:
@@ -125,8 +129,9 @@ def _stored(path: Path, *, fill_gaps: bool = False) -> Stored:
     return read(path)
 
 
-def _chosen(path: Path, array: np.ndarray, volume: int | None) -> np.ndarray:
+def _chosen(path: Path, stored: Stored, volume: int | None) -> np.ndarray:
     """The volume (X, Y, Z) that was asked for, or the only one."""
+    array = stored.array
     count = 1 if array.ndim == 3 else array.shape[3]
     if volume is not None and not 0 <= volume < count:
         raise UsageError(f"{path}: has no volume {volume}; it holds {count}, counted from 0")

@@ -289,3 +289,14 @@ def test_a_scan_of_another_modality_than_ct_is_told(modality: str) -> None:
     expected = [f"the header says that its modality is {modality}, not CT"] if modality == "MR" else []
     assert [remark.message.partition(";")[0] for remark in found] == expected
     assert all(remark.is_note for remark in found)
+
+
+def test_what_a_header_leaves_open_is_a_note(dataset: Path) -> None:
+    image = nib.Nifti1Image(scan(2), AFFINE)
+    image.set_qform(None, 0)
+    image.set_sform(None, 0)
+    nib.save(image, image_path(dataset, 2))
+    report = check_dataset(dataset)
+    (note,) = [finding for finding in report.notes if finding.kind == "header"]
+    assert note.file == image_path(dataset, 2)
+    assert "left and right are a guess" in note.message
