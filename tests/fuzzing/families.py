@@ -16,6 +16,7 @@ from medssm.data.layouts.check import check_dataset
 from medssm.data.layouts.coco.dataset import load_coco
 from medssm.data.layouts.scans.dataset import load_dataset
 from medssm.data.scans.label_values import label_array
+from medssm.data.scans.organ_masks import read_label_file
 from medssm.data.scans.volume import read_volume
 from medssm.recipes.loading import load_recipe, parse_overrides
 from medssm.training.checkpoint import load_checkpoint
@@ -37,6 +38,10 @@ def _scan(path: Path) -> None:
     volume = read_volume(path)
     assert all(isinstance(name, str) for name in volume.label_names.values())
     label_array(volume)
+
+
+def _layers(path: Path) -> None:
+    assert read_label_file(path).layers
 
 
 def _series(path: Path) -> None:
@@ -79,6 +84,9 @@ FAMILIES: Mapping[str, Family] = {
     "nrrd": Family(partial(seeds.write_scans, suffixes=(".nrrd",)), _scan),
     "metaimage": Family(partial(seeds.write_scans, suffixes=(".mha",)), _scan),
     "detached": Family(seeds.write_detached, _scan),
+    "pairs": Family(seeds.write_pairs, _scan),
+    "freesurfer": Family(seeds.write_freesurfer, _scan),
+    "segmentations": Family(seeds.write_segmentation, _layers),
     "dicom": Family(seeds.write_series, _series),
     "lists": Family(seeds.write_lists, _dataset),
     "coco": Family(seeds.write_coco, _objects),

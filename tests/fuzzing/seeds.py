@@ -1,5 +1,6 @@
 """Whole files of every kind, small ones, as this package or its libraries write them; mutants are made of them."""
 
+import gzip
 import json
 from pathlib import Path
 
@@ -45,6 +46,37 @@ def write_detached(folder: Path) -> list[Path]:
     for path in paths:
         sitk.WriteImage(sitk.GetImageFromArray(LABELS.astype(np.int16)), str(path))
     return paths
+
+
+def write_pairs(folder: Path) -> list[Path]:
+    """NIfTI in two files; the headers are the ones to damage."""
+    for name in ("scan.img", "packed.img.gz"):
+        nib.save(nib.Nifti1Pair(LABELS, AFFINE), folder / name)
+    return [folder / "scan.hdr", folder / "packed.hdr.gz"]
+
+
+def write_freesurfer(folder: Path) -> list[Path]:
+    """FreeSurfer's volumes."""
+    paths = [folder / "scan.mgh", folder / "scan.mgz"]
+    for path in paths:
+        nib.save(nib.MGHImage(LABELS, AFFINE), path)
+    return paths
+
+
+def write_segmentation(folder: Path) -> list[Path]:
+    """A segmentation of 3D Slicer with three segments in two layers."""
+    lines = [
+        *("NRRD0004", "type: unsigned char", "dimension: 4", "space: left-posterior-superior", "sizes: 2 8 7 6"),
+        *("space directions: none (1.5,0,0) (0,1.4,0) (0,0,2.5)", "kinds: list domain domain domain"),
+        *("encoding: gzip", "space origin: (3,-4,5)", "Segmentation_MasterRepresentation:=Binary labelmap"),
+    ]
+    for index, (layer, value) in enumerate(((0, 1), (1, 1), (1, 2))):
+        own = {"ID": f"Segment_{index}", "Name": f"organ {index}", "LabelValue": value, "Layer": layer}
+        lines += [f"Segment{index}_{key}:={text}" for key, text in own.items()]
+    layers = np.stack([LABELS == 1, LABELS])
+    path = folder / "scan.seg.nrrd"
+    path.write_bytes("\n".join([*lines, "", ""]).encode() + gzip.compress(layers.astype(np.uint8).tobytes(order="F")))
+    return [path]
 
 
 def write_series(folder: Path) -> list[Path]:

@@ -38,7 +38,8 @@ def read_mgh(path: Path) -> Stored:
             array = unpacked(stream, dtype, shape)
     except DAMAGE as error:
         raise _damaged(path, reason_of(error, 150)) from error
-    affine = np.asarray(header.get_affine(), np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is refused below
+        affine = np.asarray(header.get_affine(), np.float64)
     check_affine(affine, path)
     # Without this flag nibabel and FreeSurfer take 1 mm and coronal slices.
     is_told = int.from_bytes(start[28:30], "big") != 0
