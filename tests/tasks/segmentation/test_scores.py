@@ -127,6 +127,26 @@ def test_a_label_map_along_other_axes_is_turned(
         np.testing.assert_allclose(after.network_grid, before.network_grid, atol=1e-6)
 
 
+def test_masks_of_organs_are_a_reference_as_a_label_map_is(
+    outcome: Validation, trained: Path, cube_dataset: Path, tmp_path: Path
+) -> None:
+    """The cubes as TotalSegmentator would keep them; the organs are numbered by their names."""
+    for number in range(1, 7):
+        image, case = cube_dataset / "imagesTr" / f"img{number:04}.nii.gz", tmp_path / f"s{number:04}"
+        label = nib.load(cube_dataset / "labelsTr" / f"label{number:04}.nii.gz")
+        (case / "segmentations").mkdir(parents=True)
+        shutil.copy(image, case / "ct.nii.gz")
+        for value, name in {1: "bright", 2: "brighter"}.items():
+            mask = (np.asarray(label.dataobj) == value).astype(np.uint8)
+            nib.save(nib.Nifti1Image(mask, label.affine), case / "segmentations" / f"{name}.nii.gz")
+    rows = "".join(f"s{number:04};{'val' if number > 4 else 'train'}\n" for number in range(1, 7))
+    (tmp_path / "meta.csv").write_text("image_id;split\n" + rows)
+    masked = measure(load_recipe("btcv", overrides={"data.folder": str(tmp_path)}), trained)
+    for before, after in zip(outcome.cases, masked.cases, strict=True):
+        assert torch.equal(after.own_grid.nan_to_num(), before.own_grid.nan_to_num())
+        assert torch.equal(after.network_grid.nan_to_num(), before.network_grid.nan_to_num())
+
+
 def test_cases_of_the_training_are_marked_and_count_in_no_mean(
     outcome: Validation, trained: Path, cube_dataset: Path, tmp_path: Path
 ) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from medssm.data.layouts.check import check_dataset
 from medssm.data.layouts.scans.dataset import load_dataset
 from medssm.data.scans.cases import ScanCase
 from medssm.errors import DataError
@@ -242,6 +243,7 @@ def two_tables(folder: Path) -> None:
         folder.joinpath(name).write_text("image,label\n")
 
 
+NOT_A_DATASET = "a list without cases"
 REFUSED: dict[str, tuple[Written, str]] = {
     "a second channel that nobody names": (second_channel, r"2 channels \(c0_0000\.nii\.gz, c0_0001\.nii\.gz\)"),
     "a second channel of version 1": (second_channel_of_v1, r"2 channels \(c1_0000\.nii\.gz, c1_0001\.nii\.gz\)"),
@@ -270,7 +272,7 @@ REFUSED: dict[str, tuple[Written, str]] = {
         ),
         r"a\.csv: line 2 needs an image, a whole number as its fold",
     ),
-    "a list without cases": (lambda folder: document(folder / "dataset.json", TUMOUR), "lists no case"),
+    NOT_A_DATASET: (lambda folder: document(folder / "dataset.json", TUMOUR), "lists no case"),
     "two scans beside masks": (
         lambda folder: [totalsegmentator(folder), files(folder, "s0002/pet.nii.gz")],
         r"s0002: holds 2 scans beside the masks",
@@ -282,8 +284,11 @@ REFUSED: dict[str, tuple[Written, str]] = {
 def test_what_is_not_clear_is_refused(kind: str, tmp_path: Path) -> None:
     write, sentence = REFUSED[kind]
     write(tmp_path)
-    with pytest.raises(DataError, match=sentence):
-        load_dataset(tmp_path)
+    for look in (load_dataset, check_dataset):
+        with pytest.raises(
+            DataError, match=sentence if kind != NOT_A_DATASET or look is load_dataset else "no dataset"
+        ):
+            look(tmp_path)
 
 
 ONE = {"image": "a.nii", "label": "b.nii"}
@@ -313,9 +318,10 @@ ONE = {"image": "a.nii", "label": "b.nii"}
 )
 def test_a_hostile_list_is_refused_in_a_short_sentence(change: dict[str, Any], sentence: str, tmp_path: Path) -> None:
     document(files(tmp_path, "a.nii", "b.nii") / "dataset.json", TUMOUR | {"training": [ONE]} | change)
-    with pytest.raises(DataError, match=sentence) as caught:
-        load_dataset(tmp_path)
-    assert len(str(caught.value)) < 500
+    for look in (load_dataset, check_dataset):
+        with pytest.raises(DataError, match=sentence) as caught:
+            look(tmp_path)
+        assert len(str(caught.value)) < 500
 
 
 @pytest.mark.parametrize("text", ["[" * 100_000, '{"labels": {"a": ' + "9" * 5000 + "}}", '{"a": "\x01"}', "\xff"])
