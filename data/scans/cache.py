@@ -23,6 +23,7 @@ from torch import Tensor
 
 from medssm.data.progress import tracked
 from medssm.data.scans.cases import ScanCase
+from medssm.data.scans.formats.dicom.files import dicom_files, is_dicom
 from medssm.data.scans.network_grid import PreprocessedCase, preprocess_volume, read_scan_and_labels
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.transforms.candidates import NUM_LABELS, CropCandidates, crop_candidates
@@ -158,8 +159,10 @@ def remove_unused(folder: Path, days: float = KEPT_UNUSED_DAYS) -> None:
 
 
 def _fingerprint(path: Path) -> list[tuple[str, int, int]]:
-    """Path, size and time of change of a file, or of every file in a DICOM folder."""
+    """Path, size and time of change of a file, or of all of a DICOM series, by its folder or one of its slices."""
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if is_dicom(path):
+        files = dicom_files(path.parent)
     if not files or not path.exists():
         raise DataError(f"{path}: is not there; medssm data check lists missing files")
     return [(str(file.resolve()), (status := file.stat()).st_size, status.st_mtime_ns) for file in files]

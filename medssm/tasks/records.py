@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import medssm
+from medssm.data.scans.formats.dicom.files import dicom_files, is_dicom
 from medssm.data.scans.volume import volume_suffix
 from medssm.files import atomic_path, file_sha256, json_text
 
@@ -95,7 +96,7 @@ def files_of_scan(scan: Path) -> list[Path]:
         )
     if scan.name.lower().endswith(_SPREAD):
         return sorted(path for path in scan.parent.iterdir() if path.is_file() and _stem(path) == _stem(scan))
-    return [scan]
+    return dicom_files(scan.parent) if is_dicom(scan) else [scan]
 
 
 def _stem(path: Path) -> str:

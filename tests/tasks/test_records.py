@@ -83,5 +83,13 @@ def test_a_scan_of_several_files_is_all_of_them(tmp_path: Path) -> None:
     assert not holds(series, known)
 
 
+def test_a_slice_is_all_of_its_series(tmp_path: Path) -> None:
+    slices = [tmp_path / name for name in ("1.dcm", "2.dcm")]
+    for path in slices:
+        path.write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "1_seg.nii.gz").write_bytes(b"labels")
+    assert files_of_scan(slices[1]) == slices
+
+
 def test_settings_are_known_in_any_order() -> None:
     assert settings_sha256({"a": 1, "b": 2}) == settings_sha256({"b": 2, "a": 1}) != settings_sha256({"a": 1, "b": 3})

@@ -96,6 +96,17 @@ def test_changed_files_and_code_change_the_key(tmp_path: Path, monkeypatch: pyte
     assert len(keys) == 6
 
 
+def test_every_slice_of_a_series_that_one_of_them_stands_for_changes_the_key(tmp_path: Path) -> None:
+    slices = [tmp_path / name for name in ("a.dcm", "b.dcm")]
+    for path in slices:
+        path.write_bytes(bytes(128) + b"DICM")
+    case = ScanCase("1", slices[0])
+    before = content_key(case, Preprocessing())
+    assert content_key(case, Preprocessing()) == before
+    os.utime(slices[1], ns=(1, 1))
+    assert content_key(case, Preprocessing()) != before
+
+
 @pytest.mark.parametrize("keep", [0, 9, 300, -1])
 def test_a_damaged_file_is_made_again(tmp_path: Path, keep: int) -> None:
     cases = PreprocessedCases([write_case(tmp_path)], Preprocessing(), tmp_path / "cache")

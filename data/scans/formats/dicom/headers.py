@@ -127,6 +127,20 @@ def read_headers(files: Iterable[DicomFile]) -> Contents:
     return Contents(tuple(headers), tuple(others), tuple(damaged))
 
 
+def series_of_images(file: DicomFile) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+    """The series and the patient of a file with images, as its slices have them; None of another or a damaged one."""
+    try:
+        with lenient():
+            elements = read_elements(file)
+            return None if _holds_no_image(elements) else (_series(elements) or (), _patient(elements))
+    except DataError:
+        return None
+
+
+def _patient(elements: Elements) -> tuple[str, ...]:
+    return elements.text("PatientID"), elements.text("FrameOfReferenceUID")
+
+
 def _series(elements: Elements) -> tuple[str, ...] | None:
     """What keeps series apart; None in a file that ends before it has said so."""
     if elements.is_cut("SeriesInstanceUID"):
@@ -156,8 +170,9 @@ def _slices(elements: Elements, series: tuple[str, ...] | None) -> Iterator[Slic
     if not 1 <= frames < 1 << 31:
         raise DataError(f"{elements.file.path}: NumberOfFrames is {frames}, which cannot be; export the series again")
     described = elements.items("PerFrameFunctionalGroupsSequence")
+    pixels = pixel_format(elements)
     if not described:
-        yield _header(elements, [elements], series, 0, frames)
+        yield _header(elements, [elements], series, 0, frames, pixels)
         return
     if len(described) != frames:
         raise DataError(
@@ -166,7 +181,7 @@ def _slices(elements: Elements, series: tuple[str, ...] | None) -> Iterator[Slic
     shared = elements.items("SharedFunctionalGroupsSequence")[:1]
     for frame, own in enumerate(described):
         groups = [item for group in (own, *shared) for item in _groups(group)]
-        yield _header(elements, [*groups, elements], series, frame, 1)
+        yield _header(elements, [*groups, elements], series, frame, 1, pixels)
 
 
 def _groups(group: Elements) -> Iterator[Elements]:
@@ -183,7 +198,12 @@ def _groups(group: Elements) -> Iterator[Elements]:
 
 
 def _header(
-    elements: Elements, places: list[Elements], series: tuple[str, ...] | None, frame: int, frames: int
+    elements: Elements,
+    places: list[Elements],
+    series: tuple[str, ...] | None,
+    frame: int,
+    frames: int,
+    pixels: PixelFormat,
 ) -> SliceHeader:
     """The header of a frame, of which the first of `places` that has a value tells it."""
 
@@ -197,7 +217,7 @@ def _header(
         frame=frame,
         frames=frames,
         series=series or (),
-        patient=(elements.text("PatientID"), elements.text("FrameOfReferenceUID")),
+        patient=_patient(elements),
         description=elements.text("SeriesDescription"),
         number=elements.text("SeriesNumber"),
         modality=elements.text("Modality"),
@@ -206,5 +226,5 @@ def _header(
         axes=np.reshape(axes, (2, 3)) if len(axes) == 6 else None,
         pixel_spacing=(pixel[1], pixel[0]) if len(pixel) == 2 else None,
         thickness=next(iter(numbers("SliceThickness") or numbers("SpacingBetweenSlices")), 0.0),
-        pixels=pixel_format(elements, numbers("RescaleSlope"), numbers("RescaleIntercept")),
+        pixels=pixels.rescaled(numbers("RescaleSlope"), numbers("RescaleIntercept"), elements.text("Modality")),
     )

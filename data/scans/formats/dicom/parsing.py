@@ -161,7 +161,7 @@ class Elements:
     def _value(self, keyword: str) -> object:
         try:
             return self.dataset[keyword].value if keyword in self.dataset else None
-        except UNREADABLE as error:
+        except (*UNREADABLE, OSError) as error:
             raise self._no_number(keyword, self._raw(keyword)) from error
 
     def _raw(self, keyword: str) -> object:
@@ -171,7 +171,7 @@ class Elements:
     def _element(self, keyword: str) -> object:
         try:
             return self.dataset.get_item(keyword)
-        except UNREADABLE:
+        except (*UNREADABLE, OSError):
             return None
 
     def _no_number(self, keyword: str, value: object) -> DataError:
@@ -189,7 +189,9 @@ def read_elements(file: DicomFile) -> Elements:
             at_pixels = _PixelsFound(stream)
             dataset = read_partial(stream, at_pixels, force=True, specific_tags=list(_WANTED))
             return Elements(file, dataset, at_pixels.place, stream.size)
-    except UNREADABLE as error:
+    except (*UNREADABLE, OSError) as error:
+        if isinstance(error, OSError) and error.errno is not None:
+            raise  # of the disk, not of pydicom for an item that has no tag
         raise DataError(f"{file.path}: cut off or damaged; copy or export the series again") from error
 
 

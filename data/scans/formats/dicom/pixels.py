@@ -7,7 +7,7 @@ else, so that it can only decode: left to itself it would invert MONOCHROME1.
 import struct
 import warnings
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, BinaryIO
@@ -45,6 +45,7 @@ _NATIVE = (
     ExplicitVRBigEndian,
     DeflatedExplicitVRLittleEndian,
 )
+_TABLE = "beware: its table of values (ModalityLUTSequence) was not applied"
 _SECONDARY_CAPTURE = UID("1.2.840.10008.5.1.4.1.1.7")
 
 
@@ -76,19 +77,25 @@ class PixelFormat:
     stored: int
     high_bit: int
     is_signed: bool
-    slope: float
-    intercept: float
     padding: int | None
     remarks: tuple[str, ...]
+    slope: float = 1.0
+    intercept: float = 0.0
 
     @property
     def frame_bytes(self) -> int:
         """Of one frame when it is not compressed."""
         return self.shape[0] * self.shape[1] * self.samples * self.allocated // 8
 
+    def rescaled(self, slope: list[float], intercept: list[float], modality: str) -> "PixelFormat":
+        """The format of a frame whose header gives a slope and an intercept, each as a list of one or none."""
+        remarks = (*self.remarks, *_remarks(slope, intercept, modality))
+        known = slope[0] if slope and slope[0] else 1.0
+        return replace(self, slope=known, intercept=intercept[0] if intercept else 0.0, remarks=remarks)
 
-def pixel_format(elements: Elements, slope: list[float], intercept: list[float]) -> PixelFormat:
-    """The format of a file's pixels, which are all there.
+
+def pixel_format(elements: Elements) -> PixelFormat:
+    """The format of a file's pixels, which are all there, without rescaling.
 
     Raises: DataError if the header contradicts itself, or the file is cut off.
     """
@@ -107,10 +114,8 @@ def pixel_format(elements: Elements, slope: list[float], intercept: list[float])
         stored=stored,
         high_bit=elements.whole("HighBit", stored - 1),
         is_signed=elements.whole("PixelRepresentation", 0) == 1,
-        slope=slope[0] if slope and slope[0] else 1.0,
-        intercept=intercept[0] if intercept else 0.0,
         padding=_padding(elements, allocated),
-        remarks=tuple(_remarks(elements, slope, intercept)),
+        remarks=(_TABLE,) if elements.items("ModalityLUTSequence") else (),
     )
     if min(*found.shape, found.samples) < 1 or max(found.shape) > 0xFFFF or found.samples > 4:
         rows, columns = found.shape
@@ -129,15 +134,13 @@ def _padding(elements: Elements, allocated: int) -> int | None:
     return int(found[0]) & ((1 << allocated) - 1) if found else None
 
 
-def _remarks(elements: Elements, slope: list[float], intercept: list[float]) -> Iterator[str]:
+def _remarks(slope: list[float], intercept: list[float], modality: str) -> Iterator[str]:
     if slope and slope[0] == 0:
         yield "RescaleSlope is 0, which was taken as 1"
     if intercept and not slope:
         yield "RescaleSlope is missing, which was taken as 1"
-    if elements.text("Modality") == "CT" and not intercept:
+    if modality == "CT" and not intercept:
         yield "RescaleIntercept is missing, so the stored values were taken as Hounsfield units"
-    if elements.items("ModalityLUTSequence"):
-        yield "beware: its table of values (ModalityLUTSequence) was not applied"
 
 
 def _check_complete(elements: Elements, pixels: PixelFormat) -> None:

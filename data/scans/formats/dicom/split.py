@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medssm.data.scans.formats.dicom.files import DicomFile, dicom_files, is_dicom
-from medssm.data.scans.formats.dicom.headers import SliceHeader, read_headers
+from medssm.data.scans.formats.dicom.headers import SliceHeader, read_headers, series_of_images
 
 # Folders beside that of a scan, and files in each, that are looked at.
 _FOLDERS_LOOKED_AT, _FILES_LOOKED_AT = 64, 8
@@ -64,7 +64,7 @@ def _first_files(folder: Path) -> Iterator[Path]:
 
 def _keys(files: Iterable[Path]) -> Iterator[_Key]:
     """The series of files with slices, one after the other."""
-    return (_key(header) for file in files for header in read_headers([DicomFile.on_disk(file)]).headers[:1])
+    return filter(None, map(series_of_images, map(DicomFile.on_disk, files)))
 
 
 def _key(header: SliceHeader) -> _Key:
