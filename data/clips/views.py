@@ -10,7 +10,6 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from medssm.data.clips.reading import Choose, read_frames
-from medssm.data.transforms.strips import middle_strip
 
 Crop = Callable[[Tensor], Tensor]
 
@@ -78,8 +77,7 @@ def read_clips(path: str | Path, choose: Choose, crop: Crop) -> list[Tensor]:
 def crops(frame: Tensor, short_side: int, size: tuple[int, int], count: int = 1) -> Tensor:
     """Parts of a frame whose shorter side is resized: the middle, or several along the longer side from end to end.
 
-    Of a long and narrow frame they are parts of its middle. Resizing is bilinear. It blurs before it shrinks, so that
-    fine patterns leave no false ones.
+    Resizing is bilinear. It blurs before it shrinks, so that fine patterns leave no false ones.
 
     Args:
         frame: (3, H, W) uint8.
@@ -88,8 +86,6 @@ def crops(frame: Tensor, short_side: int, size: tuple[int, int], count: int = 1)
 
     Returns: (count, 3, h, w) uint8.
     """
-    rows, columns = middle_strip(*frame.shape[1:])
-    frame = frame[:, rows, columns]
     scale = max(short_side, *size) / min(frame.shape[1:])
     height, width = (int(side * scale + 0.5) for side in frame.shape[1:])
     resized = interpolate(frame[None].float(), (height, width), mode="bilinear", antialias=True, align_corners=False)[0]

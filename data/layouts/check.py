@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medssm.data.layouts import LAYOUTS, Layout, Progress, known_looks
+from medssm.data.layouts.coco.layout import coco_folder
 from medssm.data.layouts.findings import DataReport
 from medssm.errors import DataError
 
@@ -34,6 +35,8 @@ def _places(folder: Path) -> Iterator[tuple[Path, list[Layout]]]:
     if folder.is_dir():
         yield folder, list(LAYOUTS.values())
         return
-    for parent in folder.absolute().parents[:2]:
-        yield parent, [row for row in LAYOUTS.values() if row.holds != "scans"]
+    others = {name: row for name, row in LAYOUTS.items() if row.holds != "scans"}
+    if (of_objects := coco_folder(folder)) is not None:
+        yield of_objects, [others["coco"]]
+    yield folder.absolute().parent, list(others.values())
     yield folder, [row for row in LAYOUTS.values() if row.holds == "scans"]

@@ -11,7 +11,7 @@ from medssm.data.images.names import image_names
 from medssm.data.images.reading import read_image
 from medssm.data.layouts import LAYOUTS
 from medssm.data.layouts.coco.annotations import Annotations
-from medssm.data.layouts.coco.layout import CocoParts, Part, find_coco_parts
+from medssm.data.layouts.coco.layout import CocoParts, Part, coco_folder, find_coco_parts
 from medssm.data.layouts.coco.reading import read_annotations
 from medssm.data.layouts.faults import some
 from medssm.errors import DataError
@@ -164,7 +164,7 @@ def load_coco(folder: str | Path) -> CocoDataset:
     Raises: DataError in one sentence if there is no dataset, a list is not in COCO's format, or the parts' categories
         are not the same.
     """
-    folder = coco_folder(Path(folder))
+    folder = _dataset_folder(Path(folder))
     layout = coco_parts(folder)
     training, validation = (_read(folder, part) for part in (layout.training, layout.validation))
     known = [images.annotations.categories for images in (training, validation) if images]
@@ -190,21 +190,19 @@ def _read(folder: Path, part: Part | None) -> CocoImages | None:
     return CocoImages(part.images, annotations, np.arange(len(annotations)))
 
 
-def coco_folder(path: Path) -> Path:
+def _dataset_folder(path: Path) -> Path:
     """The folder of a dataset, which may be named by one of its lists.
 
     Raises: DataError for another file.
     """
     if not path.is_file():
         return path
-    for folder in path.absolute().parents[:2]:
-        layout = find_coco_parts(folder)
-        if layout and path.absolute() in (part.annotations for part in layout if part):
-            return folder
-    raise DataError(
-        f"{path}: is a file; give the folder of the dataset, with its lists in annotations/instances_train.json and "
-        "annotations/instances_val.json, and its images in train and val"
-    )
+    if (folder := coco_folder(path)) is None:
+        raise DataError(
+            f"{path}: is a file; give the folder of the dataset, with its lists in annotations/instances_train.json "
+            "and annotations/instances_val.json, and its images in train and val"
+        )
+    return folder
 
 
 def coco_parts(folder: Path) -> CocoParts:

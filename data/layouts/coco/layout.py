@@ -44,3 +44,12 @@ def _find(folder: Path, names: tuple[str, ...]) -> Part | None:
                 places = [folder / place.format(part=name) for place in _IMAGES]
                 return Part(annotations, next((place for place in places if place.is_dir()), places[0]))
     return None
+
+
+def coco_folder(path: Path) -> Path | None:
+    """The folder of the dataset of which a file is one of the lists; None if it is none."""
+    for folder in path.absolute().parents[:2]:
+        layout = find_coco_parts(folder)
+        if layout and path.absolute() in (part.annotations for part in layout if part):
+            return folder
+    return None

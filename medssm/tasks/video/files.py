@@ -9,6 +9,7 @@ from torch import Tensor
 from medssm.data.clips.names import is_video_name
 from medssm.data.clips.views import crops, read_clips, segment_frames, strided_frames
 from medssm.data.images.names import is_image_name
+from medssm.data.transforms.strips import middle_strip
 from medssm.errors import DataError
 from medssm.models.info import ClipInput
 
@@ -37,7 +38,7 @@ class ClipViews(VideoFiles):
             if settings.sampling == "strided"
             else partial(segment_frames, frames=frames, views=settings.views)
         )
-        self.crop = partial(crops, short_side=settings.short_side, size=(height, width), count=settings.crops)
+        self.crop = partial(middle_crops, short_side=settings.short_side, size=(height, width), count=settings.crops)
         self.mean, self.std = (torch.tensor(colour).view(3, 1, 1, 1) for colour in (settings.mean, settings.std))
 
     def read(self, path: Path) -> Tensor:
@@ -55,3 +56,9 @@ class ClipViews(VideoFiles):
         """Clips (..., 3, T, H, W) uint8 as the network takes them."""
         mean, std = (colour.to(clips.device) for colour in (self.mean, self.std))
         return (clips.float() / 255 - mean) / std
+
+
+def middle_crops(frame: Tensor, short_side: int, size: tuple[int, int], count: int) -> Tensor:
+    """The `crops` of a frame (3, H, W) uint8, (count, 3, h, w); of a long and narrow one those of its middle."""
+    rows, columns = middle_strip(*frame.shape[1:])
+    return crops(frame[:, rows, columns], short_side, size, count)

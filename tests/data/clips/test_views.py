@@ -99,9 +99,3 @@ def test_random_segments_take_a_frame_of_each_part_with_its_ends(count: int) -> 
     for part, found in enumerate(zip(*clips, strict=True)):
         low, high = (int(np.round((count - 1) / 16 * number)) for number in (part, part + 1))
         assert set(found) == set(range(low, high + 1))
-
-
-def test_crops_of_a_long_and_narrow_frame_are_of_its_middle() -> None:
-    frame = torch.arange(3 * 2 * 4000, dtype=torch.uint8).reshape(3, 2, 4000)
-    middle = frame[:, :, 2000 - 16 : 2000 + 16]
-    assert torch.equal(crops(frame, 32, (32, 32), 3), crops(middle, 32, (32, 32), 3))

@@ -8,9 +8,10 @@ import numpy as np
 import torch
 from brightness import PLAIN, Brightness
 
+from medssm.data.clips.views import crops
 from medssm.models.info import ClipInput
 from medssm.tasks.classifier import Classifier
-from medssm.tasks.video.files import ClipViews
+from medssm.tasks.video.files import ClipViews, middle_crops
 
 
 def test_clip_is_made_of_the_frames_of_the_formula(tmp_path: Path, write_video: Callable[..., Path]) -> None:
@@ -43,3 +44,9 @@ def test_colours_are_normalised(tmp_path: Path, write_video: Callable[..., Path]
     Classifier(network, "v", views, ("dark", "bright"), "cpu").classify(path)
     expected = torch.tensor([-0.2, -0.2, -0.15]).view(3, 1, 1, 1).expand(3, 2, 64, 64)
     torch.testing.assert_close(network.shown[0][0], expected, atol=0.02, rtol=0)
+
+
+def test_crops_of_a_long_and_narrow_frame_are_of_its_middle() -> None:
+    frame = torch.arange(3 * 2 * 4000, dtype=torch.uint8).reshape(3, 2, 4000)
+    middle = frame[:, :, 2000 - 16 : 2000 + 16]
+    assert torch.equal(middle_crops(frame, 32, (32, 32), 3), crops(middle, 32, (32, 32), 3))
