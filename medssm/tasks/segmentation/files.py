@@ -10,6 +10,7 @@ from medssm.data.scans.formats.dicom.files import is_dicom
 from medssm.data.scans.plausibility import is_label_map
 from medssm.data.scans.volume import read_volume, volume_suffix
 from medssm.errors import UsageError
+from medssm.files import remove_abandoned
 from medssm.tasks.batch import REWRITES, FileResults, Later, LeftOut, Teller, Watch, run_on_files
 from medssm.tasks.claims import Claim, claimed
 from medssm.tasks.cost import Cost, measured
@@ -66,6 +67,8 @@ def predict_scans(
         weights_sha256: of the predictor's weights.
     """
     of_scan = {job.scan: job for job in jobs}
+    for folder in {job.labels.parent for job in jobs}:
+        remove_abandoned(folder)
     batch = _Scans(predictor, settings, weights_sha256, overwrite)
     return run_on_files(
         list(of_scan), lambda scan, tell: batch.predict(of_scan[scan], tell), watch, more_memory=MORE_MEMORY

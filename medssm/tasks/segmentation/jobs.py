@@ -144,8 +144,8 @@ def _refuse_lost(jobs: Sequence[Job]) -> None:
             other = first.setdefault(place, job.scan)
             if other is not job.scan:
                 raise UsageError(
-                    f"{other} and {job.scan} would both write {path}; predict them into two folders, or give the "
-                    "folder that holds both, whose tree is kept"
+                    f"{other} and {job.scan} would both write {path}; predict them into two folders (--pattern "
+                    "chooses some of a folder), or give the folder that holds both, whose tree is kept"
                 )
 
 

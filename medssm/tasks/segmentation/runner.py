@@ -19,6 +19,7 @@ from medssm.data.scans.plausibility import refuse_empty, summarise_values, value
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume, read_volume, write_probabilities
 from medssm.errors import DataError, UsageError
+from medssm.files import UNFINISHED
 from medssm.tasks.device import usable_device
 from medssm.tasks.precision import autocast, check_precision
 from medssm.tasks.segmentation.flips import FlipMean
@@ -275,7 +276,7 @@ class _ProbabilityFile:
         if self.path is None:
             return None
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.folder = TemporaryDirectory(prefix=".probabilities-", dir=self.path.parent)
+        self.folder = TemporaryDirectory(prefix=UNFINISHED, dir=self.path.parent)
         shape = (*self.volume.shape, self.classes)
         file = Path(self.folder.name) / "values"
         self.values = np.moveaxis(np.memmap(file, np.float32, "w+", shape=shape, order="F"), -1, 0)

@@ -1,6 +1,7 @@
 """Folders of scans: each is done once and known by its record; what comes from something else is not taken for it."""
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -192,6 +193,16 @@ def test_what_a_killed_process_left_is_done_after_the_others(go, folder: Path, o
     assert results.notes[folder / "p0" / "ct.nii.gz"][0] == "a process ended at it; it is tried again after the others"
     assert read_volume(labels).shape == (16, 14, 12)
     assert not claim.exists()
+
+
+def test_what_killed_processes_left_half_written_is_swept_after_a_day(go, out: Path) -> None:
+    old, new = (out / "p0" / name for name in (".writing-old.nii.gz", ".writing-new"))
+    new.mkdir(parents=True)
+    old.touch()
+    os.utime(old, (0, 0))
+    go()
+    assert not old.exists()
+    assert new.exists()
 
 
 def test_label_maps_beside_scans_are_left_out(go, make_predictor, folder: Path, out: Path) -> None:
