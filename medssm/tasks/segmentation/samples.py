@@ -164,7 +164,8 @@ def count_voxels(cases: PreprocessedCases, dataset: ScanDataset) -> LabelCounts:
         voxels[0] += int((case.reference == 0).sum())
         in_files += stored
         having += stored > 0
-    return LabelCounts(*(dict(enumerate(counts.tolist())) for counts in (voxels, in_files, having)), remarks)
+    on_grid, stored_in, holding = (dict(enumerate(counts.tolist())) for counts in (voxels, in_files, having))
+    return LabelCounts(on_grid, stored_in, holding, remarks)
 
 
 def check_organs(counts: LabelCounts, dataset: ScanDataset, spacing: tuple[float, float, float]) -> list[str]:
