@@ -133,7 +133,7 @@ def _labels(path: Path, labels: Any) -> dict[int, str]:
 def _not_labels(path: Path, labels: Any) -> DataError:
     return DataError(
         f"{path}: 'labels' must give each value one name, such as {{'0': 'background', '1': 'spleen'}} "
-        f"(regions of several values are not supported); found {quoted(labels, 200)}"
+        f"(regions of several values are not supported); found {quoted(labels)}"
     )
 
 
