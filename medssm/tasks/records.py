@@ -18,7 +18,7 @@ FORMAT = "medssm record 1"
 _SPREAD = (".nhdr", ".mhd", ".hdr", ".img", ".hdr.gz", ".img.gz")  # whose other half is a file of the same stem
 
 
-class Contents(NamedTuple):
+class FileState(NamedTuple):
     """What files hold; size in bytes and time of the last change in ns spare reading them where neither differs."""
 
     sha256: str
@@ -38,7 +38,7 @@ class Record:
     """
 
     file: str
-    scan: Contents
+    scan: FileState
     weights_sha256: str
     settings_sha256: str
     settings: Mapping[str, Any]
@@ -47,7 +47,7 @@ class Record:
     notes: Sequence[str]
     seconds: float
     peak_memory_bytes: int | None
-    outputs: Mapping[str, Contents]
+    outputs: Mapping[str, FileState]
     version: str = medssm.__version__
 
     def vouches_for(self, output: Path) -> bool:
@@ -79,8 +79,8 @@ def read_record(path: Path) -> Record | None:
         if document.pop("format") != FORMAT:
             return None
         document.pop("ended")
-        outputs = {str(name): Contents(**known) for name, known in document.pop("outputs").items()}
-        return Record(scan=Contents(**document.pop("scan")), outputs=outputs, **document)
+        outputs = {str(name): FileState(**known) for name, known in document.pop("outputs").items()}
+        return Record(scan=FileState(**document.pop("scan")), outputs=outputs, **document)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
 
@@ -103,16 +103,16 @@ def _stem(path: Path) -> str:
     return path.name[: -len(suffix)] if (suffix := volume_suffix(path)) else path.stem
 
 
-def contents_of(files: Sequence[Path]) -> Contents:
+def contents_of(files: Sequence[Path]) -> FileState:
     """What files hold; the hash of several is that of their names and hashes."""
     hashes = [file_sha256(file) for file in files]
     if len(files) == 1:
-        return Contents(hashes[0], *_looks(files))
+        return FileState(hashes[0], *_looks(files))
     named = "".join(f"{file.name} {digest}\n" for file, digest in zip(files, hashes, strict=True))
-    return Contents(hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest(), *_looks(files))
+    return FileState(hashlib.sha256(named.encode("utf-8", "surrogateescape")).hexdigest(), *_looks(files))
 
 
-def holds(files: Sequence[Path], known: Contents) -> bool:
+def holds(files: Sequence[Path], known: FileState) -> bool:
     """Whether files hold what they are known to have held; they are read only if size or time differ."""
     size, modified = _looks(files)
     return size == known.size and (modified == known.modified or contents_of(files).sha256 == known.sha256)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from medssm.tasks.records import (
-    Contents,
+    FileState,
     Record,
     contents_of,
     files_of_scan,
@@ -19,7 +19,7 @@ from medssm.tasks.records import (
 
 RECORD = Record(
     file="scans/a.nii.gz",
-    scan=Contents("ab", 3, 5),
+    scan=FileState("ab", 3, 5),
     weights_sha256="cd",
     settings_sha256="ef",
     settings={"overlap": 0.5},
@@ -28,7 +28,7 @@ RECORD = Record(
     notes=["ä \udcff"],
     seconds=1.5,
     peak_memory_bytes=None,
-    outputs={"a_seg.nii.gz": Contents("01", 7, 9)},
+    outputs={"a_seg.nii.gz": FileState("01", 7, 9)},
 )
 
 
