@@ -99,7 +99,7 @@ class Damaged:
 
 
 @dataclass(frozen=True)
-class Contents:
+class DicomContents:
     """All files of a folder."""
 
     headers: tuple[SliceHeader, ...]
@@ -107,7 +107,7 @@ class Contents:
     damaged: tuple[Damaged, ...]
 
 
-def read_headers(files: Iterable[DicomFile]) -> Contents:
+def read_headers(files: Iterable[DicomFile]) -> DicomContents:
     """The slices in files, the files that hold none, and those that are damaged."""
     headers: list[SliceHeader] = []
     others: list[Other] = []
@@ -124,7 +124,7 @@ def read_headers(files: Iterable[DicomFile]) -> Contents:
                     headers += _slices(elements, series)
         except DataError as error:
             damaged.append(Damaged(file.path, series if series and series[0] else None, error))
-    return Contents(tuple(headers), tuple(others), tuple(damaged))
+    return DicomContents(tuple(headers), tuple(others), tuple(damaged))
 
 
 def series_of_images(file: DicomFile) -> tuple[tuple[str, ...], tuple[str, ...]] | None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from medssm.data.scans.formats.dicom.grid import normal_of
-from medssm.data.scans.formats.dicom.headers import Contents, Damaged, Other, SliceHeader
+from medssm.data.scans.formats.dicom.headers import DicomContents, Damaged, Other, SliceHeader
 from medssm.errors import DataError
 
 # A scout is one to three pictures; a volume has more slices than that.
@@ -18,7 +18,7 @@ _SAME_STACK = 0.25
 Stack = list[SliceHeader]
 
 
-def choose_series(contents: Contents, folder: Path) -> tuple[Stack, tuple[str, ...]]:
+def choose_series(contents: DicomContents, folder: Path) -> tuple[Stack, tuple[str, ...]]:
     """The slices of the one series that is a volume, and sentences about what was left out.
 
     Localisers, pictures without a position (screenshots, dose reports) and colour pictures are no slices; beside a
@@ -42,7 +42,7 @@ def choose_series(contents: Contents, folder: Path) -> tuple[Stack, tuple[str, .
     return volumes[0], _told(contents, volumes[0], folder, contents.headers)
 
 
-def series_of(wanted: Path, contents: Contents) -> tuple[Stack, tuple[str, ...]]:
+def series_of(wanted: Path, contents: DicomContents) -> tuple[Stack, tuple[str, ...]]:
     """The slices of the series that the file `wanted` belongs to, and what of that series was left out.
 
     Raises: DataError if that file is no slice of a volume.
@@ -145,7 +145,7 @@ def _describe(images: Stack) -> str:
     )
 
 
-def _told(contents: Contents, chosen: Stack, asked: Path, headers: Iterable[SliceHeader]) -> tuple[str, ...]:
+def _told(contents: DicomContents, chosen: Stack, asked: Path, headers: Iterable[SliceHeader]) -> tuple[str, ...]:
     """What was left out: images of other series and of the own one, files without images, damaged ones.
 
     Raises: DataError if a damaged one may be a slice that is missing now.
