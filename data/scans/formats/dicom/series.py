@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from medssm.data.scans.formats.dicom.grid import normal_of
-from medssm.data.scans.formats.dicom.headers import DicomContents, Damaged, Other, SliceHeader
+from medssm.data.scans.formats.dicom.headers import Damaged, DicomContents, Other, SliceHeader
 from medssm.errors import DataError
 
 # A scout is one to three pictures; a volume has more slices than that.
