@@ -8,18 +8,11 @@ from pathlib import Path
 
 import numpy as np
 
+from medssm.data.scans.alignment import around, turned_like
 from medssm.data.scans.geometry import grid_offset, is_same_grid
 from medssm.data.scans.label_values import label_array, slabs
 from medssm.data.scans.organs import BTCV_ORGANS
-from medssm.data.scans.volume import (
-    Volume,
-    around,
-    overlapping_labels,
-    read_layers,
-    read_volume,
-    turned_like,
-    volume_stem,
-)
+from medssm.data.scans.volume import Volume, overlapping_labels, read_layers, read_volume, volume_stem
 from medssm.errors import DataError, GeometryError, one_line
 
 # A file of one of these names is a mask of an organ; the others in its folder are masks, too.

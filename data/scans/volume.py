@@ -5,14 +5,12 @@ stricter: they refuse a NIfTI file whose axes are not at right angles, and round
 carries the scan's own header, so that whatever a program does with the scan it does with the label map.
 """
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import nibabel as nib
 import numpy as np
-from nibabel.orientations import inv_ornt_aff, ornt_transform
 
 from medssm.data.scans.formats import (
     FORMATS,
@@ -23,15 +21,9 @@ from medssm.data.scans.formats import (
     format_written,
     known_endings,
     known_formats,
-    names_a_scan,
 )
-from medssm.data.scans.formats.dicom.archive import zip_holds_series
-from medssm.data.scans.formats.dicom.files import DicomFile, holds_series, is_dicom
-from medssm.data.scans.geometry import is_same_grid, spacing_of, voxel_volume
+from medssm.data.scans.geometry import spacing_of, voxel_volume
 from medssm.errors import DataError, GeometryError, UsageError, one_line, quoted, reason_of
-
-# Voxels from the beginning of one grid to that of another one that may be a part of it, and of a grid around both.
-_FARTHEST, _MOST_VOXELS = 1 << 14, 1 << 30
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,68 +195,6 @@ def output_path(scan: str | Path, folder: str | Path | None = None, ending: str 
     return Path(folder or beside) / f"{volume_stem(scan)}{ending}{own.written[0]}"
 
 
-def find_volumes(path: str | Path) -> list[Path]:
-    """The scans that `path` means: itself, or for a folder of scans every scan in it, DICOM folders included.
-
-    A series whose slices lie in several folders is one scan: the folder around them. Links are followed, but no folder
-    is entered twice.
-
-    Raises: DataError if a folder holds no scan; FileNotFoundError if there is nothing at `path`.
-    """
-    path = Path(path)
-    found = _scans_below(path, set()) if path.is_dir() else [path]
-    if not found:
-        raise DataError(f"{path}: no scan in this folder; give {known_formats()}")
-    if sum(scan.is_dir() for scan in found) < 2:
-        return found
-    from medssm.data.scans.formats.dicom.split import whole_series
-
-    return whole_series(found)
-
-
-def _scans_below(folder: Path, entered: set[Path]) -> list[Path]:
-    """The scans in a folder and those below it, without the folders (by their real paths) that were entered before."""
-    real = folder.resolve()
-    if real in entered:
-        return []
-    entered.add(real)
-    inside = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
-    if is_dicom_folder := holds_series(folder):
-        from medssm.data.scans.formats.dicom.split import holds_slices
-
-        if any(child.name.upper() == "DICOMDIR" for child in inside) or holds_slices(folder):
-            return [folder]
-    found = [child for child in inside if child.is_file() and _is_scan_file(child)]
-    found += [scan for child in inside if child.is_dir() for scan in _scans_below(child, entered)]
-    return found or ([folder] if is_dicom_folder else [])
-
-
-def _is_scan_file(path: Path) -> bool:
-    """Whether a file in a folder is meant as a scan: by its name, and a zip by what it holds."""
-    return names_a_scan(path) and (volume_suffix(path) != ".zip" or zip_holds_series(path))
-
-
-def without_repeats(scans: Iterable[Path]) -> list[Path]:
-    """The scans in their order, each once: of the slices of one DICOM series, as `series/*.dcm` names them, the first.
-
-    Files without an image beside such slices, as a planning system exports them, are none.
-    """
-    first: dict[object, Path] = {}
-    unread: list[Path] = []
-    for scan in scans:
-        key: object = scan.resolve()
-        if not volume_suffix(scan) and is_dicom(scan):
-            from medssm.data.scans.formats.dicom.headers import read_headers
-
-            contents = read_headers([DicomFile.on_disk(scan)])
-            if contents.others:
-                unread.append(scan)
-            key = (scan.resolve().parent, contents.headers[0].series) if contents.headers else key
-        first.setdefault(key, scan)
-    beside = {scan.resolve().parent for scan in first.values() if scan not in unread and not scan.is_dir()}
-    return [scan for scan in first.values() if scan not in unread or scan.resolve().parent not in beside]
-
-
 def write_label_map(path: str | Path, labels: np.ndarray, like: Volume, names: Mapping[int, str]) -> None:
     """Writes `labels` on the grid of `like`, with the names in the file; the suffix of `path` chooses the format.
 
@@ -300,66 +230,6 @@ def write_probabilities(path: str | Path, probabilities: np.ndarray, like: Volum
             f"{path}: probabilities of shape {probabilities.shape} do not lie on the grid {like.shape} of {like.path}"
         )
     write(path, np.moveaxis(probabilities, 0, -1), like, names)
-
-
-def turned_like(volume: Volume, like: Volume) -> Volume:
-    """`volume` with its axes exchanged and flipped to run as those of `like` do: the same voxels, nothing resampled.
-
-    A label map drawn in another program often has another orientation than the scan it was drawn on. A segmentation
-    that is cropped to what it shows is laid out on the grid of `like`, if it is a part of that.
-    """
-    if volume.shape == like.shape and is_same_grid(like.shape, like.affine, volume.affine):
-        return volume
-    turns = ornt_transform(nib.io_orientation(volume.affine), nib.io_orientation(like.affine))
-    affine = volume.affine @ inv_ornt_aff(turns, volume.shape)
-    turned = replace(volume, array=nib.apply_orientation(volume.array, turns), affine=affine, header=None)
-    return on_larger_grid(turned, like.shape, like.affine) if volume.is_segmentation else turned
-
-
-def around(first: Volume, second: Volume) -> Volume:
-    """The smallest grid of voxels of `first` that holds `second` as well, without labels; `first` if it is another one.
-
-    Args:
-        second: its axes run as those of `first`.
-    """
-    low, is_same = _shift(second, first.affine)
-    start = np.minimum(low, 0)
-    stop = np.maximum(first.shape, low + second.shape)
-    if not is_same or np.prod(stop - start) > _MOST_VOXELS:
-        return first
-    affine = first.affine @ nib.affines.from_matvec(np.eye(3), start)
-    return Volume(np.broadcast_to(np.uint8(0), tuple((stop - start).tolist())), affine)
-
-
-def _shift(volume: Volume, affine: np.ndarray) -> tuple[np.ndarray, bool]:
-    """Where the first voxel lies on the grid of an affine (4, 4), in whole voxels (3,), and whether it is its grid."""
-    shift = np.rint(np.linalg.solve(affine, volume.affine[:, 3])[:3])
-    there = affine @ nib.affines.from_matvec(np.eye(3), shift)
-    if not np.abs(shift).max() < _FARTHEST:
-        return np.zeros(3, int), False
-    return shift.astype(int), is_same_grid(volume.shape, volume.affine, there)
-
-
-def on_larger_grid(volume: Volume, shape: tuple[int, int, int], affine: np.ndarray) -> Volume:
-    """A segmentation on a larger grid whose voxels are its own, with background around it; itself if that loses labels.
-
-    Args:
-        shape, affine: (X, Y, Z) and (4, 4) of the grid.
-    """
-    shift, is_same = _shift(volume, affine)
-    if not is_same:
-        return volume
-    here, there = [], []
-    for start, size, whole in zip(shift.tolist(), volume.shape, shape, strict=True):
-        first = max(start, 0)
-        stop = max(min(start + size, whole), first)
-        here.append(slice(first - start, stop - start))
-        there.append(slice(first, stop))
-    if np.count_nonzero(volume.array[tuple(here)]) < np.count_nonzero(volume.array):
-        return volume
-    out = np.zeros(shape, volume.array.dtype, order="F")
-    out[tuple(there)] = volume.array[tuple(here)]
-    return replace(volume, array=out, affine=affine)
 
 
 def _writer(path: Path, carrying: Literal["label names", "probabilities"], what: str) -> Write:

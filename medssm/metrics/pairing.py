@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from medssm.data.scans.case_names import without_label_words, without_words
+from medssm.data.scans.finding import find_volumes
 from medssm.data.scans.organ_masks import LabelLayers, is_organ_name, read_label_file, read_organ_masks
-from medssm.data.scans.volume import find_volumes, volume_stem
+from medssm.data.scans.volume import volume_stem
 from medssm.errors import DataError
 
 

@@ -8,6 +8,8 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from pydantic import TypeAdapter
+
 import medssm
 from medssm.data.scans.formats.dicom.files import dicom_files, is_dicom
 from medssm.data.scans.volume import volume_suffix
@@ -67,6 +69,9 @@ class Record:
             temporary.write_text(json_text(document), encoding="utf-8")
 
 
+_RECORDS = TypeAdapter(Record)
+
+
 def record_path(output: Path) -> Path:
     """Where the record of an output, and of those that are written with it, lies."""
     return output.parent / FOLDER / f"{output.name}.json"
@@ -76,12 +81,11 @@ def read_record(path: Path) -> Record | None:
     """The record in a file; None if there is none, or none that can be read."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-        if document.pop("format") != FORMAT:
+        if not isinstance(document, dict) or document.pop("format", None) != FORMAT:
             return None
-        document.pop("ended")
-        outputs = {str(name): FileState(**known) for name, known in document.pop("outputs").items()}
-        return Record(scan=FileState(**document.pop("scan")), outputs=outputs, **document)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        document.pop("ended", None)
+        return _RECORDS.validate_python(document)
+    except (OSError, ValueError, RecursionError):
         return None
 
 

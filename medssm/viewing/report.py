@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from medssm.data.scans.alignment import turned_like
+from medssm.data.scans.finding import find_volumes
 from medssm.data.scans.label_values import renumbered
 from medssm.data.scans.organ_masks import check_same_grid, folded
-from medssm.data.scans.volume import Volume, find_volumes, read_volume, turned_like, volume_stem
+from medssm.data.scans.volume import Volume, read_volume, volume_stem
 from medssm.environment import environment
 from medssm.errors import DataError
 from medssm.files import atomic_path

@@ -19,7 +19,9 @@ from medssm.data.scans.label_values import label_array
 from medssm.data.scans.organ_masks import read_label_file
 from medssm.data.scans.volume import read_volume
 from medssm.recipes.loading import load_recipe, parse_overrides
+from medssm.tasks.records import read_record, settings_sha256
 from medssm.training.checkpoint import load_checkpoint
+from medssm.training.run_folder import RunFolder
 
 
 class Family(NamedTuple):
@@ -79,6 +81,13 @@ def _run(path: Path) -> None:
     load_checkpoint(path, network, optimizer, seeds.NoPrecision(), dataset={"classes": "a"})
 
 
+def _record(path: Path) -> None:
+    if path.name == "environment.json":
+        RunFolder(path.parent).record_environment("cpu")
+    elif record := read_record(path):
+        settings_sha256(record.settings)
+
+
 FAMILIES: Mapping[str, Family] = {
     "nifti": Family(partial(seeds.write_scans, suffixes=(".nii", ".nii.gz")), _scan),
     "nrrd": Family(partial(seeds.write_scans, suffixes=(".nrrd",)), _scan),
@@ -96,4 +105,5 @@ FAMILIES: Mapping[str, Family] = {
     "settings": Family(seeds.write_settings, _settings),
     "weights": Family(seeds.write_networks, _weights),
     "runs": Family(seeds.write_run, _run),
+    "records": Family(seeds.write_records, _record),
 }

@@ -69,6 +69,7 @@ def main() -> int:
         runs = {name: pool.submit(fuzzed, name, given.mutants, given.seed) for name in given.families}
         for name, run in runs.items():
             counts = run.result()
+            print(name, dict(counts), flush=True)
             faults += sum(counts[outcome] for outcome in outcomes if outcome not in ("ok", "own"))
             table.add_row(name, str(given.mutants), *(str(counts[outcome]) for outcome in outcomes))
     Console().print(table)

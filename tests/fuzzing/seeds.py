@@ -23,7 +23,9 @@ from medssm.data.synthetic.motions.dataset import write_video
 from medssm.data.synthetic.objects.dataset import write_objects
 from medssm.models import fresh_model
 from medssm.recipes.loading import dump_recipe, load_recipe
+from medssm.tasks.records import FileState, Record
 from medssm.training.checkpoint import Progress, save_checkpoint
+from medssm.training.run_folder import RunFolder
 
 LABELS = (np.arange(8 * 7 * 6).reshape(8, 7, 6) % 3).astype(np.uint8)
 AFFINE = np.diag([1.5, 1.4, 2.5, 1.0])
@@ -232,3 +234,13 @@ def write_run(folder: Path) -> list[Path]:
     optimizer.step()
     save_checkpoint(folder / "last.ckpt", network, optimizer, NoPrecision(), Progress(3, 10), dataset={"classes": "a"})
     return [folder / "last.ckpt"]
+
+
+def write_records(folder: Path) -> list[Path]:
+    """What a run and a prediction say of themselves."""
+    run = RunFolder(folder)
+    run.record_environment("cpu")
+    state = FileState("0" * 64, 10, 20)
+    record = Record("a.nii", state, "1", "2", {"overlap": 0.5}, "done", "", ["note"], 1.5, None, {"a_seg.nii": state})
+    record.write(folder / "a_seg.nii.json")
+    return [run.environment, folder / "a_seg.nii.json"]

@@ -7,10 +7,11 @@ import nibabel as nib
 import numpy as np
 
 from medssm.data.layouts.findings import Remark
+from medssm.data.scans.alignment import turned_like
 from medssm.data.scans.geometry import grid_offset, is_same_grid
 from medssm.data.scans.label_values import NEARLY_WHOLE
 from medssm.data.scans.labelled import unnamed_labels
-from medssm.data.scans.volume import Volume, turned_like
+from medssm.data.scans.volume import Volume
 
 # More values than any label map has: TotalSegmentator's has 118.
 _MOST_LABELS = 128

@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
+from medssm.data.scans.finding import find_volumes, without_repeats
 from medssm.data.scans.formats import format_written, known_endings
-from medssm.data.scans.volume import find_volumes, output_path, volume_stem, volume_suffix, without_repeats
+from medssm.data.scans.volume import output_path, volume_stem, volume_suffix
 from medssm.errors import DataError, UsageError
 
 # nnU-Net's and MONAI's number of the image of a case: 0000 is the first, the others are of other kinds.

@@ -22,8 +22,9 @@ from pydicom.uid import (
 )
 
 from medssm.data.scans.cases import ScanCase, ScanDataset
+from medssm.data.scans.finding import find_volumes, without_repeats
 from medssm.data.scans.preprocessing import Preprocessing
-from medssm.data.scans.volume import Volume, find_volumes, output_path, read_volume, without_repeats, write_label_map
+from medssm.data.scans.volume import Volume, output_path, read_volume, write_label_map
 from medssm.errors import DataError, GeometryError
 from medssm.tasks.segmentation.samples import check_window
 

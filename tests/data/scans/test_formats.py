@@ -75,7 +75,8 @@ def test_the_table_is_read_without_any_library_and_nifti_without_that_of_others(
     code = f"""
 import sys, medssm.data.scans.formats
 print({{"numpy", "nibabel", "SimpleITK"}} & set(sys.modules))
-from medssm.data.scans.volume import find_volumes, read_volume
+from medssm.data.scans.finding import find_volumes
+from medssm.data.scans.volume import read_volume
 print([read_volume(path).shape for path in find_volumes({str(tmp_path)!r})], "SimpleITK" in sys.modules)
 """
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,7 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from medssm.data.scans.volume import find_volumes, output_path, read_volume, write_label_map
+from medssm.data.scans.finding import find_volumes
+from medssm.data.scans.volume import output_path, read_volume, write_label_map
 from medssm.errors import DataError, GeometryError, UsageError
 
 SHAPE = (5, 4, 3)

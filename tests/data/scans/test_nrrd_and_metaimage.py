@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import SimpleITK as sitk
 
+from medssm.data.scans.alignment import turned_like
 from medssm.data.scans.organ_masks import read_label_file
-from medssm.data.scans.volume import Volume, output_path, read_volume, turned_like, write_label_map
+from medssm.data.scans.volume import Volume, output_path, read_volume, write_label_map
 from medssm.errors import DataError, GeometryError
 from medssm.metrics import evaluate
 

@@ -11,16 +11,10 @@ import pytest
 import SimpleITK as sitk
 from scipy.spatial.transform import Rotation
 
+from medssm.data.scans.alignment import turned_like
+from medssm.data.scans.finding import find_volumes
 from medssm.data.scans.geometry import reverse_order
-from medssm.data.scans.volume import (
-    Volume,
-    find_volumes,
-    output_path,
-    read_volume,
-    turned_like,
-    write_label_map,
-    write_probabilities,
-)
+from medssm.data.scans.volume import Volume, output_path, read_volume, write_label_map, write_probabilities
 from medssm.errors import DataError, GeometryError, UsageError
 
 NAMES = {1: "spleen", 2: "left & <right> kidney"}
