@@ -72,7 +72,6 @@ class SegmentationTraining(Task):
         self.pairs = exchanged_pairs(dataset) if exchanges else ()
         self.augment = Augmentation(recipe.augmentation, self.pairs)
         self._news = [NO_PAIR] if exchanges and not self.pairs else []
-        self._news += filter(None, [check_window(dataset, preprocessing)])
         self.score_names = ("dice", *(f"dice/{name}" for name in self.organs.values()))
         self.class_weights: Tensor | None = None
 
@@ -84,8 +83,11 @@ class SegmentationTraining(Task):
     def prepare(self) -> None:
         """Preprocesses all cases into the cache and looks at their labels.
 
-        Raises: DataError if a case cannot be read, has labels that nobody has named, or if none has an organ.
+        Raises:
+            DataError: a case cannot be read, has labels that nobody has named, or none has an organ.
+            UsageError: the scans are no CT, and nobody chose a window for them.
         """
+        self._news += filter(None, [check_window(self.dataset, self.recipe.data.preprocessing)])
         for cases in (self.training, self.validation):
             cases.prepare()
         to_validate, counts = (count_voxels(cases, self.dataset) for cases in (self.validation, self.training))
