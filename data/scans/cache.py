@@ -23,7 +23,7 @@ from torch import Tensor
 
 from medssm.data.progress import tracked
 from medssm.data.scans.cases import ScanCase
-from medssm.data.scans.formats.dicom.files import dicom_files, is_dicom
+from medssm.data.scans.files_of import files_of_scan
 from medssm.data.scans.network_grid import PreprocessedCase, preprocess_volume, read_scan_and_labels
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.transforms.candidates import NUM_LABELS, CropCandidates, crop_candidates
@@ -159,13 +159,11 @@ def remove_unused(folder: Path, days: float = KEPT_UNUSED_DAYS) -> None:
 
 
 def _fingerprint(path: Path) -> list[tuple[str, int, int]]:
-    """Path, size and time of change of a file, or of all of a DICOM series, by its folder or one of its slices."""
-    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-    if is_dicom(path):
-        files = dicom_files(path.parent)
-    if not files or not path.exists():
+    """Path, size and time of change of all files of a scan or label map."""
+    if not path.exists():
         raise DataError(f"{path}: is not there; medssm data check lists missing files")
-    return [(str(file.resolve()), (status := file.stat()).st_size, status.st_mtime_ns) for file in files]
+    states = [(file, file.stat()) for file in files_of_scan(path)]
+    return [(str(file.resolve()), status.st_size, status.st_mtime_ns) for file, status in states]
 
 
 def _write(path: Path, case: PreprocessedCase, labels: np.ndarray | None) -> None:

@@ -11,13 +11,10 @@ from typing import Any, Literal, NamedTuple
 from pydantic import TypeAdapter
 
 import medssm
-from medssm.data.scans.formats.dicom.files import dicom_files, is_dicom
-from medssm.data.scans.volume import volume_suffix
 from medssm.files import atomic_path, file_sha256, json_text
 
 FOLDER = ".medssm"
 FORMAT = "medssm record 1"
-_SPREAD = (".nhdr", ".mhd", ".hdr", ".img", ".hdr.gz", ".img.gz")  # whose other half is a file of the same stem
 
 
 class FileState(NamedTuple):
@@ -87,24 +84,6 @@ def read_record(path: Path) -> Record | None:
         return _RECORDS.validate_python(document)
     except (OSError, ValueError, RecursionError):
         return None
-
-
-def files_of_scan(scan: Path) -> list[Path]:
-    """The files that a scan may be read from: of a DICOM series all in its folder, of a header also those beside it.
-
-    Raises: OSError if they cannot be listed.
-    """
-    if scan.is_dir():
-        return sorted(path for path in scan.iterdir() if path.is_file()) or sorted(
-            filter(Path.is_file, scan.rglob("*"))
-        )
-    if scan.name.lower().endswith(_SPREAD):
-        return sorted(path for path in scan.parent.iterdir() if path.is_file() and _stem(path) == _stem(scan))
-    return dicom_files(scan.parent) if is_dicom(scan) else [scan]
-
-
-def _stem(path: Path) -> str:
-    return path.name[: -len(suffix)] if (suffix := volume_suffix(path)) else path.stem
 
 
 def contents_of(files: Sequence[Path]) -> FileState:

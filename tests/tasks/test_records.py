@@ -10,7 +10,6 @@ from medssm.tasks.records import (
     FileState,
     Record,
     contents_of,
-    files_of_scan,
     holds,
     read_record,
     record_path,
@@ -70,25 +69,13 @@ def test_an_output_is_vouched_for_until_it_is_changed(tmp_path: Path) -> None:
     assert not record.vouches_for(file)
 
 
-def test_a_scan_of_several_files_is_all_of_them(tmp_path: Path) -> None:
-    for name in ("a.nhdr", "a.raw", "b.raw", "c.hdr.gz", "c.img.gz", "series/1", "series/2"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
-        (tmp_path / name).write_bytes(name.encode())
-    assert files_of_scan(tmp_path / "a.nhdr") == [tmp_path / "a.nhdr", tmp_path / "a.raw"]
-    assert files_of_scan(tmp_path / "c.img.gz") == [tmp_path / "c.hdr.gz", tmp_path / "c.img.gz"]
-    series = files_of_scan(tmp_path / "series")
-    assert [file.name for file in series] == ["1", "2"]
-    known = contents_of(series)
-    (tmp_path / "series" / "2").write_bytes(b"series/3")
-    assert not holds(series, known)
-
-
-def test_a_slice_is_all_of_its_series(tmp_path: Path) -> None:
-    slices = [tmp_path / name for name in ("1.dcm", "2.dcm")]
-    for path in slices:
-        path.write_bytes(bytes(128) + b"DICM")
-    (tmp_path / "1_seg.nii.gz").write_bytes(b"labels")
-    assert files_of_scan(slices[1]) == slices
+def test_several_files_are_known_by_what_each_holds(tmp_path: Path) -> None:
+    files = [tmp_path / "1", tmp_path / "2"]
+    for file in files:
+        file.write_bytes(b"slice")
+    known = contents_of(files)
+    files[1].write_bytes(b"other")
+    assert not holds(files, known)
 
 
 def test_settings_are_known_in_any_order() -> None:

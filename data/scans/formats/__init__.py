@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
-from medssm.data.scans.formats.dicom.files import is_dicom
+from medssm.data.scans.formats.dicom.files import files_of_series, is_dicom
 
 if TYPE_CHECKING:
     import numpy as np
@@ -64,16 +64,22 @@ Read = Callable[[Path], Stored]
 Write = Callable[[Path, "np.ndarray", StoredGrid, Mapping[int, str]], None]
 
 
+def _alone(path: Path) -> list[Path]:
+    return [path]
+
+
 class Codec(NamedTuple):
     """How a format is read, which may raise DataError or GeometryError, and written, if it is.
 
     Attributes:
         read_filled: reads it with gaps between slices filled, where the format can have any.
+        files: all that it is read from, by the path that it is read by; may raise DataError.
     """
 
     read: Read
     write: Write | None = None
     read_filled: Read | None = None
+    files: Callable[[Path], list[Path]] = _alone
 
 
 @dataclass(frozen=True)
@@ -105,21 +111,21 @@ class Format:
 
 
 def _nifti() -> Codec:
-    from medssm.data.scans.formats.nifti import read_nifti, write_nifti
+    from medssm.data.scans.formats.nifti import nifti_files, read_nifti, write_nifti
 
-    return Codec(read_nifti, write_nifti)
+    return Codec(read_nifti, write_nifti, files=nifti_files)
 
 
 def _nrrd() -> Codec:
-    from medssm.data.scans.formats.nrrd import read_nrrd, write_nrrd
+    from medssm.data.scans.formats.nrrd import nrrd_files, read_nrrd, write_nrrd
 
-    return Codec(read_nrrd, write_nrrd)
+    return Codec(read_nrrd, write_nrrd, files=nrrd_files)
 
 
 def _metaimage() -> Codec:
-    from medssm.data.scans.formats.metaimage import read_metaimage, write_metaimage
+    from medssm.data.scans.formats.metaimage import metaimage_files, read_metaimage, write_metaimage
 
-    return Codec(read_metaimage, write_metaimage)
+    return Codec(read_metaimage, write_metaimage, files=metaimage_files)
 
 
 def _freesurfer() -> Codec:
@@ -131,7 +137,7 @@ def _freesurfer() -> Codec:
 def _dicom() -> Codec:
     from medssm.data.scans.formats.dicom.reading import read_dicom
 
-    return Codec(read_dicom, read_filled=partial(read_dicom, fill_gaps=True))
+    return Codec(read_dicom, read_filled=partial(read_dicom, fill_gaps=True), files=files_of_series)
 
 
 def _dicom_zip() -> Codec:

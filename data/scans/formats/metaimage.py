@@ -81,6 +81,20 @@ def read_metaimage(path: Path) -> Stored:
     return Stored(array, affine, MetaHeader(spacing, direction, origin, names), notes, is_segmentation=is_segmentation)
 
 
+def metaimage_files(path: Path) -> list[Path]:
+    """The header and, where it names one, the file with its voxels.
+
+    Raises: DataError if the header is damaged or there is no such file.
+    """
+    fields, _ = _parse(path)
+    return list(dict.fromkeys((path, _voxels_path(path, fields))))
+
+
+def _voxels_path(path: Path, fields: Mapping[str, str]) -> Path:
+    name = fields["ElementDataFile"]
+    return path if name.upper() == "LOCAL" else file_beside(path, name)
+
+
 def _parse(path: Path) -> tuple[dict[str, str], int]:
     """The fields of a header, and where it ends."""
     fields: dict[str, str] = {}
@@ -107,10 +121,9 @@ def _voxels(path: Path, fields: Mapping[str, str], end: int, sides: tuple[int, .
     channels = fields.get("ElementNumberOfChannels", "1")
     if not channels.isascii() or not channels.isdecimal() or not 0 < len(channels) <= 4 or int(channels) == 0:
         raise DataError(f"{path}: ElementNumberOfChannels {quoted(channels)} is no number; export the scan again")
-    is_local = fields["ElementDataFile"].upper() == "LOCAL"
-    data = path if is_local else file_beside(path, fields["ElementDataFile"])
+    data = _voxels_path(path, fields)
     shape = sides if channels == "1" else (int(channels), *sides)
-    voxels = VoxelFile(data, end if is_local else 0, dtype, shape)
+    voxels = VoxelFile(data, end if data == path else 0, dtype, shape)
     if fields.get("BinaryData", "True").lower() in ("false", "0"):
         return text_voxels(path, voxels)
     if _is_set(fields, "CompressedData"):

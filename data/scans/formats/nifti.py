@@ -69,6 +69,14 @@ def read_nifti(path: Path) -> Stored:
     return Stored(_scaled(_native(array), parsed.scale), parsed.affine, header, parsed.notes)
 
 
+def nifti_files(path: Path) -> list[Path]:
+    """The file, or both halves of a pair, the header first.
+
+    Raises: DataError if the half of a pair is missing.
+    """
+    return list(dict.fromkeys(_files(path)))
+
+
 def _files(path: Path) -> tuple[Path, Path]:
     """The file with the header and the one with the voxels, which may be the same.
 

@@ -101,6 +101,11 @@ class _Parsed:
         return parse_sides(self.path, self.fields["dimension"], self.fields["sizes"])
 
     @property
+    def voxels_path(self) -> Path:
+        name = self.fields.get("data file")
+        return self.path if name is None else file_beside(self.path, name)
+
+    @property
     def vectors(self) -> list[str]:
         """One for each axis, in brackets, or "none"; none at all where the header has no directions."""
         found: list[str] = _VECTOR.findall(self.fields.get("space directions", ""))
@@ -123,6 +128,14 @@ def read_nrrd(path: Path) -> Stored:
     if segments and array.ndim == 4:
         array, names = numbered(array, segments)
     return Stored(array, affine, NrrdHeader(names, _geometry(parsed, axes)), notes, is_segmentation=bool(segments))
+
+
+def nrrd_files(path: Path) -> list[Path]:
+    """The header and, where it names one, the file with its voxels.
+
+    Raises: DataError if the header is damaged or there is no such file.
+    """
+    return list(dict.fromkeys((path, _parse(path).voxels_path)))
 
 
 def _parse(path: Path) -> _Parsed:
@@ -160,7 +173,7 @@ def _voxels(parsed: _Parsed) -> np.ndarray:
     if endian not in ("little", "big"):
         raise unknown_word(path, "endian", endian)
     dtype = np.dtype(code).newbyteorder("<" if endian == "little" else ">")
-    data = file_beside(path, fields["data file"]) if "data file" in fields else path
+    data = parsed.voxels_path
     voxels = VoxelFile(data, 0 if data != path else parsed.end, dtype, parsed.sides)
     encoding = fields["encoding"].lower()
     skipped = {key: fields.get(key, "0") for key in ("line skip", "byte skip")}

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from medssm.data.scans.files_of import files_of_scan
 from medssm.data.scans.formats.dicom.files import is_dicom
 from medssm.data.scans.plausibility import is_label_map
 from medssm.data.scans.volume import read_volume, volume_suffix
@@ -18,7 +19,6 @@ from medssm.tasks.failures import failure_sentence
 from medssm.tasks.records import (
     Record,
     contents_of,
-    files_of_scan,
     holds,
     read_record,
     record_path,

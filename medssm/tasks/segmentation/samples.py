@@ -11,6 +11,7 @@ from medssm.data.layouts.scans.dataset import load_dataset
 from medssm.data.layouts.scans.splits import lacking_side
 from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
+from medssm.data.scans.files_of import files_of_scan
 from medssm.data.scans.labelled import IGNORED, unnamed_labels
 from medssm.data.scans.laterality import find_sides
 from medssm.data.scans.modality import fitting_window, foreign_channels, is_published_window
@@ -20,6 +21,7 @@ from medssm.data.scans.transforms.candidates import NUM_LABELS
 from medssm.data.scans.volume import Volume, read_volume
 from medssm.data.synthetic.phantom import cached_phantom
 from medssm.errors import DataError, UsageError, one_line
+from medssm.files import file_sha256
 from medssm.tasks.segmentation.settings import SegmentationRecipe
 
 
@@ -43,10 +45,13 @@ def open_scans(recipe: SegmentationRecipe, fold: int | None = None) -> ScanDatas
 
 
 def scan_digest(scan: Path) -> str:
-    """What tells a scan from others wherever it lies: of its first file the size and the first MiB, hashed."""
-    first = min(path for path in scan.rglob("*") if path.is_file()) if scan.is_dir() else scan
-    with open(first, "rb") as file:
-        return hashlib.sha256(b"%d" % first.stat().st_size + file.read(1 << 20)).hexdigest()[:16]
+    """What tells a scan from others wherever it lies and whatever its files are called: a hash of all they hold.
+
+    Weights from before this was so hold hashes of the beginning of one file, which scans can have in common; the cases
+    that those were trained on are not recognised.
+    """
+    hashes = sorted(map(file_sha256, files_of_scan(scan)))
+    return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
 def exchanged_pairs(dataset: ScanDataset) -> tuple[tuple[int, int], ...]:

@@ -101,6 +101,11 @@ def all_dicom_files(folder: Path) -> list[Path]:
     return list(_dicom_among(folder.rglob("*")))
 
 
+def files_of_series(path: Path) -> list[Path]:
+    """The DICOM files that a series may be read from: of a folder all below it, of a slice those beside it."""
+    return all_dicom_files(path) if path.is_dir() else dicom_files(path.parent)
+
+
 def counts_as_dicom(name: str, start: bytes) -> bool:
     """Whether a file is DICOM by what it starts with, or should be by its name, as a slice that was copied in vain."""
     if name.startswith(".") or name.upper() == "DICOMDIR":
