@@ -116,7 +116,7 @@ def remove_unfinished(folder: Path) -> None:
 
 
 def remove_abandoned(parent: Path) -> None:
-    """Deletes what killed processes left half-written in this folder of ours, once it is a day old."""
+    """Deletes what killed processes left half-written in a folder, once it is a day old."""
     for left in parent.glob(f"{UNFINISHED}*"):
         with suppress(OSError):  # another process may sweep at the same time
             if left.stat().st_mtime < time.time() - _ABANDONED_AFTER:

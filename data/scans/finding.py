@@ -41,12 +41,12 @@ def _scans_below(folder: Path, entered: set[Path]) -> list[Path]:
 
         if any(child.name.upper() == "DICOMDIR" for child in inside) or holds_slices(folder):
             return [folder]
-    found = [child for child in inside if child.is_file() and _is_scan_file(child)]
+    found = [child for child in inside if child.is_file() and is_scan_file(child)]
     found += [scan for child in inside if child.is_dir() for scan in _scans_below(child, entered)]
     return found or ([folder] if is_dicom_folder else [])
 
 
-def _is_scan_file(path: Path) -> bool:
+def is_scan_file(path: Path) -> bool:
     """Whether a file in a folder is meant as a scan: by its name, and a zip by what it holds."""
     return names_a_scan(path) and (volume_suffix(path) != ".zip" or zip_holds_series(path))
 

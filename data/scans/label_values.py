@@ -57,8 +57,8 @@ def _from_floats(volume: Volume) -> tuple[np.ndarray, tuple[str, ...]]:
         highest = max(highest, float(known.max(initial=0)))
     if highest > _EXACT_UP_TO[array.dtype.itemsize]:
         raise DataError(
-            f"{path}: labels up to {highest:.0f} are stored as {8 * array.dtype.itemsize}-bit floats, which keep whole "
-            f"numbers only up to {_EXACT_UP_TO[array.dtype.itemsize]}; write the label map as integers"
+            f"{path}: labels up to {highest:.10g} are stored as {8 * array.dtype.itemsize}-bit floats, which keep "
+            f"whole numbers only up to {_EXACT_UP_TO[array.dtype.itemsize]}; write the label map as integers"
         )
     labels = np.empty_like(array, np.min_scalar_type(round(highest)))
     for slab in slabs(array):

@@ -13,6 +13,8 @@ from medssm.errors import DataError
 AIR_BELOW, FAT = -200.0, (-150.0, -20.0)
 # The share of a scan's voxels that is enough to say that there is some.
 _SOME = 0.001
+# No Hounsfield unit is beyond the first; padding lies so far below the values of the picture, and is not air itself.
+_MOST, _GAP, _AIR = 1e5, 100.0, -1000.0
 # Where soft tissue lies when 1024 was added so that no value is negative.
 _SHIFTED = (900.0, 1200.0)
 _LOOKED_AT = 1_000_000  # voxels, evenly spread, of which shares are taken
@@ -37,6 +39,14 @@ class ValueSummary(NamedTuple):
     def share(self, low: float, high: float) -> float:
         """The share of the voxels with a value from low to high."""
         return float(np.mean((self.sample >= low) & (self.sample <= high))) if len(self.sample) else 0.0
+
+    @property
+    def without_padding(self) -> "ValueSummary":
+        """Without the lowest value where it is not that of air and lies far below all others, as what fills corners."""
+        picture = self.sample[self.sample > self.lowest]
+        if self.lowest == _AIR or not len(picture) or picture.min() < self.lowest + _GAP:
+            return self
+        return self._replace(lowest=float(picture.min()), sample=picture)
 
 
 def summarise_values(array: np.ndarray) -> ValueSummary:
@@ -83,12 +93,17 @@ def value_notes(window: tuple[float, float], values: ValueSummary, modality: str
     elif values.share(high, np.inf) > 0.5:
         part = values.share(high, np.inf)
         yield f"beware: {part:.0%} of the voxels are brighter than {high:g}, the most that the network tells apart"
+    elif values.share(low, high) < _SOME:
+        yield f"beware: hardly a voxel lies within {low:g} to {high:g}, which is all that the network looks at"
 
 
 def not_hounsfield(values: ValueSummary, modality: str = "") -> str:
     """Why a scan's values are no Hounsfield units of a body, in words; nothing if they may well be."""
     if modality not in ("", "CT"):
         return f"the header says that its modality is {modality}, not CT"
+    if max(-values.lowest, values.highest) > _MOST:
+        return f"values from {values.lowest:g} to {values.highest:g} are far beyond those of any tissue or metal"
+    values = values.without_padding
     if values.share(-np.inf, AIR_BELOW) >= _SOME or values.share(*FAT) >= _SOME:
         return ""
     found = f"values from {values.lowest:g} to {values.highest:g} without air or fat"

@@ -144,6 +144,8 @@ def read_case(
     prediction, reference = case.prediction.read(), case.reference.read()
     prediction, reference = on_one_grid(prediction, reference)
     tables = _table(prediction, names), _table(reference, names)
+    if not mapping:
+        _refuse_made_up_numbers(case, tables)
     organs = match_organs(*tables, mapping)
     notes, affine = (*prediction.notes, *reference.notes), prediction.affine
     # One after the other, so that a map as it was read is gone before the next one is coded.
@@ -151,6 +153,17 @@ def read_case(
     del prediction
     expected = coded_map(reference.layers, [organ.expected for organ in organs])
     return CaseMaps(predicted, expected, affine, organs, tables, notes)
+
+
+def _refuse_made_up_numbers(case: CaseFiles, tables: tuple[LabelTable, LabelTable]) -> None:
+    """Raises UsageError if a map without names would be compared with masks of organs, whose numbers are ours."""
+    sides = (case.prediction, case.reference)
+    for masks, other, table in zip(sides, reversed(sides), reversed(tables), strict=True):
+        if masks.masks and not table.names and len(table.labels) > 1:
+            raise UsageError(
+                f"{other.path}: has no names for its labels, and {masks.path} is a mask for each organ; say which "
+                "label is which organ (--names 1=spleen, or --map)"
+            )
 
 
 def _table(labels: LabelLayers, names: Mapping[int, str] | None) -> LabelTable:

@@ -122,6 +122,10 @@ def read_mapping(items: Iterable[str]) -> list[tuple[str, str]]:
             if not (left and equals and right):
                 raise UsageError(f"{line}: must be two labels, such as 5=1 or liver=Leber")
             pairs.append((left, right))
+    for left, right in pairs:
+        others = [other for same, other in pairs if folded(same) == folded(left) and folded(other) != folded(right)]
+        if others:
+            raise UsageError(f"{left} is given twice, as {right} and as {others[0]}; leave one of them out")
     return pairs
 
 
@@ -131,6 +135,7 @@ def read_label_names(items: Iterable[str]) -> dict[int, str]:
     Raises: UsageError if a label is no number, or an item is none of these; OSError if a file cannot be read.
     """
     names: dict[int, str] = {}
+    given: dict[int, str] = {}
     for item in items:
         if item.lower() == "btcv":
             names |= BTCV_ORGANS
@@ -138,8 +143,9 @@ def read_label_names(items: Iterable[str]) -> dict[int, str]:
         for label, name in read_mapping([item]):
             if not label.isdecimal():
                 raise UsageError(f"{label}={name}: must be a label's number and its name, such as 6=liver")
-            names[int(label)] = name
-    return names
+            if given.setdefault(int(label), name) != name:
+                raise UsageError(f"label {label} is named twice, {given[int(label)]} and {name}; leave one of them out")
+    return names | given
 
 
 def _lines(path: Path) -> list[str]:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from medssm.data.scans.case_names import without_label_words, without_words
 from medssm.data.scans.finding import find_volumes
 from medssm.data.scans.organ_masks import LabelLayers, is_organ_name, read_label_file, read_organ_masks
-from medssm.data.scans.volume import volume_stem
+from medssm.data.scans.plausibility import is_label_map
+from medssm.data.scans.volume import read_volume, volume_stem
 from medssm.errors import DataError
 
 
@@ -166,8 +167,18 @@ def _place(file: Path, root: Path) -> tuple[str, ...]:
 
 
 def _without_scans(inside: list[LabelFiles]) -> list[LabelFiles]:
+    """The files of a folder without those that have the case of a label map by their names, and look like no labels."""
     named = {files.loose_case for files in inside if files.is_labelled}
-    return [files for files in inside if files.is_labelled or files.loose_case not in named]
+    return [
+        files for files in inside if files.is_labelled or files.loose_case not in named or _holds_labels(files.path)
+    ]
+
+
+def _holds_labels(path: Path) -> bool:
+    try:
+        return is_label_map(read_volume(path))
+    except DataError:  # whatever it is, it is not needed
+        return False
 
 
 def _come_again(folder: tuple[str, ...], by_folder: Mapping[tuple[str, ...], list[LabelFiles]]) -> bool:

@@ -74,10 +74,12 @@ def _report(read: Callable[[Path], object], path: Path, sending: int) -> None:
     resource.setrlimit(resource.RLIMIT_CPU, (ENDLESS, ENDLESS))
     resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + ROOM, -1))
     before, started = _memory("VmRSS"), time.process_time()
-    verdict = judged(read, path)
-    taken = (_memory("VmHWM") - before) / (1 << 20)
-    os.write(sending, json.dumps([*verdict, time.process_time() - started, taken]).encode())
-    os._exit(0)
+    try:
+        verdict = judged(read, path)
+        taken = (_memory("VmHWM") - before) / (1 << 20)
+        os.write(sending, json.dumps([*verdict, time.process_time() - started, taken]).encode())
+    finally:
+        os._exit(0)
 
 
 def _memory(name: str) -> int:

@@ -286,3 +286,23 @@ def test_names_of_files_that_are_no_text_are_written_escaped(tmp_path: Path) -> 
     outcome.write_csv(tmp_path / "scores.csv")
     outcome.write_json(tmp_path / "scores.json")
     assert (tmp_path / "scores.csv").read_text(encoding="utf-8").splitlines()[1].startswith("caf\\udce9,1,label 1")
+
+
+def test_masks_of_organs_are_not_scored_by_numbers_that_we_gave_them(tmp_path: Path) -> None:
+    for label, organ in enumerate(("spleen", "liver", "aorta"), start=1):
+        write(tmp_path / "ref" / "p" / f"{organ}.nii.gz", (blocks(1, 2, 3) == label).astype(np.uint8))
+    write(tmp_path / "pred" / "p.nii.gz", blocks(1, 2, 3))
+    with pytest.raises(UsageError, match=r"has no names for its labels, and .* is a mask for each organ"):
+        evaluate(tmp_path / "pred", tmp_path / "ref")
+    outcome = evaluate(tmp_path / "pred", tmp_path / "ref", mapping=[("1", "spleen"), ("2", "liver"), ("3", "aorta")])
+    assert {score.dice for score in outcome.scores} == {1.0}
+
+
+def test_a_label_map_of_the_cases_own_name_is_not_taken_for_its_scan(tmp_path: Path) -> None:
+    right, wrong = (np.repeat(blocks(*labels), 3, axis=0) for labels in ((1, 2), (2, 1)))
+    write(tmp_path / "pred" / "case_2.nii.gz", right)
+    write(tmp_path / "pred" / "case_2_seg.nii.gz", wrong)
+    write(tmp_path / "ref" / "case_2.nii.gz", right)
+    outcome = evaluate(tmp_path / "pred", tmp_path / "ref")
+    assert {score.dice for score in outcome.scores} == {1.0}
+    assert [path.name for path in outcome.without_reference] == ["case_2_seg.nii.gz"]

@@ -91,3 +91,11 @@ def test_what_is_no_pair_of_labels_is_refused(item: str) -> None:
 def test_a_name_needs_a_number() -> None:
     with pytest.raises(UsageError, match="liver=6: must be a label's number and its name"):
         read_label_names(["liver=6"])
+
+
+def test_a_label_that_is_given_twice_is_refused() -> None:
+    with pytest.raises(UsageError, match="6 is given twice, as 5 and as 1"):
+        read_mapping(["6=5", "6=1"])
+    with pytest.raises(UsageError, match="label 6 is named twice, liver and spleen"):
+        read_label_names(["6=liver", "6=spleen"])
+    assert read_label_names(["btcv", "6=Leber"])[6] == "Leber"

@@ -1,1 +1,1 @@
-"""Datasets of labelled scans: BTCV, the Medical Segmentation Decathlon, and nnU-Net's raw data."""
+"""Datasets of labelled scans: a file for each layout that people have."""

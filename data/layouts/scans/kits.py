@@ -6,7 +6,7 @@ from medssm.data.layouts.folders import folders_in
 from medssm.data.layouts.scans.declared import Declared, Parts, dataset_of, declared_beside
 from medssm.data.layouts.scans.splits import with_split
 from medssm.data.scans.cases import ScanCase, ScanDataset
-from medssm.data.scans.formats import names_a_scan
+from medssm.data.scans.finding import is_scan_file
 from medssm.data.scans.volume import volume_stem
 
 # Of KiTS21 and KiTS23; KiTS19 has no cysts.
@@ -36,7 +36,7 @@ def read_kits(folder: Path, fold: int) -> ScanDataset:
 def _cases(root: Path) -> list[ScanCase]:
     cases = []
     for folder in folders_in(root):
-        files = {volume_stem(file).lower(): file for file in folder.iterdir() if names_a_scan(file)}
+        files = {volume_stem(file).lower(): file for file in folder.iterdir() if is_scan_file(file)}
         if image := files.get("imaging"):
             cases.append(ScanCase(folder.name, image, files.get("segmentation")))
     return cases

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from medssm.data.scans.case_names import stem_of
-from medssm.data.scans.formats import names_a_scan
+from medssm.data.scans.finding import is_scan_file
 from medssm.data.scans.volume import volume_suffix
 from medssm.errors import DataError, quoted, reason_of
 
@@ -36,7 +36,7 @@ def volumes_in(folder: Path) -> list[Path]:
     """The volume files in a folder by name; macOS's `._` companions are none."""
     if not folder.is_dir():
         return []
-    return sorted(path for path in folder.iterdir() if names_a_scan(path) and not path.name.startswith("."))
+    return sorted(path for path in folder.iterdir() if is_scan_file(path) and not path.name.startswith("."))
 
 
 def read_json(path: Path) -> Any:

@@ -11,7 +11,7 @@ from medssm.data.layouts.scans.layout import numbered_channel
 from medssm.data.layouts.scans.splits import own_split, with_split
 from medssm.data.scans.case_names import without_label_words, without_words
 from medssm.data.scans.cases import ScanCase, ScanDataset
-from medssm.data.scans.formats import names_a_scan
+from medssm.data.scans.finding import is_scan_file
 from medssm.data.scans.volume import volume_stem
 from medssm.errors import DataError
 
@@ -47,7 +47,7 @@ def read_pairs(folder: Path, fold: int) -> ScanDataset:
     """
     parts: dict[Part, list[ScanCase]] = {part: [] for part in PARTS}
     unused: list[Path] = []
-    for name, files in _by_case(folder).items():
+    for (_, name), files in _by_case(folder).items():
         if not files.images or not files.labels:
             unused += [*files.images, *files.labels]
             continue
@@ -65,20 +65,21 @@ def _refuse_several(folder: Path, name: str, files: _Files) -> None:
         raise DataError(f"{folder}: {shown} both have the name of a label map of one case; leave one of them there")
 
 
-def _by_case(folder: Path) -> dict[str, _Files]:
-    """The files of each case, by the path below the folder without words that say what a file or a folder holds."""
-    cases: dict[str, _Files] = {}
+def _by_case(folder: Path) -> dict[tuple[Part, str], _Files]:
+    """The files of each case, by its part and the path below the folder without words that say what a name holds."""
+    cases: dict[tuple[Part, str], _Files] = {}
     for file in _volumes_below(folder):
         *folders, stem = (*file.relative_to(folder).parts[:-1], volume_stem(file))
         kept = [name for name in folders if not _LABEL_FOLDER.fullmatch(name) and not _IMAGE_FOLDER.fullmatch(name)]
         case = "/".join(filter(None, (*kept, without_words(stem))))
-        files = cases.setdefault(case, _Files(_part_of(folders)))
+        part = _part_of(folders)
+        files = cases.setdefault((part, case), _Files(part))
         is_label = any(_LABEL_FOLDER.fullmatch(name) for name in folders) or without_label_words(stem) != stem
         (files.labels if is_label else files.images).append(file)
     for files in [files for files in cases.values() if not files.labels]:  # second channels of cases with labels
         for image in files.images:
             numbered = numbered_channel(image)
-            first = cases.get(without_words(numbered[0])) if numbered else None
+            first = cases.get((files.part, without_words(numbered[0]))) if numbered else None
             if first and first.labels:
                 first.images.append(image)
     return cases
@@ -103,4 +104,4 @@ def _volumes_below(folder: Path) -> Iterator[Path]:
             if (real := os.path.realpath(here / name)) not in seen:
                 seen.add(real)
                 folders.append(name)
-        yield from (here / name for name in sorted(files) if names_a_scan(here / name) and not name.startswith("."))
+        yield from (here / name for name in sorted(files) if not name.startswith(".") and is_scan_file(here / name))

@@ -361,4 +361,4 @@ def _escaped(value: str) -> str:
 
 
 def _unescaped(value: str) -> str:
-    return value.replace("\\n", " ").replace("\\\\", "\\")
+    return re.sub(r"\\(.)", lambda found: " " if found[1] == "n" else found[1], value)

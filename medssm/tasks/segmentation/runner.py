@@ -112,7 +112,7 @@ class Predictor:
         """The segmentation of a scan, on the scan's own grid.
 
         Args:
-            scan: a NIfTI, NRRD or MHA file, a DICOM folder, or a volume that was read.
+            scan: a file of a format of ours, a folder or zip of a DICOM series, or a volume that was read.
             settings: how windows are laid; fields can also be given by name: `predict(scan, overlap=0.7)`.
             probabilities: NIfTI file to write with one probability per class and voxel.
             announce: called with the estimated memory before the run.

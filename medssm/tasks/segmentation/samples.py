@@ -91,7 +91,7 @@ def check_window(dataset: ScanDataset, preprocessing: Preprocessing) -> str:
         raise UsageError(
             f"{dataset.source}: the images are {foreign[0]}, no CT, and intensities from {low:g} to {high:g} HU are "
             f"looked at; give the range of their values with --set data.preprocessing.intensity=[{fit}], which is that "
-            f"of {image.name}, or call the channel CT"
+            f"of {image.name}"
         )
     if foreign:
         return f"the images are {foreign[0]}: what is below {low:g} or above {high:g} in them is not told apart"

@@ -319,3 +319,9 @@ def test_a_segmentation_of_fractions_is_refused(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b"unsigned char", b"float"))
     with pytest.raises(DataError, match="its segments are fractions, not labels"):
         read_volume(path)
+
+
+def test_names_with_backslashes_come_back(tmp_path: Path) -> None:
+    labels = np.ones((4, 3, 2), np.uint8)
+    write_label_map(tmp_path / "a.nrrd", labels, Volume(labels, np.eye(4)), {1: r"left\new \\ part"})
+    assert read_volume(tmp_path / "a.nrrd").label_names == {1: r"left\new \\ part"}

@@ -110,3 +110,20 @@ def test_a_label_map_is_told_by_its_values(kind: type) -> None:
 )
 def test_a_picture_is_no_label_map(array: np.ndarray) -> None:
     assert not is_label_map(Volume(array, np.eye(4)))
+
+
+@pytest.mark.parametrize(("padding", "offset"), [(-2000, 1024), (-1024, 0)], ids=["shifted", "greys"])
+def test_padding_is_no_air(padding: int, offset: int) -> None:
+    random = np.random.default_rng(0)
+    picture = random.integers(0, 256, (24, 24, 16)) if not offset else random.normal(40, 30, (24, 24, 16)) + offset
+    array = picture.astype(np.int16)
+    array[:3, :3] = padding
+    assert any("look like" in note for note in notes(array))
+
+
+def test_values_of_no_tissue_and_a_single_voxel_are_told() -> None:
+    array = np.random.default_rng(0).normal(0, 1e33, (24, 24, 16))
+    assert any("far beyond" in note for note in notes(array))
+    empty = np.full((24, 24, 24), -1000, np.int16)
+    empty[3, 4, 5] = 5
+    assert any("hardly a voxel" in note for note in notes(empty))

@@ -1,6 +1,7 @@
 """Every way in which people keep scans and label maps is read as they mean it, or refused in a sentence."""
 
 import json
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -213,6 +214,20 @@ def test_files_in_folders_for_test_and_validation_do_not_train(tmp_path: Path) -
     assert {case.image.parent.name for case in dataset.training} == {"training"}
     assert {case.image.parent.name for case in dataset.validation} == {"validation"}
     assert {case.image.parent.name for case in dataset.test} == {"testing"}
+
+
+def test_cases_of_two_parts_may_have_one_name(tmp_path: Path) -> None:
+    pairs(tmp_path, "imagesTr/p{}.nii.gz", "labelsTr/p{}.nii.gz")
+    files(tmp_path, "imagesTs/p0.nii.gz", "imagesTs/p1.nii.gz")
+    assert len(load_dataset(tmp_path).training + load_dataset(tmp_path).validation) == 2
+
+
+def test_an_archive_beside_the_scans_is_none_of_them(tmp_path: Path) -> None:
+    pairs(tmp_path, "imagesTr/p{}.nii.gz", "labelsTr/p{}.nii.gz")
+    with zipfile.ZipFile(tmp_path / "imagesTr" / "all.zip", "w") as archive:
+        archive.write(tmp_path / "imagesTr" / "p0.nii.gz")
+    cases = load_dataset(tmp_path).cases
+    assert {case.image.suffix for case in cases} == {".gz"}
 
 
 def test_a_missing_image_to_test_stops_no_training(tmp_path: Path) -> None:
