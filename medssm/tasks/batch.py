@@ -176,6 +176,8 @@ class _Batch(Generic[Found]):
         with measured() as self.results.costs[file], _warnings_to(self._keep_note):
             try:
                 found = self.run(file, self)
+            except BrokenPipeError:  # nobody reads what is told, which is no fault of the file
+                raise
             except Exception as error:  # whatever happens to one file, the others go on
                 failure = error
         if isinstance(failure, Unfinished):

@@ -1,5 +1,6 @@
 """Claims on outputs, so that processes that go through one folder share the work and none does what another does."""
 
+import errno
 import json
 import os
 import socket
@@ -20,13 +21,15 @@ except ImportError:  # Windows has no locks that say whether their owner lives
 # Seconds without a sign of life after which a claim from another host is taken for one of a process that ended.
 SILENT = 3600.0
 _SIGN_OF_LIFE = 60.0
+_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 ENDED_TWICE = "ended two processes; name it alone, or give --overwrite, to try it again"
 
 
 class Claim:
     """A file that says which process is at an output; it vanishes with the work, and stays if the process ends.
 
-    Its process holds a lock on it, which the system opens when the process ends, however it ends.
+    Its process holds a lock on it, which the system opens when the process ends, however it ends. Where the system or
+    its file system has no locks, only the signs of life tell whether the process is still there.
 
     Attributes:
         deaths: how many processes have ended at this output.
@@ -46,8 +49,27 @@ class Claim:
     def show_life(self) -> None:
         """To be called now and then, for processes on other hosts."""
         if time.monotonic() - self._told > _SIGN_OF_LIFE:
-            os.utime(self.path)
+            if self._is_ours():
+                os.utime(self.path)
             self._told = time.monotonic()
+
+    def end(self) -> None:
+        """Removes the claim, unless another process has taken it over."""
+        is_ours = self._is_ours()
+        if fcntl is None:
+            self._file.close()  # Windows deletes no open file; elsewhere the lock is held until the name is gone
+        if is_ours:
+            self.path.unlink(missing_ok=True)
+
+    def _is_ours(self) -> bool:
+        """Whether no other process has taken it over; one whose writing failed, and that names no owner, is ours."""
+        if not _is_at(self.path, self._file):
+            return False
+        try:
+            owner = _owner(self.path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return False
+        return not owner or (owner["host"], owner["pid"]) == (socket.gethostname(), os.getpid())
 
     def _write(self, outputs: list[str]) -> None:
         owner = {"host": socket.gethostname(), "pid": os.getpid(), "deaths": self.deaths, "outputs": outputs}
@@ -82,7 +104,7 @@ def claimed(path: Path, *, is_last_try: bool, is_meant: bool) -> Iterator[Claim]
         try:
             yield claim
         finally:
-            path.unlink(missing_ok=True)
+            claim.end()
 
 
 def _taken(path: Path) -> tuple[IO[str], dict[str, Any]]:
@@ -94,8 +116,7 @@ def _taken(path: Path) -> tuple[IO[str], dict[str, Any]]:
         file = open(path, "x+", encoding="utf-8")  # noqa: SIM115
     except FileExistsError:
         return _taken_over(path)
-    if fcntl is not None:
-        fcntl.flock(file, fcntl.LOCK_EX)  # another process may just be looking whether it is held
+    _lock(file, wait=True)  # another process may just be looking whether it is held
     return file, {}
 
 
@@ -105,35 +126,36 @@ def _taken_over(path: Path) -> tuple[IO[str], dict[str, Any]]:
     except FileNotFoundError:
         raise LeftOut("was just made by another process") from None
     is_free = _lock(file)
-    owner = _owner(file)
-    if not is_free or not _is_abandoned(file, owner) or not _is_at(path, file):
+    owner = _owner(file.read())
+    if is_free is False or not _is_abandoned(file, owner, has_locks=is_free is not None) or not _is_at(path, file):
         file.close()
         who = f"process {owner['pid']} on {owner['host']}" if owner else "another process"
         raise LeftOut(f"{who} is at it")
     return file, owner
 
 
-def _is_abandoned(file: IO[str], owner: dict[str, Any]) -> bool:
+def _is_abandoned(file: IO[str], owner: dict[str, Any], has_locks: bool) -> bool:
     """Whether the process that made an unlocked claim has ended: elsewhere locks may not reach this host."""
-    if fcntl is not None and owner.get("host") == socket.gethostname():
+    if has_locks and owner.get("host") == socket.gethostname():
         return True
     return time.time() - os.fstat(file.fileno()).st_mtime > SILENT
 
 
-def _lock(file: IO[str]) -> bool:
+def _lock(file: IO[str], *, wait: bool = False) -> bool | None:
+    """Whether the file is locked now, or another process holds it; None where there are no locks."""
     if fcntl is None:
-        return True
+        return None
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
+        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:  # some file systems, as those of clusters, have none
+        return False if error.errno in _HELD else None
     return True
 
 
-def _owner(file: IO[str]) -> dict[str, Any]:
+def _owner(text: str) -> dict[str, Any]:
     """What a claim says; nothing if it is being written."""
     try:
-        owner = json.loads(file.read())
+        owner = json.loads(text)
         return {"host": str(owner["host"]), "pid": int(owner["pid"]), "deaths": int(owner["deaths"])} | {
             "outputs": [str(name) for name in owner["outputs"]]
         }

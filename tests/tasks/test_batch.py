@@ -190,3 +190,11 @@ def test_the_journal_of_a_process_that_lives_is_left_alone(tmp_path: Path) -> No
     assert len(journals(tmp_path)) == 1
     first.close()
     assert journals(tmp_path) == []
+
+
+def test_a_reader_of_what_is_told_that_goes_away_stops_all_and_blames_no_file() -> None:
+    def piped(file: Path, tell: object) -> None:
+        raise BrokenPipeError
+
+    results = run_on_files([Path("a"), Path("b")], piped)
+    assert (results.failed, results.stopped, results.signal) == ({}, Path("a"), 13)

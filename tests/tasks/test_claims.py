@@ -1,5 +1,6 @@
 """Claims: held by one process, taken over from one that ended."""
 
+import errno
 import json
 import os
 import signal
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from medssm.errors import DataError
+from medssm.tasks import claims
 from medssm.tasks.batch import Later, LeftOut
 from medssm.tasks.claims import SILENT, Claim, claimed
 
@@ -94,3 +96,56 @@ def test_life_is_shown_now_and_then(path: Path) -> None:
         claim._told -= 61
         claim.show_life()
         assert path.stat().st_mtime > 0
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOTSUP, errno.ENOLCK])
+def test_where_there_are_no_locks_signs_of_life_count(path: Path, number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_locks(*_: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with claimed(path, is_last_try=False, is_meant=False), pytest.raises(LeftOut, match="is at it"):
+        hold(path)
+    assert not path.exists()
+    die(path)
+    with pytest.raises(LeftOut, match="is at it"):
+        hold(path, is_last_try=True)
+    os.utime(path, (0, 0))
+    assert hold(path, is_last_try=True).deaths == 1
+    assert not path.exists()
+
+
+def test_without_locks_of_the_system_a_claim_is_closed_before_it_is_removed(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(claims, "fcntl", None)
+    unlink, was_closed = Path.unlink, []
+
+    def looked_at(self: Path, missing_ok: bool = False) -> None:
+        was_closed.append(claim._file.closed)
+        unlink(self, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", looked_at)
+    with claimed(path, is_last_try=False, is_meant=False) as claim:
+        pass
+    assert was_closed == [True]
+    assert not path.exists()
+
+
+def test_a_claim_that_another_host_took_over_is_left_to_it(path: Path) -> None:
+    other = json.dumps({"host": "elsewhere", "pid": 7, "deaths": 1, "outputs": []})
+    with claimed(path, is_last_try=False, is_meant=False) as claim:
+        path.write_text(other, encoding="utf-8")
+        os.utime(path, (0, 0))
+        claim._told -= 61
+        claim.show_life()
+        assert path.stat().st_mtime == 0
+    assert path.read_text(encoding="utf-8") == other
+
+
+def test_a_claim_that_another_host_took_over_and_ended_is_not_missed(path: Path) -> None:
+    with claimed(path, is_last_try=False, is_meant=False) as claim:
+        path.unlink()
+        claim._told -= 61
+        claim.show_life()
+    assert not path.exists()

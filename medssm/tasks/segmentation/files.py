@@ -17,6 +17,7 @@ from medssm.tasks.claims import Claim, claimed
 from medssm.tasks.cost import Cost, measured
 from medssm.tasks.failures import failure_sentence
 from medssm.tasks.records import (
+    FileState,
     Record,
     contents_of,
     holds,
@@ -203,9 +204,7 @@ class _Scans:
         cost: Cost,
         why: str = "",
     ) -> Record:
-        """The record of a scan; what was there and not wanted again is in the one before it."""
-        before = read_record(record_path(job.labels))
-        kept = dict(before.outputs) if before is not None and job.labels not in wanted else {}
+        """The record of a scan; what was there, is still right and was not wanted again is in the one before it."""
         return Record(
             file=str(job.scan.absolute()),
             scan=contents_of(scan),
@@ -217,8 +216,20 @@ class _Scans:
             notes=tell.notes,
             seconds=round(cost.seconds, 3),
             peak_memory_bytes=cost.peak_memory,
-            outputs=kept | {path.name: contents_of([path]) for path in written},
+            outputs=self._kept(job, scan, wanted) | {path.name: contents_of([path]) for path in written},
         )
+
+    def _kept(self, job: Job, scan: list[Path], wanted: list[Path]) -> dict[str, FileState]:
+        """What the record before says of outputs that are as this call would make them, and were not wanted again."""
+        before = read_record(record_path(job.labels))
+        if before is None or self._why_other(before, scan):
+            return {}
+        outputs = {name: job.labels.parent / name for name in before.outputs}
+        return {
+            name: before.outputs[name]
+            for name, path in outputs.items()
+            if path not in wanted and path.exists() and before.vouches_for(path)
+        }
 
 
 class _Told:

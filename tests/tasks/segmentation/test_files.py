@@ -122,6 +122,19 @@ def test_what_is_missing_is_added_to_the_record(go, out: Path) -> None:
     assert counts(go(extras=Extras(statistics=True))) == (0, 3, 0)
 
 
+def test_what_is_right_stays_in_the_record_when_labels_are_made_again(go, out: Path) -> None:
+    statistics = Extras(statistics=True)
+    go(extras=statistics)
+    labels = out / "p0" / "ct_seg.nii.gz"
+    labels.unlink()
+    assert counts(go(extras=statistics)) == (1, 2, 0)
+    assert set(record(labels).outputs) == {"ct_seg.nii.gz", "ct_seg.csv", "ct_seg.json"}
+    assert counts(go(extras=statistics)) == (0, 3, 0)
+    assert counts(go(extras=statistics, weights="other", overwrite=True)) == (3, 0, 0)
+    assert counts(go(weights="third", overwrite=True)) == (3, 0, 0)
+    assert list(record(labels).outputs) == [labels.name]
+
+
 def test_a_failure_leaves_a_record_and_is_tried_again(go, folder: Path, out: Path) -> None:
     whole = (folder / "p1" / "ct.nii.gz").read_bytes()
     (folder / "p1" / "ct.nii.gz").write_bytes(whole[:100])
