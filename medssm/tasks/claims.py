@@ -1,6 +1,5 @@
 """Claims on outputs, so that processes that go through one folder share the work and none does what another does."""
 
-import errno
 import json
 import os
 import socket
@@ -12,16 +11,11 @@ from typing import IO, Any
 
 from medssm.errors import DataError
 from medssm.tasks.batch import Later, LeftOut
-
-try:
-    import fcntl
-except ImportError:  # Windows has no locks that say whether their owner lives
-    fcntl = None  # type: ignore[assignment]
+from medssm.tasks.locks import HAS_LOCKS, lock
 
 # Seconds without a sign of life after which a claim from another host is taken for one of a process that ended.
 SILENT = 3600.0
 _SIGN_OF_LIFE = 60.0
-_HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 ENDED_TWICE = "ended two processes; name it alone, or give --overwrite, to try it again"
 
 
@@ -56,7 +50,7 @@ class Claim:
     def end(self) -> None:
         """Removes the claim, unless another process has taken it over."""
         is_ours = self._is_ours()
-        if fcntl is None:
+        if not HAS_LOCKS:
             self._file.close()  # Windows deletes no open file; elsewhere the lock is held until the name is gone
         if is_ours:
             self.path.unlink(missing_ok=True)
@@ -116,7 +110,7 @@ def _taken(path: Path) -> tuple[IO[str], dict[str, Any]]:
         file = open(path, "x+", encoding="utf-8")  # noqa: SIM115
     except FileExistsError:
         return _taken_over(path)
-    _lock(file, wait=True)  # another process may just be looking whether it is held
+    lock(file, wait=True)  # another process may just be looking whether it is held
     return file, {}
 
 
@@ -125,7 +119,7 @@ def _taken_over(path: Path) -> tuple[IO[str], dict[str, Any]]:
         file = open(path, "r+", encoding="utf-8")  # noqa: SIM115
     except FileNotFoundError:
         raise LeftOut("was just made by another process") from None
-    is_free = _lock(file)
+    is_free = lock(file)
     owner = _owner(file.read())
     if is_free is False or not _is_abandoned(file, owner, has_locks=is_free is not None) or not _is_at(path, file):
         file.close()
@@ -139,17 +133,6 @@ def _is_abandoned(file: IO[str], owner: dict[str, Any], has_locks: bool) -> bool
     if has_locks and owner.get("host") == socket.gethostname():
         return True
     return time.time() - os.fstat(file.fileno()).st_mtime > SILENT
-
-
-def _lock(file: IO[str], *, wait: bool = False) -> bool | None:
-    """Whether the file is locked now, or another process holds it; None where there are no locks."""
-    if fcntl is None:
-        return None
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:  # some file systems, as those of clusters, have none
-        return False if error.errno in _HELD else None
-    return True
 
 
 def _owner(text: str) -> dict[str, Any]:

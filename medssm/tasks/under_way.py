@@ -8,10 +8,7 @@ from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
 
-try:
-    import fcntl
-except ImportError:  # Windows has no locks that say whether their owner lives; no journal is kept there
-    fcntl = None  # type: ignore[assignment]
+from medssm.tasks.locks import HAS_LOCKS, lock
 
 MARKER = ".medssm-under-way-"
 Entry = dict[str, Any]
@@ -34,14 +31,14 @@ class UnderWay:
         self.found: dict[str, Entry] = {}
         self._head = {"command": command, "pid": os.getpid(), "host": socket.gethostname()}
         self._journal: IO[str] | None = None
-        if folder is None or fcntl is None:
+        if folder is None or not HAS_LOCKS:  # where no lock says whether an owner lives, no journal is kept
             return
         folder.mkdir(parents=True, exist_ok=True)
         left = list(_left_behind(folder, command))
         for journal in left:
             self._take_over(journal)
         self._journal = open(folder / f"{MARKER}{uuid4().hex}.jsonl", "x+", encoding="utf-8")  # noqa: SIM115
-        _lock(self._journal)
+        lock(self._journal)
         self._write_all()
         for journal in left:
             _remove(journal)
@@ -103,7 +100,7 @@ def _left_behind(folder: Path, command: str) -> Iterator[IO[str]]:
         except OSError:
             continue  # of another user, or gone meanwhile
         head = next(_lines(journal), {})
-        if head.get("command") == command and _lock(journal):
+        if head.get("command") == command and lock(journal):
             journal.seek(0)
             yield journal
         else:
@@ -119,15 +116,6 @@ def _lines(journal: IO[str]) -> Iterator[Entry]:
             continue
         if isinstance(found, dict):
             yield found
-
-
-def _lock(journal: IO[str]) -> bool:
-    """Whether the lock could be had; it is held until the file is closed."""
-    try:
-        fcntl.flock(journal, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _remove(journal: IO[str]) -> None:

@@ -118,7 +118,8 @@ def test_where_there_are_no_locks_signs_of_life_count(path: Path, number: int, m
 def test_without_locks_of_the_system_a_claim_is_closed_before_it_is_removed(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(claims, "fcntl", None)
+    monkeypatch.setattr(claims, "HAS_LOCKS", False)
+    monkeypatch.setattr("medssm.tasks.locks.fcntl", None)
     unlink, was_closed = Path.unlink, []
 
     def looked_at(self: Path, missing_ok: bool = False) -> None:
