@@ -14,6 +14,7 @@ import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -22,7 +23,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from medssm.data.progress import tracked
-from medssm.data.scans.cases import ScanCase
+from medssm.data.scans.cases import ScanCase, unlabelled
 from medssm.data.scans.files_of import files_of_scan
 from medssm.data.scans.network_grid import PreprocessedCase, preprocess_volume, read_scan_and_labels
 from medssm.data.scans.preprocessing import Preprocessing
@@ -34,6 +35,8 @@ from medssm.files import atomic_path, cache_folder, remove_abandoned
 CONTENT_VERSION = 2
 KEPT_UNUSED_DAYS = 60
 _CHECKSUM = "crc32"
+
+Held = TypeVar("Held", Tensor, CropCandidates)
 
 
 @dataclass(frozen=True)
@@ -60,35 +63,24 @@ class CachedCase:
     def reference(self) -> Tensor:
         """The label map of a case that has one, (D, H, W) uint8.
 
-        Raises: DataError if it has none.
+        Raises: DataError if it has none, as the next two.
         """
-        if self.label is None:
-            raise _unlabelled(self.id)
-        return self.label
+        return self._of_labels(self.label)
 
     @property
     def centres(self) -> CropCandidates:
-        """The candidates of a case with labels.
-
-        Raises: DataError if it has none.
-        """
-        if self.candidates is None:
-            raise _unlabelled(self.id)
-        return self.candidates
+        """The candidates of a case with labels."""
+        return self._of_labels(self.candidates)
 
     @property
     def stored_counts(self) -> Tensor:
-        """The counts in the files of a case with labels, (256,) int64.
+        """The counts in the files of a case with labels, (256,) int64."""
+        return self._of_labels(self.file_counts)
 
-        Raises: DataError if it has none.
-        """
-        if self.file_counts is None:
-            raise _unlabelled(self.id)
-        return self.file_counts
-
-
-def _unlabelled(case_id: str) -> DataError:
-    return DataError(f"{case_id}: has no label map; list it among the cases to test, or add its labels")
+    def _of_labels(self, held: Held | None) -> Held:
+        if held is None:
+            raise unlabelled(self.id)
+        return held
 
 
 class PreprocessedCases(Sequence[CachedCase]):

@@ -6,6 +6,11 @@ from pathlib import Path
 from medssm.errors import DataError
 
 
+def unlabelled(case: object) -> DataError:
+    """The error of a case without labels where some are needed."""
+    return DataError(f"{case}: has no label map; list it among the cases to test, or add its labels")
+
+
 @dataclass(frozen=True)
 class ScanCase:
     """One scan, with its labels where there are any.
@@ -34,7 +39,7 @@ class ScanCase:
         Raises: DataError if it has none.
         """
         if self.label is None:
-            raise DataError(f"{self.image}: has no label map; list it among the cases to test, or add its labels")
+            raise unlabelled(self.image)
         return self.label
 
     @property

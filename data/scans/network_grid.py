@@ -54,15 +54,6 @@ class _Grid(Protocol):
     def affine(self) -> np.ndarray: ...
 
 
-def preprocess_case(case: ScanCase, preprocessing: Preprocessing) -> PreprocessedCase:
-    """The image and label map of a case, read from their files and brought to the network's grid.
-
-    Raises: DataError or GeometryError if a file cannot be read or the two do not lie on one grid.
-    """
-    volume, labels = read_scan_and_labels(case, preprocessing)
-    return preprocess_volume(volume, preprocessing, labels)
-
-
 def read_scan_and_labels(case: ScanCase, preprocessing: Preprocessing) -> tuple[Volume, np.ndarray | None]:
     """The scan of a case and, if it has any, its labels on the same grid, (X, Y, Z) uint8, 255 where nothing is known.
 

@@ -9,7 +9,7 @@ import torch
 from medssm.data.scans import cache
 from medssm.data.scans.cache import PreprocessedCases, content_key, remove_unused
 from medssm.data.scans.cases import ScanCase
-from medssm.data.scans.network_grid import preprocess_case
+from medssm.data.scans.network_grid import preprocess_volume, read_scan_and_labels
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.errors import DataError
 
@@ -34,7 +34,8 @@ def test_the_second_run_reads_no_raw_volume(tmp_path: Path, monkeypatch: pytest.
     cases = [write_case(tmp_path, seed) for seed in (0, 1)]
     first = PreprocessedCases(cases, Preprocessing(), tmp_path / "cache")
     first.prepare()
-    expected = preprocess_case(cases[1], Preprocessing())
+    volume, labels = read_scan_and_labels(cases[1], Preprocessing())
+    expected = preprocess_volume(volume, Preprocessing(), labels)
     forbid_reading(monkeypatch)
     second = PreprocessedCases(cases, Preprocessing(), tmp_path / "cache")
     second.prepare()

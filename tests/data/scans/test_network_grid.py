@@ -12,7 +12,7 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms import Compose, CropForegroundd, Orientationd, ScaleIntensityRanged, Spacingd
 
 from medssm.data.scans.cases import ScanCase
-from medssm.data.scans.network_grid import check_size, preprocess_case, preprocess_volume
+from medssm.data.scans.network_grid import check_size, preprocess_volume, read_scan_and_labels
 from medssm.data.scans.network_slabs import NetworkSlabs
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume
@@ -127,7 +127,8 @@ def write_case(folder: Path, image: Volume, labels: np.ndarray, label_affine: np
 def test_a_case_is_read_from_its_files(tmp_path: Path) -> None:
     volume, labels = scan(5, "LPS", (1.25, 1.125, 2.5))
     case = write_case(tmp_path, volume, labels, volume.affine)
-    from_files = preprocess_case(case, Preprocessing())
+    read, read_labels = read_scan_and_labels(case, Preprocessing())
+    from_files = preprocess_volume(read, Preprocessing(), read_labels)
     from_memory = preprocess_volume(volume, Preprocessing(), labels)
     assert torch.equal(from_files.image, from_memory.image)
     assert torch.equal(from_files.label, from_memory.label)
@@ -139,14 +140,14 @@ def test_a_label_map_elsewhere_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(
         GeometryError, match=r"label\.nii\.gz and .*image\.nii\.gz: their affines place a voxel 1\.5 mm apart"
     ):
-        preprocess_case(case, Preprocessing())
+        read_scan_and_labels(case, Preprocessing())
 
 
 def test_labels_that_are_no_whole_numbers_are_an_error(tmp_path: Path) -> None:
     volume, labels = scan(5, "LPS", (1.25, 1.125, 2.5))
     case = write_case(tmp_path, volume, labels.astype(np.float32) + 0.5, volume.affine)
     with pytest.raises(DataError, match="whole numbers"):
-        preprocess_case(case, Preprocessing())
+        read_scan_and_labels(case, Preprocessing())
 
 
 @pytest.mark.parametrize(
