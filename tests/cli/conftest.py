@@ -6,10 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from medssm.checkpoints import WeightsMetadata, create_model, save_weights
 from medssm.cli.errors import run
 from medssm.cli.main import build_app
+from medssm.data.scans.preprocessing import Preprocessing
 
 
 @pytest.fixture
@@ -57,3 +60,21 @@ def photograph() -> Callable[..., Path]:
 @pytest.fixture
 def image(photograph: Callable[..., Path], tmp_path: Path) -> Path:
     return photograph(tmp_path / "photo [1].jpg", 0)
+
+
+@pytest.fixture(scope="session")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small untrained segmenter of scans with two organs."""
+    torch.manual_seed(0)
+    path = tmp_path_factory.mktemp("run") / "best.safetensors"
+    metadata = WeightsMetadata(
+        model="mamband-xs",
+        num_classes=3,
+        in_channels=1,
+        class_names={0: "background", 1: "right lump", 2: "left lump"},
+        preprocessing=Preprocessing(spacing=(6.0, 6.0, 6.0)).model_dump(),  # few windows
+        input_size=(24, 24, 24),
+        flips={"z": "as-published"},
+    )
+    save_weights(path, create_model("mamband-xs", num_classes=3), metadata)
+    return path

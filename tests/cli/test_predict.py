@@ -12,35 +12,16 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 from pydicom import Dataset, dcmwrite
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
 import medssm
-from medssm.checkpoints import WeightsMetadata, create_model, save_weights
-from medssm.data.scans.preprocessing import Preprocessing
+from medssm.checkpoints import save_weights
 from medssm.data.scans.volume import read_volume
 from medssm.tasks.weights import choose
 
 NAMES = {1: "right lump", 2: "left lump"}
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("run") / "best.safetensors"
-    metadata = WeightsMetadata(
-        model="mamband-xs",
-        num_classes=3,
-        in_channels=1,
-        class_names={0: "background", **NAMES},
-        preprocessing=Preprocessing(spacing=(6.0, 6.0, 6.0)).model_dump(),  # few windows
-        input_size=(24, 24, 24),
-        flips={"z": "as-published"},
-    )
-    save_weights(path, create_model("mamband-xs", num_classes=3), metadata)
-    return path
 
 
 @pytest.fixture

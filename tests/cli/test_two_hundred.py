@@ -8,10 +8,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK as sitk
-import torch
 
-from medssm.checkpoints import WeightsMetadata, create_model, save_weights
-from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import read_volume
 from medssm.tasks.records import read_record, record_path
 
@@ -49,22 +46,6 @@ BAD: dict[str, Callable[[Path, np.ndarray], object]] = {
     "header.nrrd": lambda path, _: path.write_text("NRRD0004\ndimension: 3\nsizes: 1 2\n\n"),
     "series": series_of_one_cut_file,
 }
-
-
-@pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    torch.manual_seed(0)
-    path = tmp_path_factory.mktemp("run") / "best.safetensors"
-    metadata = WeightsMetadata(
-        model="mamband-xs",
-        num_classes=3,
-        in_channels=1,
-        class_names={0: "background", 1: "lump", 2: "other lump"},
-        preprocessing=Preprocessing(spacing=(6.0, 6.0, 6.0)).model_dump(),
-        input_size=(16, 16, 16),
-    )
-    save_weights(path, create_model("mamband-xs", num_classes=3), metadata)
-    return path
 
 
 @pytest.mark.slow

@@ -86,7 +86,6 @@ def write_series(folder: Path) -> list[Path]:
     series, frame = generate_uid(), generate_uid()
     for number in range(3):
         dataset = Dataset()
-        dataset.update({})
         tags = {
             "SOPClassUID": CTImageStorage,
             "SOPInstanceUID": generate_uid(),

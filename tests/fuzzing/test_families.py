@@ -1,7 +1,6 @@
 """Damaged files of every kind are read, or refused in one sentence. `make fuzz` tries thousands more."""
 
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -39,21 +38,13 @@ def test_whole_files_are_read(family: tuple[str, list[Path]]) -> None:
         assert judged(FAMILIES[name].read, file).outcome == "ok", file
 
 
-def check_many(examples: int) -> Callable[[tuple[str, list[Path]]], None]:
-    """A test of so many damaged files of a family, always the same ones."""
+@pytest.mark.parametrize("examples", [25, pytest.param(300, marks=pytest.mark.slow)])
+def test_damaged_files_are_read_or_refused_in_a_sentence(family: tuple[str, list[Path]], examples: int) -> None:
+    """Always the same ones."""
 
     @settings(max_examples=examples, deadline=None, derandomize=True, database=None)
     @given(seed=st.integers(0, 1 << 32))
-    def run(family: tuple[str, list[Path]], seed: int) -> None:
+    def damage(seed: int) -> None:
         check(*family, seed)
 
-    return run
-
-
-def test_damaged_files_are_read_or_refused_in_a_sentence(family: tuple[str, list[Path]]) -> None:
-    check_many(25)(family)
-
-
-@pytest.mark.slow
-def test_many_damaged_files_are_read_or_refused_in_a_sentence(family: tuple[str, list[Path]]) -> None:
-    check_many(300)(family)
+    damage()
