@@ -1,5 +1,7 @@
 """The exceptions a user can cause. Each message is one sentence: what is wrong, where, and what to do."""
 
+from pathlib import Path
+
 LONGEST = 300  # letters of a text that is not ours
 
 
@@ -43,6 +45,15 @@ def printable(text: str) -> str:
     """The text in one line, with what cannot be printed escaped."""
     joined = text if text.isprintable() else "; ".join(line.strip() for line in text.splitlines() if line.strip())
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in joined)
+
+
+def without_path(path: Path, message: object) -> str:
+    """What is said of a file, without the path that an error or a note begins with.
+
+    >>> without_path(Path("a.nii"), "a.nii: is cut off")
+    'is cut off'
+    """
+    return str(message).removeprefix(f"{path}: ")
 
 
 def quoted(value: object, longest: int = 60) -> str:

@@ -168,7 +168,7 @@ def _reason(error: Exception) -> str:
     said, _, reason = str(error).partition("WeightsUnpickler error: ")
     if not said.startswith("Weights only load failed"):
         return reason_of(error, _LONGEST)
-    return reason_of(ValueError(reason), _LONGEST) if reason.strip() else "its pickle is damaged"
+    return one_line(reason.strip().splitlines()[0], _LONGEST) if reason.strip() else "its pickle is damaged"
 
 
 def check_backed(path: Path, tensors: Mapping[str, Tensor]) -> None:

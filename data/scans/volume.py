@@ -22,6 +22,7 @@ from medssm.data.scans.formats import (
     known_endings,
     known_formats,
 )
+from medssm.data.scans.formats.voxels import times
 from medssm.data.scans.geometry import spacing_of, voxel_volume
 from medssm.errors import DataError, GeometryError, UsageError, one_line, quoted, reason_of
 
@@ -130,10 +131,9 @@ def _chosen(path: Path, stored: Stored, volume: int | None) -> np.ndarray:
     if array.ndim == 3:
         return array
     if volume is None:
-        shown = "x".join(map(str, array.shape))
         raise DataError(
-            f"{path}: {shown} voxels are several volumes in one file; choose one with --volume 0 to {count - 1} "
-            "(predict, view), or give one 3-D volume"
+            f"{path}: {times(array.shape)} voxels are several volumes in one file; choose one with --volume 0 to "
+            f"{count - 1} (predict, view), or give one 3-D volume"
         )
     return array[..., volume]
 

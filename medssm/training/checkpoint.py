@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from medssm.errors import CheckpointError, MedssmError, UsageError, one_line, reason_of
+from medssm.errors import CheckpointError, MedssmError, UsageError, one_line, reason_of, without_path
 from medssm.files import atomic_path
 from medssm.torch_files import load_torch_file
 
@@ -95,7 +95,7 @@ def load_checkpoint(
             average.load_state_dict(state["average"])
         return Progress(**state["progress"])
     except CheckpointError as error:
-        reason = str(error).removeprefix(f"{path}: ")
+        reason = without_path(path, error)
         raise CheckpointError(f"{path}: not a checkpoint of this run ({reason}); {_way_out(path)}") from error
     except (RuntimeError, LookupError, ValueError, TypeError, AttributeError, AssertionError) as error:
         raise CheckpointError(

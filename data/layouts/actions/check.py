@@ -13,7 +13,7 @@ from medssm.data.layouts.actions.videos import Videos
 from medssm.data.layouts.faults import some
 from medssm.data.layouts.findings import DataReport, Remark
 from medssm.data.layouts.parallel import in_parallel
-from medssm.errors import DataError
+from medssm.errors import DataError, without_path
 
 # UCF-101 cuts several clips of one film, which it calls a group.
 _GROUP = re.compile(r"(v_.+_g\d+)_c\d+")
@@ -118,5 +118,5 @@ def _check_file(path: Path) -> list[Remark]:
     try:
         read_frames(path, lambda count: [[0, count // 2, count - 1]], lambda picture: None)
     except (DataError, OSError) as error:
-        return [Remark(path, "unreadable", str(error).removeprefix(f"{path}: "))]
+        return [Remark(path, "unreadable", without_path(path, error))]
     return []

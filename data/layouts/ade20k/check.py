@@ -22,7 +22,7 @@ from medssm.data.layouts.ade20k.labels import (
 from medssm.data.layouts.ade20k.layout import TRAINING, VALIDATION, ClassNames, SceneFolders, read_names
 from medssm.data.layouts.faults import some
 from medssm.data.layouts.findings import DataReport, Remark
-from medssm.errors import DataError
+from medssm.errors import DataError, without_path
 
 _SHOWN_NUMBERS = 5
 
@@ -51,7 +51,8 @@ def check_scene_dataset(
     try:
         names = read_names(layout)
     except DataError as error:
-        findings.append(Remark(layout.names or layout.folder, "names", _message(error, layout.names or layout.folder)))
+        source = layout.names or layout.folder
+        findings.append(Remark(source, "names", without_path(source, error)))
     parts = {part: list(scenes_of(layout, part)) for part in (TRAINING, VALIDATION)}
     findings += [
         Remark(layout.images(part), "no-scene", "holds no photograph with a label map; add them, or unpack the archive")
@@ -98,7 +99,7 @@ def _check_scene(scene: Scene, known: ClassNames) -> _Checked:
         numbers = read_numbers(scene.labels)
     except DataError as error:
         kind = "colours" if "holds colours" in str(error) else "unreadable"
-        return _Checked([*findings, Remark(scene.labels, kind, _message(error, scene.labels))], pixels)
+        return _Checked([*findings, Remark(scene.labels, kind, without_path(scene.labels, error))], pixels)
     if image_size and image_size != numbers.shape:
         shapes = " and ".join(f"{height} x {width}" for height, width in (numbers.shape, image_size))
         message = (
@@ -125,10 +126,6 @@ def _photograph(path: Path) -> tuple[tuple[int, int] | None, list[Remark]]:
         width, height = read_image(path).size
         turn = hidden_turn(path)
     except DataError as error:
-        return None, [Remark(path, "unreadable", _message(error, path))]
+        return None, [Remark(path, "unreadable", without_path(path, error))]
     message = f"{turn}; its label map is taken to lie on it as it is shown"
     return (height, width), [Remark(path, "exif", message, is_note=True)] if turn else []
-
-
-def _message(error: DataError, path: Path) -> str:
-    return str(error).removeprefix(f"{path}: ")

@@ -20,7 +20,7 @@ from medssm.data.layouts.coco.reading import kept_annotations
 from medssm.data.layouts.faults import some
 from medssm.data.layouts.findings import DataReport, Remark
 from medssm.data.layouts.parallel import in_parallel
-from medssm.errors import DataError
+from medssm.errors import DataError, GeometryError, without_path
 
 # Images of train2017, where one box has no height.
 COCO_TRAINING = 118_287
@@ -150,8 +150,8 @@ def _files(
             read_annotated_image(path, listed[path])
             turn = hidden_turn(path)
         except DataError as error:
-            message = str(error).removeprefix(f"{path}: ")
-            return [Remark(path, "size" if message.startswith("has ") else "unreadable", message)]
+            kind = "size" if isinstance(error, GeometryError) else "unreadable"
+            return [Remark(path, kind, without_path(path, error))]
         return (
             [Remark(path, "exif", f"{turn}; annotations are taken to lie on it as it is stored", True)] if turn else []
         )

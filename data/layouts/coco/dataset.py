@@ -14,7 +14,7 @@ from medssm.data.layouts.coco.annotations import Annotations
 from medssm.data.layouts.coco.layout import CocoParts, Part, coco_folder, find_coco_parts
 from medssm.data.layouts.coco.reading import read_annotations
 from medssm.data.layouts.faults import some
-from medssm.errors import DataError
+from medssm.errors import DataError, GeometryError
 
 # Smaller images are no training images, as in MMDetection's `filter_cfg`.
 SMALLEST_SIDE = 32
@@ -246,14 +246,14 @@ def read_annotated_image(path: Path, size: tuple[int, int]) -> Image.Image:
 
     That is the one of the stored pixels, whatever rotation EXIF notes; unless only the rotated image has the size.
 
-    Raises: DataError if there is no image, or none of the two has the size.
+    Raises: DataError if there is no image; GeometryError if none of the two has the size.
     """
     image = read_image(path, upright=False)
     if image.size == size[::-1]:
         return image
     rotated = read_image(path)
     if rotated.size != size[::-1]:
-        raise DataError(
+        raise GeometryError(
             f"{path}: has {image.width}x{image.height} pixels, but the annotations are for {size[1]}x{size[0]}; "
             "get the image that belongs to them"
         )

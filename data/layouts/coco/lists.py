@@ -19,7 +19,7 @@ from medssm.data.layouts.coco.entries import (
 from medssm.data.layouts.coco.json_lists import json_entries
 from medssm.data.layouts.coco.shapes import ShapeFault, encoded
 from medssm.data.progress import tracked
-from medssm.errors import DataError, one_line
+from medssm.errors import DataError, one_line, without_path
 
 Box = tuple[float, float, float, float]
 
@@ -78,7 +78,7 @@ class AnnotationLists:
                 elif key in _READERS:
                     self._take(key, entry)
         except DataError as error:
-            self.broken = str(error).removeprefix(f"{self.path}: ")
+            self.broken = without_path(self.path, error)
         for entry in waiting:
             self._take("annotations", entry)
         self._look_at_all()

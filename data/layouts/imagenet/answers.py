@@ -14,7 +14,7 @@ from medssm.data.layouts.faults import Fault, some
 from medssm.data.layouts.folders import folders_in
 from medssm.data.layouts.imagenet.layout import FLAT_NAME, ImageFolders
 from medssm.data.layouts.imagenet.synsets import SYNSET_FILES, devkit_classes, imagenet_classes, is_wnid
-from medssm.errors import DataError
+from medssm.errors import DataError, without_path
 
 GROUND_TRUTH = ("ILSVRC2012_validation_ground_truth.txt", "ILSVRC2015_clsloc_validation_ground_truth.txt")
 KAGGLES_LIST = "LOC_val_solution.csv"
@@ -121,7 +121,7 @@ def _read_devkit(truth: Path, synsets: Path) -> _Source | Fault:
     try:
         wnid_of = devkit_classes(synsets)
     except DataError as error:
-        return Fault(synsets, "devkit", str(error).removeprefix(f"{synsets}: "))
+        return Fault(synsets, "devkit", without_path(synsets, error))
     numbers = truth.read_text(encoding="utf-8-sig", errors="replace").split()
     if strange := [number for number in numbers if _number(number) not in wnid_of]:
         message = (

@@ -14,7 +14,7 @@ from medssm.data.layouts.imagenet.dataset import Listing, list_images
 from medssm.data.layouts.imagenet.layout import FLAT_NAME
 from medssm.data.layouts.imagenet.synsets import imagenet_classes, is_wnid
 from medssm.data.layouts.parallel import in_parallel
-from medssm.errors import DataError
+from medssm.errors import DataError, without_path
 
 # Images of ILSVRC2012, task 1.
 IMAGENET_TRAINING, IMAGENET_VALIDATION = 1_281_167, 50_000
@@ -151,7 +151,7 @@ def _check_file(path: Path) -> list[Remark]:
     try:
         facts = image_facts(path)
     except DataError as error:
-        return [Remark(path, "unreadable", str(error).removeprefix(f"{path}: "))]
+        return [Remark(path, "unreadable", without_path(path, error))]
     findings = []
     if path.suffix.lower() not in _ENDINGS.get(facts.format, ()):
         why = "as in all copies of ImageNet" if path.name == IMAGENETS_PNG else "it is read by its content"

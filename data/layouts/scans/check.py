@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from medssm.data.layouts.findings import DataReport, Remark
-from medssm.data.layouts.scans.check_images import check_image, read_checked, voxel_statistics, without_path
+from medssm.data.layouts.scans.check_images import check_image, read_checked, voxel_statistics
 from medssm.data.layouts.scans.check_labels import check_label, check_pair
 from medssm.data.layouts.scans.check_lists import check_list
 from medssm.data.layouts.scans.dataset import read_datalist
@@ -15,7 +15,7 @@ from medssm.data.scans.labelled import IGNORED, learnt_labels, read_labels
 from medssm.data.scans.modality import foreign_channels
 from medssm.data.scans.organ_masks import labels_of
 from medssm.data.scans.volume import Volume
-from medssm.errors import DataError
+from medssm.errors import DataError, without_path
 
 
 def check_scan_dataset(folder: Path, fold: int, progress: Callable[[int, int], None]) -> DataReport:

@@ -10,7 +10,7 @@ import numpy as np
 from medssm.data.layouts.findings import Remark
 from medssm.data.scans.plausibility import ValueSummary, not_hounsfield, summarise_values
 from medssm.data.scans.volume import Volume, read_volume
-from medssm.errors import DataError, GeometryError
+from medssm.errors import DataError, GeometryError, without_path
 
 # Spacing in mm beyond which a header has the wrong unit, not a scan an unusual grid.
 _SMALLEST_SPACING, _LARGEST_SPACING = 0.05, 25.0
@@ -26,11 +26,6 @@ def read_checked(path: Path) -> tuple[Volume | None, list[Remark]]:
         return None, [Remark(path, "unreadable", without_path(path, error))]
     notes = [Remark(path, "header", without_path(path, note), is_note=True) for note in volume.notes]
     return volume, [*_spacing(path, volume), *notes]
-
-
-def without_path(path: Path, message: object) -> str:
-    """What is said of a file, without its name."""
-    return str(message).removeprefix(f"{path}: ")
 
 
 def _spacing(path: Path, volume: Volume) -> Iterator[Remark]:

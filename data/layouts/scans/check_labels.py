@@ -8,6 +8,7 @@ import numpy as np
 
 from medssm.data.layouts.findings import Remark
 from medssm.data.scans.alignment import turned_like
+from medssm.data.scans.formats.voxels import times
 from medssm.data.scans.geometry import grid_offset, is_same_grid
 from medssm.data.scans.label_values import NEARLY_WHOLE
 from medssm.data.scans.labelled import unnamed_labels
@@ -69,7 +70,7 @@ def check_pair(path: Path, label: Volume, image: Volume) -> Iterator[Remark]:
     axes = ["".join(nib.aff2axcodes(volume.affine)) for volume in (label, image)]
     stored, label = label, turned_like(label, image)
     if label.shape != image.shape:
-        shapes = f"shape {_times(label.shape)}, but {image.path.name} has {_times(image.shape)}"
+        shapes = f"shape {times(label.shape)}, but {image.path.name} has {times(image.shape)}"
         yield Remark(path, "shape", f"{shapes}; resample the label map to its image")
         return
     if not is_same_grid(image.shape, image.affine, label.affine):
@@ -78,7 +79,3 @@ def check_pair(path: Path, label: Volume, image: Volume) -> Iterator[Remark]:
     elif label is not stored:
         turned = f"has axes {axes[0]} where {image.path.name} has {axes[1]}; it is turned when it is read"
         yield Remark(path, "turned", turned, is_note=True)
-
-
-def _times(shape: tuple[int, ...]) -> str:
-    return "x".join(map(str, shape))

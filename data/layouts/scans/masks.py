@@ -1,12 +1,12 @@
 """A folder a case with a scan and, below it, a binary mask for each organ, as TotalSegmentator's data set has it."""
 
-import csv
 from pathlib import Path
 
 from medssm.data.layouts.folders import folders_in
 from medssm.data.layouts.scans.declared import PARTS, Declared, Part, dataset_of
 from medssm.data.layouts.scans.layout import volumes_in
 from medssm.data.layouts.scans.splits import own_split, with_split
+from medssm.data.layouts.scans.table import table_rows
 from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.data.scans.volume import volume_stem
 from medssm.errors import DataError
@@ -57,11 +57,8 @@ def _split(path: Path) -> dict[str, Part]:
     if not path.is_file():
         return {}
     try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            head = file.readline()
-            file.seek(0)
-            rows = list(csv.DictReader(file, delimiter=";" if ";" in head else ","))
-    except (UnicodeDecodeError, csv.Error):
+        rows = list(table_rows(path, ("image_id", "split")))
+    except DataError:
         return {}
-    split = {str(row.get("image_id")): _SPLIT[part] for row in rows if (part := row.get("split") or "") in _SPLIT}
+    split = {row["image_id"]: _SPLIT[row["split"]] for row in rows if row["split"] in _SPLIT}
     return split if "validation" in split.values() else {}

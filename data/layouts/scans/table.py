@@ -1,7 +1,7 @@
 """A list of cases in a CSV file: a row a case, with its image, its label map and perhaps its fold and its patient."""
 
 import csv
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from medssm.data.layouts.scans.declared import PARTS, Part, dataset_of, declared_beside
@@ -39,7 +39,7 @@ def read_table(path: Path, fold: int) -> ScanDataset:
     Raises: DataError if the table cannot be understood; UsageError if there is no such fold.
     """
     parts: dict[Part, list[ScanCase]] = {part: [] for part in PARTS}
-    for place, row in enumerate(_rows(path), start=2):
+    for place, row in enumerate(table_rows(path, _COLUMNS), start=2):
         part = next((part for part, words in _SPLITS.items() if row["split"].lower() in words), None)
         if part is None or not row["image"] or not (row["fold"] or "0").isdecimal():
             raise DataError(
@@ -63,14 +63,17 @@ def _header(path: Path) -> list[str]:
     return [column.strip().strip('"').lower() for column in line.split(_delimiter(line))]
 
 
-def _rows(path: Path) -> Iterator[Mapping[str, str]]:
-    """The columns that are read of each line, "" where it has none of them."""
+def table_rows(path: Path, columns: Sequence[str]) -> Iterator[Mapping[str, str]]:
+    """These columns of each line, "" where it has none of them; names of columns are in small letters.
+
+    Raises: DataError if it is no table.
+    """
     header = _header(path)
     try:
         with open(path, encoding="utf-8-sig", newline="") as file:
             reader = csv.DictReader(file, header, delimiter=_delimiter(file.readline()))
             for row in reader:
-                yield {column: (row.get(column) or "").strip() for column in _COLUMNS}
+                yield {column: (row.get(column) or "").strip() for column in columns}
     except (UnicodeDecodeError, csv.Error) as error:
         raise DataError(f"{path}: is no table in UTF-8 ({reason_of(error)}); save it as such") from error
 

@@ -17,6 +17,7 @@ from nibabel.spatialimages import HeaderDataError
 from nibabel.volumeutils import shape_zoom_affine
 
 from medssm.data.scans.formats.label_names import names_in_nifti
+from medssm.data.scans.formats.voxels import times
 from medssm.data.scans.geometry import check_affine, grid_offset, spacing_of
 from medssm.errors import DataError, GeometryError
 
@@ -128,7 +129,7 @@ def _shape(header: Nifti1Header, source: object) -> tuple[int, ...]:
         raise damaged_nifti(source, f"dimensions {shown}")
     spatial = (*sides[: min(count, 3)], 1, 1)[:3]
     if 0 in spatial:
-        raise DataError(f"{source}: a scan of {'x'.join(map(str, spatial))} voxels is empty")
+        raise DataError(f"{source}: a scan of {times(spatial)} voxels is empty")
     return (*spatial, *(max(side, 1) for side in sides[3:count]))
 
 

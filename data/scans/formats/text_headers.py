@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from medssm.data.scans.formats.voxels import DAMAGE, mapped
+from medssm.data.scans.formats.voxels import DAMAGE, mapped, times
 from medssm.errors import DataError, quoted, reason_of
 
 # Of a header as a whole, of one of its lines, and of the number of voxels along an axis and in all.
@@ -157,7 +157,7 @@ def check_file_holds(path: Path, voxels: VoxelFile, ratio: int = 1) -> None:
             "again"
         )
     if voxels.size > there:
-        shown = "x".join(map(str, voxels.shape))
+        shown = times(voxels.shape)
         raise DataError(f"{path}: the header promises {shown} voxels, more than the file can hold; copy it again")
 
 

@@ -13,6 +13,7 @@ from medssm.data.scans.formats.dicom.pixels import read_pixels
 from medssm.data.scans.formats.dicom.series import choose_series, series_of
 from medssm.data.scans.formats.dicom.split import unread_series
 from medssm.data.scans.formats.nifti import nifti_header
+from medssm.data.scans.formats.voxels import times
 from medssm.data.scans.geometry import reverse_order
 from medssm.errors import GeometryError
 
@@ -79,8 +80,7 @@ def _check_size(slices: Sequence[SliceHeader], grid: SliceGrid, folder: Path) ->
     count = len(slices) if grid.places is None else len(grid.places)
     shape = (*reverse_order(slices[0].shape), count)
     if max(shape) > _MOST_ALONG_AN_AXIS:
-        shown = "x".join(map(str, shape))
-        raise GeometryError(f"{folder}: {shown} voxels are more than a label map can hold; give a smaller scan")
+        raise GeometryError(f"{folder}: {times(shape)} voxels are more than a label map can hold; give a smaller scan")
 
 
 def _voxels(slices: Sequence[SliceHeader]) -> np.ndarray:
