@@ -5,7 +5,7 @@ from pathlib import Path
 from medssm.data.layouts.folders import folders_in
 from medssm.data.layouts.scans.declared import PARTS, Declared, Part, dataset_of
 from medssm.data.layouts.scans.layout import volumes_in
-from medssm.data.layouts.scans.splits import own_split, with_split
+from medssm.data.layouts.scans.splits import with_split
 from medssm.data.layouts.scans.table import table_rows
 from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.data.scans.volume import volume_stem
@@ -34,7 +34,7 @@ def read_masks(folder: Path, fold: int) -> ScanDataset:
     kinds = {_MODALITIES.get(volume_stem(case.image).lower(), "") for case in cases.values()}
     said = Declared(dict(enumerate(organs, start=1)), channel_names=tuple(kinds - {""}) if len(kinds) == 1 else ())
     dataset = dataset_of(said, folder.resolve().name, folder, parts)
-    return own_split(dataset, fold) if dataset.validation else with_split(dataset, fold)
+    return with_split(dataset, fold)
 
 
 def _case(folder: Path, masks: Path, organs: list[str]) -> ScanCase:

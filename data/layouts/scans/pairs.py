@@ -8,7 +8,7 @@ from pathlib import Path
 
 from medssm.data.layouts.scans.declared import PARTS, Part, dataset_of, declared_beside, several_channels
 from medssm.data.layouts.scans.layout import numbered_channel
-from medssm.data.layouts.scans.splits import own_split, with_split
+from medssm.data.layouts.scans.splits import with_split
 from medssm.data.scans.case_names import without_label_words, without_words
 from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.data.scans.finding import is_scan_file
@@ -54,7 +54,7 @@ def read_pairs(folder: Path, fold: int) -> ScanDataset:
         _refuse_several(folder, name, files)
         parts[files.part].append(ScanCase(name or volume_stem(files.images[0]), files.images[0], files.labels[0]))
     dataset = dataset_of(declared_beside(folder), folder.resolve().name, folder, parts, unused)
-    return own_split(dataset, fold) if dataset.validation else with_split(dataset, fold)
+    return with_split(dataset, fold)
 
 
 def _refuse_several(folder: Path, name: str, files: _Files) -> None:

@@ -30,10 +30,12 @@ def is_published_split(dataset: ScanDataset) -> bool:
 
 
 def with_split(dataset: ScanDataset, fold: int) -> ScanDataset:
-    """The dataset with its training cases split: by the folds that its list gives, else by folds made of patients.
+    """The dataset with cases that validate: its own, else by the folds that its list gives or by folds of patients.
 
     Raises: UsageError if there is no such fold.
     """
+    if dataset.validation:
+        return own_split(dataset, fold)
     if any(case.fold is not None for case in dataset.training):
         check_fold(dataset, fold, {case.fold for case in dataset.training if case.fold is not None})
         return _validated_by(dataset, {case.id for case in dataset.training if case.fold == fold})

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from medssm.data.layouts.scans.declared import PARTS, Part, dataset_of, declared_beside
 from medssm.data.layouts.scans.layout import case_id, listed_file
-from medssm.data.layouts.scans.splits import own_split, with_split
+from medssm.data.layouts.scans.splits import with_split
 from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.errors import DataError, quoted, reason_of
 
@@ -51,7 +51,7 @@ def read_table(path: Path, fold: int) -> ScanDataset:
         number = int(row["fold"][:9]) if row["fold"] else None
         parts[part].append(ScanCase(row["case"] or case_id(image), image, label, patient=row["patient"], fold=number))
     dataset = dataset_of(declared_beside(path.parent), path.parent.resolve().name, path, parts)
-    return own_split(dataset, fold) if dataset.validation else with_split(dataset, fold)
+    return with_split(dataset, fold)
 
 
 def _header(path: Path) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from medssm.data.scans.formats.dicom.files import DicomFile
-from medssm.data.scans.formats.dicom.parsing import Elements, lenient, read_elements
+from medssm.data.scans.formats.dicom.parsing import Elements, cut_off, lenient, read_elements
 from medssm.data.scans.formats.dicom.pixels import PixelFormat, pixel_format
 from medssm.errors import DataError, GeometryError
 
@@ -157,7 +157,7 @@ def _holds_no_image(elements: Elements) -> bool:
     """
     storage = elements.text("SOPClassUID") or elements.meta.text("MediaStorageSOPClassUID")
     if elements.pixels is None and (storage in _SLICE_CLASSES or not storage):
-        raise DataError(f"{elements.file.path}: this slice is cut off or damaged; copy or export the series again")
+        raise cut_off(elements.file)
     return elements.pixels is None or storage in _NO_SCAN
 
 

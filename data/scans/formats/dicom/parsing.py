@@ -195,6 +195,11 @@ def read_elements(file: DicomFile) -> Elements:
         raise DataError(f"{file.path}: cut off or damaged; copy or export the series again") from error
 
 
+def cut_off(file: DicomFile) -> DataError:
+    """The error of a slice whose pixels are not all there."""
+    return DataError(f"{file.path}: this slice is cut off or damaged; copy or export the series again")
+
+
 class _Bounded(BufferedReader):
     """A file of which no more is asked for than is there, whatever a length in it says."""
 

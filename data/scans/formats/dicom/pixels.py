@@ -25,7 +25,7 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from medssm.data.scans.formats.dicom.parsing import UNREADABLE, Elements, PixelPlace
+from medssm.data.scans.formats.dicom.parsing import UNREADABLE, Elements, PixelPlace, cut_off
 from medssm.errors import DataError, quoted
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _check_complete(elements: Elements, pixels: PixelFormat) -> None:
     except (ValueError, struct.error):
         is_there = False
     if not is_there:
-        raise DataError(f"{elements.file.path}: this slice is cut off or damaged; copy or export the series again")
+        raise cut_off(elements.file)
 
 
 def _bytes_of_items(stream: BinaryIO, offset: int, size: int) -> int:
