@@ -17,6 +17,8 @@ _SOME = 0.001
 _MOST, _GAP, _AIR = 1e5, 100.0, -1000.0
 # Where soft tissue lies when 1024 was added so that no value is negative.
 _SHIFTED = (900.0, 1200.0)
+# No patient is sampled outside of these mm a voxel, nor is a scan of one outside of these mm along its longest side.
+_SPACINGS, _LONGEST_SIDES = (0.05, 20.0), (5.0, 2500.0)
 _LOOKED_AT = 1_000_000  # voxels, evenly spread, of which shares are taken
 # A label map has no more values than this, and where it has a label this share of the next voxels have the same one.
 _LABELS, _ALIKE = 128, 0.6
@@ -112,6 +114,24 @@ def not_hounsfield(values: ValueSummary, modality: str = "") -> str:
     if values.share(*_SHIFTED) >= 0.05:
         return f"{found} look like Hounsfield units to which 1024 was added"
     return f"{found} look like MR or another modality than CT"
+
+
+def strange_size(volume: Volume) -> str:
+    """Why the spacing of a scan is hardly that of a patient, as with a wrong unit, in words; nothing if it may be."""
+    spacing = volume.spacing
+    longest = max(size * count for size, count in zip(spacing, volume.shape, strict=True))
+    sizes = " x ".join(f"{size:g}" for size in spacing)
+    if not (_SPACINGS[0] <= min(spacing) and max(spacing) <= _SPACINGS[1]):
+        usual = f"{_SPACINGS[0]:g} to {_SPACINGS[1]:g} mm"
+        return (
+            f"a spacing of {sizes} mm is not within {usual}, as scans of patients are; correct the header or its unit"
+        )
+    if not _LONGEST_SIDES[0] <= longest <= _LONGEST_SIDES[1]:
+        made = (
+            f"{round(longest, 1):g} mm, {'larger' if longest > _LONGEST_SIDES[1] else 'smaller'} than one of a patient"
+        )
+        return f"a spacing of {sizes} mm makes a scan of {made}; correct the header or its unit"
+    return ""
 
 
 def is_label_map(volume: Volume) -> bool:

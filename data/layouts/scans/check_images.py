@@ -8,16 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from medssm.data.layouts.findings import Remark
-from medssm.data.scans.plausibility import ValueSummary, not_hounsfield, summarise_values
+from medssm.data.scans.plausibility import ValueSummary, not_hounsfield, strange_size, summarise_values
 from medssm.data.scans.volume import Volume, read_volume
 from medssm.errors import DataError, GeometryError, without_path
 
-# Spacing in mm beyond which a header has the wrong unit, not a scan an unusual grid.
-_SMALLEST_SPACING, _LARGEST_SPACING = 0.05, 25.0
-
 
 def read_checked(path: Path) -> tuple[Volume | None, list[Remark]]:
-    """The volume, or None, and what was wrong with its file or its spacing."""
+    """The volume, or None, and what was wrong with its file or its size."""
     try:
         volume = read_volume(path)
     except GeometryError as error:
@@ -25,14 +22,8 @@ def read_checked(path: Path) -> tuple[Volume | None, list[Remark]]:
     except (DataError, OSError) as error:
         return None, [Remark(path, "unreadable", without_path(path, error))]
     notes = [Remark(path, "header", without_path(path, note), is_note=True) for note in volume.notes]
-    return volume, [*_spacing(path, volume), *notes]
-
-
-def _spacing(path: Path, volume: Volume) -> Iterator[Remark]:
-    shown = ", ".join(f"{size:g}" for size in volume.spacing)
-    if min(volume.spacing) < _SMALLEST_SPACING or max(volume.spacing) > _LARGEST_SPACING:
-        usual = f"{_SMALLEST_SPACING:g} to {_LARGEST_SPACING:g} mm"
-        yield Remark(path, "spacing", f"spacing ({shown}) mm is not within {usual}; correct the header and its unit")
+    strange = [Remark(path, "spacing", why) for why in (strange_size(volume),) if why]
+    return volume, [*strange, *notes]
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from medssm.data.scans.label_values import label_counts
 from medssm.data.scans.laterality import find_sides
 from medssm.data.scans.network_slabs import NetworkSlabs
 from medssm.data.scans.organs import BTCV_ORGANS
-from medssm.data.scans.plausibility import refuse_empty, summarise_values, value_notes
+from medssm.data.scans.plausibility import refuse_empty, strange_size, summarise_values, value_notes
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume, read_volume, write_probabilities
 from medssm.errors import DataError, UsageError
@@ -143,13 +143,14 @@ class Predictor:
         return Segmentation(labels, volume, self.names, self._confidence(restoration))
 
     def _examined(self, volume: Volume) -> Volume:
-        """The scan with notes on what is strange about its values.
+        """The scan with notes on what is strange about its size and its values.
 
         Raises: DataError if there is nothing in it.
         """
         values, window = summarise_values(volume.array), self.preprocessing.intensity
         refuse_empty(volume, window, values)
-        return replace(volume, notes=(*volume.notes, *value_notes(window, values, volume.modality)))
+        notes = [f"beware: {strange}" for strange in (strange_size(volume),) if strange]
+        return replace(volume, notes=(*volume.notes, *notes, *value_notes(window, values, volume.modality)))
 
     @torch.inference_mode()
     def on_network_grid(self, image: Tensor, settings: PredictSettings) -> Tensor:

@@ -3,7 +3,14 @@
 import numpy as np
 import pytest
 
-from medssm.data.scans.plausibility import is_label_map, not_hounsfield, refuse_empty, summarise_values, value_notes
+from medssm.data.scans.plausibility import (
+    is_label_map,
+    not_hounsfield,
+    refuse_empty,
+    strange_size,
+    summarise_values,
+    value_notes,
+)
 from medssm.data.scans.volume import Volume
 from medssm.errors import DataError
 
@@ -127,3 +134,25 @@ def test_values_of_no_tissue_and_a_single_voxel_are_told() -> None:
     empty = np.full((24, 24, 24), -1000, np.int16)
     empty[3, 4, 5] = 5
     assert any("hardly a voxel" in note for note in notes(empty))
+
+
+@pytest.mark.parametrize(
+    ("spacing", "shape", "sentence"),
+    [
+        ((60.0, 60.0, 60.0), (24, 20, 16), "a spacing of 60 x 60 x 60 mm is not within 0.05 to 20 mm"),
+        ((1.0, 1.0, 25.0), (24, 20, 16), "a spacing of 1 x 1 x 25 mm is not within"),
+        ((0.001, 0.001, 0.002), (512, 512, 300), "a spacing of 0.001 x 0.001 x 0.002 mm is not within"),
+        ((7.0, 7.0, 5.0), (512, 512, 300), "makes a scan of 3584 mm, larger than one of a patient"),
+        ((0.08, 0.08, 0.1), (40, 40, 20), "makes a scan of 3.2 mm, smaller than one of a patient"),
+        ((0.7, 0.7, 5.0), (512, 512, 40), ""),
+        ((0.98, 0.98, 1.5), (512, 512, 1500), ""),  # head to foot
+        ((20.0, 20.0, 20.0), (24, 20, 16), ""),
+        ((0.06, 0.06, 20.0), (512, 512, 1), ""),
+    ],
+)
+def test_a_size_that_no_patient_has_is_named(
+    spacing: tuple[float, float, float], shape: tuple[int, int, int], sentence: str
+) -> None:
+    told = strange_size(Volume(np.broadcast_to(np.int16(0), shape), np.diag([*spacing, 1.0])))
+    assert sentence in told
+    assert bool(told) == bool(sentence)

@@ -172,3 +172,13 @@ def test_scores_that_are_not_finite_end_the_prediction(make_predictor, plant) ->
     predictor.network.values[2] = torch.nan
     with pytest.raises(DataError, match="scores are not finite"):
         predictor.predict(plant((20, 18, 16)))
+
+
+def test_a_spacing_that_no_patient_has_is_noted_beside_the_labels(make_predictor: Make, plant: Plant) -> None:
+    volume = plant((6, 7, 5), spacing=(24.0, 24.0, 24.0))
+    segmentation = make_predictor(spacing=(24.0, 24.0, 24.0)).predict(volume)
+    assert segmentation.volume.notes == (
+        "beware: a spacing of 24 x 24 x 24 mm is not within 0.05 to 20 mm, as scans of patients are; correct the "
+        "header or its unit",
+    )
+    np.testing.assert_array_equal(segmentation.labels, volume.array)

@@ -134,6 +134,7 @@ IMAGE_FAULTS = {
     "unreadable ": not_a_scan,
     "unreadable  ": replace_image(np.zeros((*SHAPE, 2), np.int16)),
     "spacing": zero_spacing,
+    "spacing   ": lambda folder: save(image_path(folder, 2), scan(2), np.diag([60.0, 60.0, 60.0, 1.0])),
     "spacing ": zero_column,
     "spacing  ": metres_for_millimetres,
     "same-scan": replace_image(scan(1).astype(np.float32)),
