@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from medssm.errors import UsageError
-from medssm.files import atomic_path
 from medssm.recipes.loading import differing_keys, dump_recipe, load_recipe
 from medssm.tasks import TASKS
 from medssm.tasks.settings import Recipe
@@ -58,18 +57,19 @@ def train(
         if path is None:
             raise UsageError(f"--resume: there is no run in {RUNS.resolve()}; give its folder with --out")
         settings = continued_recipe(path, recipe, model, overrides or {})
-        return fit(TASKS[settings.task].training(settings), settings, path, resume=True)
-    if recipe is None:
+    elif recipe is None:
         raise UsageError("give a recipe such as btcv, or --resume to continue a run")
-    settings = load_recipe(recipe, model, overrides)
-    path = Path(folder) if folder else RUNS / f"{settings.name}-{settings.model.name}-{datetime.now():%Y%m%d-%H%M%S}"
-    return fit(TASKS[settings.task].training(settings), settings, path, dump_recipe(settings))
+    else:
+        settings = load_recipe(recipe, model, overrides)
+        named = f"{settings.name}-{settings.model.name}-{datetime.now():%Y%m%d-%H%M%S}"
+        path = Path(folder) if folder else RUNS / named
+    return fit(TASKS[settings.task].training(settings), settings, path, dump_recipe(settings), resume)
 
 
 def continued_recipe(
     folder: Path, recipe: str | Path | None, model: str | None, overrides: Mapping[str, Any]
 ) -> Recipe:
-    """The recipe of a run with the changes that a continuation may make, which are written back.
+    """The recipe of a run with the changes that a continuation may make.
 
     Raises: UsageError if there is no run, or a change would make it another one.
     """
@@ -84,7 +84,4 @@ def continued_recipe(
             f"{folder}: a resumed run keeps its settings, but {', '.join(forbidden)} would change; "
             "leave that out or start a new run with another --out"
         )
-    if now != before:
-        with atomic_path(run.recipe) as temporary:
-            temporary.write_text(dump_recipe(now), encoding="utf-8")
     return now

@@ -64,7 +64,7 @@ def fit(task: Task, settings: TrainingSettings, folder: Path, recipe: str = "", 
     a function of the seed and the step.
 
     Args:
-        recipe: the resolved recipe, kept in the folder.
+        recipe: the resolved recipe, kept in the folder once nothing is refused.
 
     Raises:
         UsageError: if the folder holds files and `resume` is not given, another process trains in it, the data are
@@ -83,10 +83,11 @@ def fit(task: Task, settings: TrainingSettings, folder: Path, recipe: str = "", 
             run.check_resumable()
         elif is_first:
             run.refuse_files()
-        loop = _Loop(fabric, task, settings, loader, run, stop)  # first: a network that cannot be had leaves no folder
+        # First what may be refused: it leaves no folder, and in one that is there the recipe that it was trained by.
+        loop = _Loop(fabric, task, settings, loader, run, stop)
+        loop.fix_length()
         if is_first:
-            if not resume:
-                run.begin(recipe)
+            run.keep(recipe)
             run.record_environment(str(fabric.device))
         fabric.barrier()
         try:
@@ -131,12 +132,15 @@ class _Loop:
         self.throughput = Throughput()
         self.saved_at = time.monotonic()
 
+    def fix_length(self) -> None:
+        """Decides how many steps the run has. Raises: UsageError if a schedule was begun for another number."""
+        self.progress.total_steps = length_of_run(
+            self.settings, self.loader.steps_per_epoch, self.progress.total_steps, self.seconds_per_step
+        )
+
     def run(self) -> Outcome:
         """Trains to the end, to the stop or to the error."""
         progress = self.progress
-        progress.total_steps = length_of_run(
-            self.settings, self.loader.steps_per_epoch, progress.total_steps, self.seconds_per_step
-        )
         is_silent = not self.fabric.is_global_zero
         samples, unit = self.loader.samples_per_step, self.task.unit
         bar = TrainingBar(progress.step, progress.total_steps, is_silent, samples, unit)

@@ -70,8 +70,8 @@ class RunFolder:
                 f"{self.path}: already holds files; continue that run with --resume or choose another folder with --out"
             )
 
-    def begin(self, recipe: str) -> None:
-        """Creates the folder with the resolved recipe in it."""
+    def keep(self, recipe: str) -> None:
+        """Writes the resolved recipe, and creates the folder if there is none."""
         with atomic_path(self.recipe) as temporary:
             temporary.write_text(recipe, encoding="utf-8")
 

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,12 @@ import torch
 from safetensors.torch import load_file
 
 from medssm.errors import CheckpointError, UsageError
+from medssm.training import fit
 from medssm.training.checkpoint import load_checkpoint
 from medssm.training.run_folder import RunFolder
 
 sys.path.insert(0, str(Path(__file__).parent))
-from tiny_run import Sine, train
+from tiny_run import Sine, settings, train
 
 SCRIPT = Path(__file__).with_name("tiny_run.py")
 STEPS = 400
@@ -199,8 +201,9 @@ def test_a_run_does_not_go_on_with_other_data(tmp_path: Path) -> None:
         class_names = ("liver", "spleen")
 
     train(tmp_path / "run", Named(), steps=4)
-    with pytest.raises(UsageError, match="begun with classes spleen, liver, but the dataset now has liver, spleen"):
-        train(tmp_path / "run", Other(), steps=4, resume=True)
+    for steps in (4, 8):  # the data are spoken of even where the length is another one, too
+        with pytest.raises(UsageError, match="begun with classes spleen, liver, but the dataset now has liver, spleen"):
+            train(tmp_path / "run", Other(), steps=steps, resume=True)
 
 
 def test_two_processes_do_not_train_in_one_folder(tmp_path: Path) -> None:
@@ -236,3 +239,11 @@ def test_the_length_of_a_one_cycle_run_cannot_change_on_the_way(tmp_path: Path) 
     train(tmp_path / "run", steps=4)
     with pytest.raises(UsageError, match="begun with 4 steps and cannot have 8"):
         train(tmp_path / "run", steps=8, resume=True)
+
+
+def test_a_folder_keeps_its_recipe_until_another_one_is_accepted(tmp_path: Path) -> None:
+    recipe = RunFolder(tmp_path / "run").recipe
+    for steps, text, kept in ((4, "of the run", "of the run"), (8, "refused", "of the run"), (4, "taken", "taken")):
+        with pytest.raises(UsageError) if text == "refused" else nullcontext():
+            fit(Sine(), settings(steps), tmp_path / "run", text, resume=recipe.exists())
+        assert recipe.read_text(encoding="utf-8") == kept

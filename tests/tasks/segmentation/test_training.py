@@ -77,6 +77,16 @@ def test_a_resumed_run_keeps_its_settings(run: Run, trained: Path, cube_dataset:
         run(trained, cube_dataset, resume=True, optimizer__weight_decay=0.5, run__seed=3)
 
 
+def test_other_data_are_refused_and_the_recipe_keeps_the_folder_of_the_first(
+    run: Run, trained: Path, cube_dataset: Path, tmp_path: Path
+) -> None:
+    before = (trained / "recipe.yaml").read_text(encoding="utf-8")
+    other = relist(cube_dataset, tmp_path / "data", labels={"1": "dark", "2": "darker"})
+    with pytest.raises(UsageError, match="begun with classes bright, brighter, but the dataset now has dark, darker"):
+        run(trained, other, resume=True)
+    assert (trained / "recipe.yaml").read_text(encoding="utf-8") == before
+
+
 def test_a_folder_without_a_run_is_not_resumed(run: Run, tmp_path: Path, cube_dataset: Path) -> None:
     with pytest.raises(UsageError, match="holds no run to resume"):
         run(tmp_path, cube_dataset, resume=True)
