@@ -16,6 +16,8 @@ from medssm.models.detection.settings import CASCADE_MASK_RCNN, MASK_RCNN, Detec
 from medssm.models.detection.structures import Detections, Objects, RawOutputs, Sizes
 from medssm.models.pyramid import Pyramid
 
+LOSSES = ("rpn_class", "rpn_box", "class", "box", "mask")
+
 
 class Detector(nn.Module):
     """Images (B, 3, H, W), normalised and padded with zeros at the bottom and on the right, to objects in them.
@@ -36,9 +38,14 @@ class Detector(nn.Module):
     def losses(self, images: Tensor, sizes: Sizes, targets: Sequence[Objects]) -> dict[str, Tensor]:
         """Losses "rpn_class", "rpn_box", "class", "box" and "mask"; their sum is what is trained on.
 
+        Without an image all are zero and so is every gradient, in one process; of several none may be without.
+
         Args:
             images: (B, 3, H, W). sizes: (h, w) of each before its padding. targets: its objects.
         """
+        if not len(images):
+            nothing = torch.stack([parameter.flatten()[:0].sum().float() for parameter in self.parameters()]).sum()
+            return dict.fromkeys(LOSSES, nothing)
         targets = [with_area(objects) for objects in targets]
         random = generators(targets)
         pyramid = self.features(images)
@@ -77,7 +84,8 @@ class Detector(nn.Module):
 
     def _whole_image(self, pyramid: Sequence[Tensor], images: Tensor, count: int, side: int) -> Tensor:
         height, width = images.shape[2:]
-        rois = torch.tensor([[0, 0, 0, width, height]], dtype=torch.float32, device=images.device).expand(count, -1)
+        rois = torch.tensor([[0, 0, 0, width, height]], dtype=torch.float32, device=images.device)
+        rois = rois.expand(count if len(images) else 0, -1)  # there may be no first image
         level = LEVELS - 1
         return aligned(pyramid[level], rois, self.settings.strides[level], side, self.settings)
 

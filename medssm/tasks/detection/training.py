@@ -13,7 +13,7 @@ from medssm.checkpoints import save_weights
 from medssm.data.layouts.coco import CocoDataset
 from medssm.errors import DataError
 from medssm.metrics.detection import AveragePrecision, FoundObjects, average_precision
-from medssm.models.detection import Detector
+from medssm.models.detection import LOSSES, Detector
 from medssm.tasks.detection.pictures import beside_annotations, shown
 from medssm.tasks.detection.runner import objects_on
 from medssm.tasks.detection.samples import DetectionImages, ScoredImages, TrainingBatch, found_objects, open_objects
@@ -21,7 +21,6 @@ from medssm.tasks.detection.settings import DetectionRecipe
 from medssm.tasks.networks import checked_classes, headed_network, run_metadata, start_of
 from medssm.training import Moment, Task
 
-LOSSES = ("rpn_class", "rpn_box", "class", "box", "mask")
 SHOWN_IMAGES = 4
 
 

@@ -56,6 +56,17 @@ def test_images_without_objects_teach_what_background_is(head):
     assert all(gradient.isfinite().all() for gradient in ranks.gradients(network).values())
 
 
+@pytest.mark.parametrize("head", HEADS)
+def test_no_image_at_all_teaches_nothing(head):
+    network = ranks.detector(head)
+    images, sizes, targets = (values[:0] for values in ranks.batch())
+    assert step(network, images, sizes, targets) == dict.fromkeys(NAMES, 0)
+    assert not any(gradient.any() for gradient in ranks.gradients(network).values())
+    assert network.detect(images, sizes) == []
+    layers = network(images)
+    assert {len(maps) for kind in layers for maps in kind} == {0}
+
+
 def test_boxes_without_area_change_nothing():
     network = ranks.detector("mask-rcnn")
     images, sizes, targets = ranks.batch()
