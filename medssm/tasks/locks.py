@@ -15,7 +15,8 @@ _HELD = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES)
 def lock(file: IO[str], *, wait: bool = False) -> bool | None:
     """Whether the file is locked now, or another process holds it; None where there are no locks.
 
-    Some file systems, as those of clusters, have none. The lock is held until the file is closed.
+    Some file systems, as those of clusters, have none (ENOLCK, ENOSYS, EOPNOTSUPP): who asks must do without, as where
+    the system has none. The lock is held until the file is closed.
     """
     if fcntl is None:
         return None

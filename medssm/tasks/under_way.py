@@ -18,7 +18,8 @@ class UnderWay:
     """A journal in the output folder: a line before a file is begun, and one with what was found when it has ended.
 
     Its process holds a lock on it, which the system opens when the process ends, however it ends. Journals of the same
-    command that nobody holds are what crashed ones left, and are taken over.
+    command that nobody holds are what crashed ones left, and are taken over. Where the system or its file system has no
+    locks, nothing says whether an owner lives, and no journal is kept.
 
     Attributes:
         crashed: files during which a process ended, and which nobody has tried again since; absolute paths.
@@ -31,14 +32,15 @@ class UnderWay:
         self.found: dict[str, Entry] = {}
         self._head = {"command": command, "pid": os.getpid(), "host": socket.gethostname()}
         self._journal: IO[str] | None = None
-        if folder is None or not HAS_LOCKS:  # where no lock says whether an owner lives, no journal is kept
+        if folder is None or not HAS_LOCKS:
             return
         folder.mkdir(parents=True, exist_ok=True)
+        self._journal = _new_journal(folder)
+        if self._journal is None:
+            return
         left = list(_left_behind(folder, command))
         for journal in left:
             self._take_over(journal)
-        self._journal = open(folder / f"{MARKER}{uuid4().hex}.jsonl", "x+", encoding="utf-8")  # noqa: SIM115
-        lock(self._journal)
         self._write_all()
         for journal in left:
             _remove(journal)
@@ -90,6 +92,15 @@ class UnderWay:
         if self._journal is not None:
             self._journal.write(json.dumps(line) + "\n")
             self._journal.flush()
+
+
+def _new_journal(folder: Path) -> IO[str] | None:
+    """A journal of this process, locked; None where files cannot be locked."""
+    journal = open(folder / f"{MARKER}{uuid4().hex}.jsonl", "x+", encoding="utf-8")  # noqa: SIM115
+    if lock(journal):
+        return journal
+    _remove(journal)
+    return None
 
 
 def _left_behind(folder: Path, command: str) -> Iterator[IO[str]]:

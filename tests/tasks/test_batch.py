@@ -192,6 +192,15 @@ def test_the_journal_of_a_process_that_lives_is_left_alone(tmp_path: Path) -> No
     assert journals(tmp_path) == []
 
 
+def test_where_files_cannot_be_locked_no_journal_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing would tell the journal of a process that crashed from that of one that lives."""
+    crash(tmp_path)
+    left = journals(tmp_path)
+    monkeypatch.setattr("medssm.tasks.under_way.lock", lambda _: None)
+    assert list(go_on(tmp_path, "abc").found.values()) == ["a", "b", "c"]
+    assert journals(tmp_path) == left
+
+
 def test_a_reader_of_what_is_told_that_goes_away_stops_all_and_blames_no_file() -> None:
     def piped(file: Path, tell: object) -> None:
         raise BrokenPipeError
