@@ -107,7 +107,10 @@ class PreprocessedCases(Sequence[CachedCase]):
         cached = _read(path, case.id)
         if cached is None:
             volume, labels = read_scan_and_labels(case, self.preprocessing)
-            _write(path, preprocess_volume(volume, self.preprocessing, labels), labels)
+            prepared = preprocess_volume(volume, self.preprocessing, labels)
+            if self.path(index) != path:
+                raise DataError(f"{case.image}: it or its labels were changed while they were read; start again later")
+            _write(path, prepared, labels)
             cached = _read(path, case.id)
         if cached is None:
             raise DataError(f"{path}: cannot be read back after writing it; check the disk or set MEDSSM_CACHE")

@@ -11,12 +11,14 @@ def files_of_scan(scan: Path) -> list[Path]:
 
     Of a DICOM series all DICOM files of its folder, with a folder given also those below; both halves of a NIfTI pair;
     a header and the file that it names. The path alone where that cannot be told, such as of a damaged header, whose
-    reader then says what is wrong; none for a folder without DICOM.
+    reader then says what is wrong; none for a folder without DICOM, and for what has no end, such as a pipe.
 
     Raises: OSError if they cannot be listed.
     """
     found = format_of(scan)
     try:
-        return found.codec().files(scan) if found else [scan]
+        if found is not None:
+            return found.codec().files(scan)
     except DataError:
-        return [scan]
+        pass
+    return [] if scan.exists() and not scan.is_file() else [scan]

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 from pydantic import TypeAdapter
 
 import medssm
+from medssm.errors import DataError, MedssmError
 from medssm.files import atomic_path, file_sha256, json_text
 
 FOLDER = ".medssm"
@@ -101,9 +103,50 @@ def holds(files: Sequence[Path], known: FileState) -> bool:
     return size == known.size and (modified == known.modified or contents_of(files).sha256 == known.sha256)
 
 
+class Source:
+    """The files of a scan as they are before it is read: what is made of it is recorded as made of these.
+
+    Attributes:
+        contents: what they hold.
+    """
+
+    def __init__(self, scan: Path, files: Sequence[Path]) -> None:
+        """Raises: OSError if they cannot be read."""
+        self.scan, self.files = scan, files
+        self._stats = _stats(files)
+        self.contents = contents_of(files)
+
+    @contextmanager
+    def read(self) -> Iterator[None]:
+        """Within it the scan is read.
+
+        Raises: DataError if another program has written to the files meanwhile or put others in their place.
+        """
+        try:
+            yield
+        except MedssmError:  # whose cause may be just that
+            self._refuse_changed()
+            raise
+        self._refuse_changed()
+
+    def _refuse_changed(self) -> None:
+        if _stats(self.files) != self._stats:
+            raise DataError(f"{self.scan}: was changed while it was read; run the same command when it is whole")
+
+
 def settings_sha256(settings: Mapping[str, Any]) -> str:
     """Of settings that JSON can hold, in any order."""
     return hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
+
+
+def _stats(files: Iterable[Path]) -> list[tuple[int, ...]]:
+    """What tells a file from another and from itself as it was; nothing of one that is not there."""
+    found: list[tuple[int, ...]] = []
+    for file in files:
+        with suppress(FileNotFoundError):
+            stat = file.stat()
+            found.append((stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns))
+    return found
 
 
 def _looks(files: Iterable[Path]) -> tuple[int, int]:

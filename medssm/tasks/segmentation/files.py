@@ -1,7 +1,7 @@
 """Many scans one after the other: each once, whoever goes through them, and with a record of how."""
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from medssm.data.scans.formats.dicom.files import is_dicom
 from medssm.data.scans.plausibility import is_label_map
 from medssm.data.scans.volume import read_volume, volume_suffix
 from medssm.errors import UsageError
-from medssm.files import remove_abandoned
+from medssm.files import atomic_path, remove_abandoned
 from medssm.tasks.batch import REWRITES, FileResults, Later, LeftOut, Teller, Watch, run_on_files
 from medssm.tasks.claims import Claim, claimed
 from medssm.tasks.cost import Cost, measured
@@ -19,6 +19,7 @@ from medssm.tasks.failures import failure_sentence
 from medssm.tasks.records import (
     FileState,
     Record,
+    Source,
     contents_of,
     holds,
     read_record,
@@ -111,16 +112,16 @@ class _Scans:
             ) as claim:
                 scan = files_of_scan(job.scan)
                 wanted = self._wanted(job, scan, claim)
-                return self._predict(job, _Told(tell, claim), scan, wanted)
+                return self._predict(job, _Told(tell, claim), Source(job.scan, scan), wanted)
         except Later:
             self.waiting.add(job.scan)
             raise
 
-    def _predict(self, job: Job, tell: "_Told", scan: list[Path], wanted: list[Path]) -> OrgansOfScan:
+    def _predict(self, job: Job, tell: "_Told", scan: Source, wanted: list[Path]) -> OrgansOfScan:
         written: list[Path] = []
         with measured() as cost:
             try:
-                found = self._write(job, tell, wanted, written)
+                found = self._write(job, tell, scan, wanted, written)
             except LeftOut:
                 raise
             except BaseException as error:
@@ -130,9 +131,7 @@ class _Scans:
         self._record(job, tell, scan, wanted, written, cost).write(record_path(job.labels))
         return found
 
-    def _keep_failure(
-        self, job: Job, tell: "_Told", scan: list[Path], written: list[Path], error: BaseException
-    ) -> None:
+    def _keep_failure(self, job: Job, tell: "_Told", scan: Source, written: list[Path], error: BaseException) -> None:
         """Writes a record of a failure, unless one of earlier outputs is all that there is."""
         before = read_record(record_path(job.labels))
         if before is None or written or not before.outputs:
@@ -157,7 +156,7 @@ class _Scans:
             return wanted
         raise LeftOut(f"{job.labels} is there already", REWRITES)
 
-    def _why_other(self, record: Record, scan: list[Path]) -> str:
+    def _why_other(self, record: Record, scan: Sequence[Path]) -> str:
         """What else outputs come from, in words; "" if they come from the same."""
         if record.weights_sha256 != self.weights_sha256:
             return "made with other weights"
@@ -167,22 +166,26 @@ class _Scans:
             return f"made with {', '.join(others)}"
         return "" if holds(scan, record.scan) else "made from another scan of this name"
 
-    def _write(self, job: Job, tell: "_Told", wanted: list[Path], written: list[Path]) -> OrgansOfScan:
-        volume = read_volume(job.scan, self.settings.volume, fill_gaps=self.settings.fill_gaps)
-        if is_label_map(volume):
-            if not job.is_alone:
-                raise LeftOut("is a label map")
-            tell.note("beware: looks like a label map, not like a scan")
-        tell.claim.will_write(wanted)
-        segmentation = self.predictor.predict(
-            volume,
-            self.settings,
-            probabilities=job.probabilities if job.probabilities in wanted else None,
-            announce=lambda estimate: tell.note(str(estimate)),
-            progress=tell.progress,
-        )
+    def _write(self, job: Job, tell: "_Told", scan: Source, wanted: list[Path], written: list[Path]) -> OrgansOfScan:
+        of_probabilities = job.probabilities if job.probabilities in wanted else None
+        whole = atomic_path(of_probabilities) if of_probabilities else nullcontext()
+        with whole as probabilities, scan.read():  # until the labels are made: voxels may be mapped from the file
+            volume = read_volume(job.scan, self.settings.volume, fill_gaps=self.settings.fill_gaps)
+            if is_label_map(volume):
+                if not job.is_alone:
+                    raise LeftOut("is a label map")
+                tell.note("beware: looks like a label map, not like a scan")
+            tell.claim.will_write(wanted)
+            segmentation = self.predictor.predict(
+                volume,
+                self.settings,
+                probabilities=probabilities,
+                announce=lambda estimate: tell.note(str(estimate)),
+                progress=tell.progress,
+            )
+        written += [path for path in wanted if path == job.probabilities]
         rows = segmentation.statistics() if set(job.statistics or ()) & set(wanted) else []
-        for path in wanted:
+        for path in (path for path in wanted if path != job.probabilities):
             if path == job.labels:
                 segmentation.save(path)
             elif path == job.preview:
@@ -198,7 +201,7 @@ class _Scans:
         self,
         job: Job,
         tell: "_Told",
-        scan: list[Path],
+        scan: Source,
         wanted: list[Path],
         written: list[Path],
         cost: Cost,
@@ -207,7 +210,7 @@ class _Scans:
         """The record of a scan; what was there, is still right and was not wanted again is in the one before it."""
         return Record(
             file=str(job.scan.absolute()),
-            scan=contents_of(scan),
+            scan=scan.contents,
             weights_sha256=self.weights_sha256,
             settings_sha256=self.settings_sha256,
             settings={**asdict(self.settings), "device": str(self.predictor.place)},
@@ -216,10 +219,10 @@ class _Scans:
             notes=tell.notes,
             seconds=round(cost.seconds, 3),
             peak_memory_bytes=cost.peak_memory,
-            outputs=self._kept(job, scan, wanted) | {path.name: contents_of([path]) for path in written},
+            outputs=self._kept(job, scan.files, wanted) | {path.name: contents_of([path]) for path in written},
         )
 
-    def _kept(self, job: Job, scan: list[Path], wanted: list[Path]) -> dict[str, FileState]:
+    def _kept(self, job: Job, scan: Sequence[Path], wanted: list[Path]) -> dict[str, FileState]:
         """What the record before says of outputs that are as this call would make them, and were not wanted again."""
         before = read_record(record_path(job.labels))
         if before is None or self._why_other(before, scan):

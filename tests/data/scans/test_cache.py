@@ -159,6 +159,20 @@ def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.M
     assert not list((tmp_path / "cache").iterdir())
 
 
+def test_a_scan_that_changes_while_it_is_read_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = write_case(tmp_path)
+    prepare = preprocess_volume
+
+    def beside_a_writer(*given: object) -> object:
+        os.utime(case.label, ns=(1, 1))
+        return prepare(*given)
+
+    monkeypatch.setattr(cache, "preprocess_volume", beside_a_writer)
+    with pytest.raises(DataError, match=r"img0\.nii\.gz: it or its labels were changed while they were read"):
+        PreprocessedCases([case], Preprocessing(), tmp_path / "cache")[0]
+    assert not (tmp_path / "cache").exists()
+
+
 def test_a_missing_raw_file_is_said_in_a_sentence(tmp_path: Path) -> None:
     cases = PreprocessedCases([ScanCase("lost", tmp_path / "lost.nii.gz", None)], Preprocessing(), tmp_path / "cache")
     with pytest.raises(DataError, match=r"lost\.nii\.gz: is not there"):

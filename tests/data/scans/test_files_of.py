@@ -1,5 +1,6 @@
 """Which files make up a scan, for all that ask whether it has changed: the cache, the records, the digests."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,12 @@ def test_a_digest_is_the_same_wherever_the_scan_lies(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["lost.nii", "lost.hdr", "lost.mhd", "lost"])
 def test_what_is_not_there_is_the_path_alone(name: str, tmp_path: Path) -> None:
     assert files_of_scan(tmp_path / name) == [tmp_path / name]
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="Windows has no named pipes in folders")
+def test_what_has_no_end_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.nii")
+    assert files_of_scan(tmp_path / "pipe.nii") == files_of_scan(Path(os.devnull)) == []
 
 
 def _key(scan: Path) -> str:

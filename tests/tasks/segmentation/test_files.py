@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -178,6 +179,32 @@ class Inside(nn.Module):
         if self.happens:
             self.happens.pop()()
         return self.network(windows)
+
+
+@pytest.mark.parametrize("kind", ["replaced", "written to", "gone"])
+def test_a_scan_that_changes_while_it_is_read_fails_in_a_sentence(
+    go, make_predictor, folder: Path, out: Path, kind: str
+) -> None:
+    scan = folder / "p0" / "ct.nii.gz"
+    before = scan.stat()
+
+    def changes() -> None:
+        if kind == "replaced":
+            other = Path(shutil.copy(scan, out))
+            os.utime(other, ns=(before.st_atime_ns, before.st_mtime_ns))
+            other.replace(scan)
+        elif kind == "written to":
+            scan.write_bytes(scan.read_bytes())
+        else:
+            scan.unlink()
+
+    predictor, jobs = make_predictor(), plan_jobs([folder], out, Extras(probabilities=True))
+    predictor.network = Inside(predictor.network, changes)
+    results = predict_scans(predictor, jobs, PredictSettings(), weights_sha256="w")
+    assert counts(results) == (2, 0, 1)
+    why = f"{scan}: was changed while it was read; run the same command when it is whole"
+    assert (results.failed[scan], record(jobs[0].labels).why) == (why, why)
+    assert not any(path.exists() for path in jobs[0].outputs)
 
 
 def test_two_that_go_through_one_folder_share_it(go, make_predictor, folder: Path, out: Path) -> None:
