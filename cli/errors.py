@@ -9,6 +9,8 @@ import typer
 
 from medssm.errors import MedssmError, UsageError, quoted, reason_of
 
+NOBODY_READS = 128 + 13  # as of a process that SIGPIPE ends
+
 _debugging = False
 
 _NO_MEMORY = (
@@ -92,6 +94,10 @@ def run(app: typer.Typer) -> None:
             stream.reconfigure(errors="backslashreplace")
     try:
         app()
+    except SystemExit as ended:
+        if isinstance(ended.__context__, BrokenPipeError):  # for which Typer has the code of a failure
+            sys.exit(NOBODY_READS)
+        raise
     except (Exception, KeyboardInterrupt) as error:
         explained = explain(error)
         if _debugging or explained is None:

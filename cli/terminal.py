@@ -1,5 +1,7 @@
 """The terminal as every command uses it: where tables go, and one progress bar for going through cases."""
 
+import errno
+import os
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -21,10 +23,8 @@ def console() -> "Console":
 
     Text is shown as it is: a path with [brackets] is no markup.
     """
-    from rich.console import Console
-
     width = None if sys.stdout.isatty() else shutil.get_terminal_size((WIDTH_OF_FILES, 24)).columns
-    return Console(width=width, markup=False)
+    return _console(width=width)
 
 
 def notices() -> "Console":
@@ -36,9 +36,18 @@ def notices() -> "Console":
 
 def errors() -> "Console":
     """Standard error, where text is shown as it is, too."""
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool = False, width: int | None = None) -> "Console":
+    """Rich's own would end the process where nobody reads on, and leave out what is written at the end of a batch."""
     from rich.console import Console
 
-    return Console(stderr=True, markup=False)
+    class RaisingConsole(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+    return RaisingConsole(stderr=stderr, width=width, markup=False)
 
 
 def table(columns: Mapping[str, "JustifyMethod"], rows: Iterable[Sequence[str]]) -> "Table":

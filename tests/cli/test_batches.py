@@ -1,6 +1,8 @@
 """What predict, classify, detect and segment have in common, as typed: failures, reports, logs, signals, crashes."""
 
+import errno
 import hashlib
+import io
 import json
 import os
 import signal
@@ -191,6 +193,31 @@ def test_a_signal_leaves_what_was_found_and_a_summary(weights: Path, three: Path
     statuses = [one["status"] for one in json.loads(report.read_text(encoding="utf-8"))["files"]]
     assert statuses == ["done", "stopped", "not begun"]
     assert [path.name for path in table.parent.iterdir()] == ["a.json"]
+
+
+class OneLine(io.StringIO):
+    """Standard output whose reader goes away after a line."""
+
+    def write(self, text: str) -> int:
+        if "weights:" not in text:
+            raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+        return len(text)
+
+
+def test_nobody_reading_on_leaves_what_was_found_and_blames_no_file(
+    classify, three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    """As in `medssm classify ... | head -1`."""
+    table, report = tmp_path / "out" / "a.json", tmp_path / "report.json"
+    with monkeypatch.context() as patch:
+        patch.setattr(sys, "stdout", OneLine())
+        assert classify(three, "--json", table, "--report", report) == 128 + 13
+    assert [Path(one["file"]).name for one in json.loads(table.read_text(encoding="utf-8"))["files"]] == ["a.png"]
+    statuses = [one["status"] for one in json.loads(report.read_text(encoding="utf-8"))["files"]]
+    assert statuses == ["done", "not begun", "not begun"]
+    assert [path.name for path in table.parent.iterdir()] == ["a.json"]
+    assert capsys.readouterr().err == ""
+    assert classify(three, "--json", table) == 0
 
 
 def test_after_a_crash_the_same_command_goes_on_behind_it(

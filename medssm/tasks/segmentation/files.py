@@ -135,7 +135,9 @@ class _Scans:
         """Writes a record of a failure, unless one of earlier outputs is all that there is."""
         before = read_record(record_path(job.labels))
         if before is None or written or not before.outputs:
-            why = failure_sentence(job.scan, error, MORE_MEMORY) if isinstance(error, Exception) else "stopped"
+            why = "stopped"
+            if isinstance(error, Exception) and not isinstance(error, BrokenPipeError):  # which stops all
+                why = failure_sentence(job.scan, error, MORE_MEMORY)
             self._record(job, tell, scan, written, written, Cost(), why).write(record_path(job.labels))
 
     def _wanted(self, job: Job, scan: list[Path], claim: Claim) -> list[Path]:
