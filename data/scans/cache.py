@@ -25,14 +25,14 @@ from torch import Tensor
 from medssm.data.progress import tracked
 from medssm.data.scans.cases import ScanCase, unlabelled
 from medssm.data.scans.files_of import files_of_scan
-from medssm.data.scans.network_grid import PreprocessedCase, preprocess_volume, read_scan_and_labels
+from medssm.data.scans.network_grid import PreprocessedCase, preprocess_scan, read_scan_and_labels
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.transforms.candidates import NUM_LABELS, CropCandidates, crop_candidates
 from medssm.errors import DataError
 from medssm.files import atomic_path, cache_folder, remove_abandoned
 
 # Raise this whenever the same input and preprocessing would give other voxels or other entries.
-CONTENT_VERSION = 2
+CONTENT_VERSION = 3
 KEPT_UNUSED_DAYS = 60
 _CHECKSUM = "crc32"
 
@@ -45,7 +45,7 @@ class CachedCase:
 
     Attributes:
         id: the case's name in its dataset.
-        image: (1, D, H, W) float32, mapped from disk: copy before changing it.
+        image: (C, D, H, W) float32, mapped from disk: copy before changing it.
         label: (D, H, W) uint8, 255 where nothing is known, or None.
         affine: (4, 4) float64 from voxel to RAS+ mm.
         candidates: voxels that a crop may be centred on; None without a label.
@@ -106,8 +106,8 @@ class PreprocessedCases(Sequence[CachedCase]):
         path = self.path(index)
         cached = _read(path, case.id)
         if cached is None:
-            volume, labels = read_scan_and_labels(case, self.preprocessing)
-            prepared = preprocess_volume(volume, self.preprocessing, labels)
+            scan, labels = read_scan_and_labels(case, self.preprocessing)
+            prepared = preprocess_scan(scan, self.preprocessing, labels)
             if self.path(index) != path:
                 raise DataError(f"{case.image}: it or its labels were changed while they were read; start again later")
             _write(path, prepared, labels)
@@ -138,7 +138,7 @@ def content_key(case: ScanCase, preprocessing: Preprocessing) -> str:
     content = {
         "version": CONTENT_VERSION,
         "preprocessing": preprocessing.model_dump(mode="json"),
-        "image": _fingerprint(case.image),
+        "images": [_fingerprint(file) for file in case.images],
         "labels": [_fingerprint(file) for file in case.label_files],
         "ignored": case.ignored,
     }
@@ -165,7 +165,7 @@ def _write(path: Path, case: PreprocessedCase, labels: np.ndarray | None) -> Non
     tensors = {"image": case.image, "affine": torch.from_numpy(np.ascontiguousarray(case.affine))}
     if case.label is not None and labels is not None:
         counts = torch.from_numpy(np.bincount(labels.ravel(order="K"), minlength=NUM_LABELS))
-        candidates = asdict(crop_candidates(case.image, case.label))
+        candidates = asdict(crop_candidates(case.body, case.label))
         tensors |= {"label": case.label, "file_counts": counts, **candidates}
     try:
         with atomic_path(path, is_private=True) as temporary:

@@ -16,7 +16,8 @@ class ScanCase:
     """One scan, with its labels where there are any.
 
     Attributes:
-        image: a file, or a DICOM folder.
+        image: a file, or a DICOM folder; of its first channel, or of all where one file holds them.
+        further: a file for each of the other channels, in the dataset's order.
         label: a label map, or the folder with the masks.
         masks: binary masks of the labels 1, 2 ... in this order; empty where one file holds all labels.
         ignored: the label value of voxels of which nothing is known; None if there are none.
@@ -31,6 +32,12 @@ class ScanCase:
     ignored: int | None = None
     patient: str = ""
     fold: int | None = None
+    further: tuple[Path, ...] = ()
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The files with its voxels, one for each channel or one for all."""
+        return (self.image, *self.further)
 
     @property
     def reference(self) -> Path:

@@ -2,13 +2,11 @@
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 
 from medssm.data.scans.plausibility import summarise_values
-from medssm.data.scans.preprocessing import Preprocessing
-from medssm.data.scans.volume import read_volume
+from medssm.data.scans.volume import Volume
 
 # Of the words of a channel's name.
 _CT = frozenset(("ct", "cta", "cect", "ncct", "cbct", "hu", "hounsfield", "tomography"))
@@ -25,13 +23,8 @@ def foreign_channels(channel_names: Sequence[str]) -> tuple[str, ...]:
     return tuple(name for name in channel_names if not _CT & set(re.split(r"[\W_\d]+", name.casefold())))
 
 
-def is_published_window(preprocessing: Preprocessing) -> bool:
-    """Whether intensities are clipped to the window of Hounsfield units that BTCV was published with."""
-    return preprocessing.intensity == Preprocessing().intensity
-
-
-def fitting_window(image: Path) -> tuple[float, float]:
-    """The range (low, high) of a scan's values without the least and the greatest half per cent."""
-    sample = summarise_values(read_volume(image).array).sample
+def fitting_window(volume: Volume) -> tuple[float, float]:
+    """The range (low, high) of a volume's values without the least and the greatest half per cent."""
+    sample = summarise_values(volume.array).sample
     low, high = np.percentile(sample, (_LEFT_OUT, 100 - _LEFT_OUT)) if len(sample) else (0.0, 1.0)
     return float(f"{low:.3g}"), float(f"{high if high > low else low + 1:.3g}")

@@ -1,7 +1,8 @@
 """A case on the network's grid: the one way that training, validation and prediction share."""
 
 import math
-from typing import NamedTuple, Protocol
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import nibabel as nib
 import numpy as np
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor
 
 from medssm.data.scans.cases import ScanCase
+from medssm.data.scans.channels import IntensityMap
 from medssm.data.scans.geometry import spacing_of
 from medssm.data.scans.labelled import read_labels
 from medssm.data.scans.plausibility import refuse_empty, summarise_values
@@ -19,7 +21,8 @@ from medssm.data.scans.resampling import (
     resampled_shape,
     resampling_steps,
 )
-from medssm.data.scans.volume import Volume, read_volume
+from medssm.data.scans.scan import Scan, read_scan
+from medssm.data.scans.volume import Volume
 from medssm.errors import GeometryError
 
 # A scan that is resampled this much finer to a grid of such a size is no person, but one with a wrong unit.
@@ -34,64 +37,73 @@ class PreprocessedCase(NamedTuple):
     """A case on the network's grid.
 
     Attributes:
-        image: (1, D, H, W) float32 in [0, 1].
+        image: (C, D, H, W) float32.
+        body: (D, H, W) bool, what is no air.
         label: (D, H, W) uint8, 255 where nothing is known; None for a case without reference.
         affine: (4, 4) float64 from voxel (i, j, k) of the grid to RAS+ mm.
     """
 
     image: Tensor
+    body: Tensor
     label: Tensor | None
     affine: np.ndarray
 
 
-class _Grid(Protocol):
-    """What is needed of a volume: its voxels and where they lie."""
-
-    @property
-    def array(self) -> np.ndarray: ...
-
-    @property
-    def affine(self) -> np.ndarray: ...
-
-
-def read_scan_and_labels(case: ScanCase, preprocessing: Preprocessing) -> tuple[Volume, np.ndarray | None]:
+def read_scan_and_labels(case: ScanCase, preprocessing: Preprocessing) -> tuple[Scan, np.ndarray | None]:
     """The scan of a case and, if it has any, its labels on the same grid, (X, Y, Z) uint8, 255 where nothing is known.
 
     Raises: DataError or GeometryError if a file cannot be read, the two do not lie on one grid, the scan shows nothing
         within the window of intensities, or is of a size that no patient has.
     """
-    volume = read_volume(case.image)
-    check_size(volume, preprocessing)
-    refuse_empty(volume, preprocessing.intensity, summarise_values(volume.array))
-    return volume, read_labels(case, volume) if case.label else None
+    scan = read_scan(case.images, preprocessing.channel_names)
+    check_size(scan.first, preprocessing)
+    for volume, window in zip(scan.channels, preprocessing.windows, strict=True):
+        refuse_empty(volume, window, summarise_values(volume.array))
+    return scan, read_labels(case, scan.first) if case.label else None
 
 
-def preprocess_volume(
-    volume: _Grid, preprocessing: Preprocessing, labels: np.ndarray | None = None
-) -> PreprocessedCase:
-    """A volume, and the labels of its voxels if there are any, on the network's grid.
+def preprocess_scan(scan: Scan, preprocessing: Preprocessing, labels: np.ndarray | None = None) -> PreprocessedCase:
+    """A scan, and the labels of its voxels if there are any, on the network's grid.
 
-    Orientation, spacing (image linear, labels nearest), intensity window, crop to the foreground, in this order, with
-    the results of MONAI's Orientation, Spacing, ScaleIntensityRange and CropForeground. One difference: the axes of a
-    sheared affine keep their directions, where MONAI would straighten them.
+    Orientation, spacing (images linear, labels nearest), normalisation of each channel, crop to the body, in this
+    order; for one channel with a window these are the results of MONAI's Orientation, Spacing, ScaleIntensityRange and
+    CropForeground. One difference: the axes of a sheared affine keep their directions, where MONAI would straighten
+    them.
 
     Args:
-        volume: anything with array (X, Y, Z) and affine (4, 4) in RAS+ mm.
-        labels: (X, Y, Z) uint8 on the volume's grid.
+        labels: (X, Y, Z) uint8 on the scan's grid.
 
     Source: Mamba-ND's BTCV pipeline, after UNETR (arXiv:2103.10504, section 4.2).
     """
-    array, affine = to_ras(volume.array, volume.affine)
+    stored = scan.first.affine
+    affine = to_ras(scan.first.array, stored)[1]
     steps = resampling_steps(spacing_of(affine), preprocessing.spacing)
-    image = scale_intensity(resample_linear(array, steps), preprocessing.intensity)
+    maps = intensity_maps(scan, preprocessing)
+    channels = [resample_linear(to_ras(array, stored)[0], steps) for array in scan.arrays]
+    body = body_of(channels, maps)
+    image = as_input(channels, maps)
     affine = affine @ np.diag([*steps, 1.0])
-    label = None if labels is None else resample_nearest(to_ras(labels, volume.affine)[0], steps)
+    label = None if labels is None else resample_nearest(to_ras(labels, stored)[0], steps)
     if preprocessing.crop_foreground:
-        box = foreground_box(image)
-        image = image[box].contiguous()
+        box = foreground_box(body)
+        image, body = image[(slice(None), *box)].contiguous(), body[box].contiguous()
         label = None if label is None else label[box].contiguous()
         affine = affine @ nib.affines.from_matvec(np.eye(3), [axis.start for axis in box])
-    return PreprocessedCase(image[None], label, affine)
+    return PreprocessedCase(image, body, label, affine)
+
+
+def intensity_maps(scan: Scan, preprocessing: Preprocessing) -> list[IntensityMap]:
+    """What is done to the values of each channel, fitted to this scan; reads the scan once where that is needed."""
+    pairs = zip(preprocessing.channels, scan.arrays, strict=True)
+    return [channel.normalisation.fitted(summarise_values(array)) for channel, array in pairs]
+
+
+def body_of(channels: Sequence[Tensor], maps: Sequence[IntensityMap]) -> Tensor:
+    """Where the values of any channel are above its air; (D, H, W) bool of tensors (D, H, W) before they are mapped."""
+    body = channels[0] > maps[0].air
+    for channel, mapped in zip(channels[1:], maps[1:], strict=True):
+        body |= channel > mapped.air
+    return body
 
 
 def check_size(volume: Volume, preprocessing: Preprocessing) -> None:
@@ -127,19 +139,14 @@ def to_ras(array: np.ndarray, affine: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return turned, affine @ nib.orientations.inv_ornt_aff(turns, array.shape)
 
 
-def scale_intensity(image: Tensor, window: tuple[float, float]) -> Tensor:
-    """The window (low, high) mapped to [0, 1] and clipped, in place; what is no number becomes 0, like air."""
-    low, high = window
-    return image.sub_(low).div_(high - low).clamp_(0.0, 1.0).nan_to_num_(0.0)
+def as_input(channels: Sequence[Tensor], maps: Sequence[IntensityMap]) -> Tensor:
+    """Channels (D, H, W) as a network takes them, (C, D, H, W); they are changed in place."""
+    image = [mapped.applied(channel) for channel, mapped in zip(channels, maps, strict=True)]
+    return torch.stack(image) if len(image) > 1 else image[0][None]
 
 
-def foreground_box(image: Tensor) -> tuple[slice, slice, slice]:
-    """The bounding box of image > 0, or everything where there is no such voxel.
-
-    Args:
-        image: (D, H, W).
-    """
-    mask = image > 0
+def foreground_box(mask: Tensor) -> tuple[slice, slice, slice]:
+    """The bounding box of a mask (D, H, W), or everything where there is no voxel in it."""
     box = []
     for axis in range(3):
         others = [a for a in range(3) if a != axis]

@@ -65,9 +65,13 @@ def summarise_values(array: np.ndarray) -> ValueSummary:
     return ValueSummary(lowest, highest, not_finite, sample[np.isfinite(sample)])
 
 
-def refuse_empty(volume: Volume, window: tuple[float, float], values: ValueSummary) -> None:
-    """Raises DataError if a scan shows nothing within the range of values (low, high) that a network looks at."""
-    low, high = window
+def refuse_empty(volume: Volume, window: tuple[float, float] | None, values: ValueSummary) -> None:
+    """Raises DataError if a scan shows nothing within the range of values (low, high) that a network looks at.
+
+    Args:
+        window: None where every range will do.
+    """
+    low, high = window or (-np.inf, np.inf)
     if values.lowest > values.highest:
         raise DataError(f"{volume.path}: none of its voxels holds a number; export the scan again")
     if values.lowest == values.highest and volume.array.size > 1:
@@ -79,17 +83,19 @@ def refuse_empty(volume: Volume, window: tuple[float, float], values: ValueSumma
         )
 
 
-def value_notes(window: tuple[float, float], values: ValueSummary, modality: str = "") -> Iterator[str]:
-    """What is strange about a scan's values for a network that looks at those in a window (low, high).
+def value_notes(window: tuple[float, float] | None, values: ValueSummary, modality: str = "") -> Iterator[str]:
+    """What is strange about a scan's values for a network that looks at those in a window (low, high), or at all.
 
     A window with negative values is one of Hounsfield units; every CT of a body has air or fat in it.
 
     Args:
         modality: that the scan's header names, such as "MR"; "" where it names none.
     """
-    low, high = window
     if values.not_finite:
         yield f"{values.not_finite} voxels are NaN or infinite; they count as air"
+    if window is None:
+        return
+    low, high = window
     if low < 0 and (strange := not_hounsfield(values, modality)):
         yield f"beware: {strange}; the network expects Hounsfield units, and what it finds may be wrong"
     elif values.share(high, np.inf) > 0.5:

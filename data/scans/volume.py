@@ -89,6 +89,15 @@ def read_volume(path: str | Path, volume: int | None = None, *, fill_gaps: bool 
     return _volume(path, stored, _joined(path, stored) if stored.is_segmentation else _chosen(path, stored, volume))
 
 
+def read_volumes(path: str | Path, *, fill_gaps: bool = False) -> list[Volume]:
+    """Every volume of a file, one or several; see `read_volume`."""
+    path = Path(path)
+    stored = _stored(path, fill_gaps=fill_gaps)
+    if stored.is_segmentation or stored.array.ndim == 3:
+        return [_volume(path, stored, _joined(path, stored))]
+    return [_volume(path, stored, stored.array[..., channel]) for channel in range(stored.array.shape[3])]
+
+
 def read_layers(path: str | Path) -> list[Volume]:
     """The label map in a file, in more than one layer only where its segments overlap; see `read_volume`."""
     path = Path(path)

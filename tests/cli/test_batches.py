@@ -256,9 +256,9 @@ def test_memory_that_runs_out_at_a_scan_is_the_failure_of_that_scan(
     predict = Predictor.predict
 
     def failing(self, scan, *arguments, **options):
-        if scan.path.name == "a.nii.gz":
+        if scan.first.path.name == "a.nii.gz":
             raise MemoryError
-        if scan.path.name == "b.nii.gz":
+        if scan.first.path.name == "b.nii.gz":
             raise KeyError("ours")
         return predict(self, scan, *arguments, **options)
 

@@ -36,7 +36,7 @@ def test_btcv_has_the_published_values(model: str, dropout_rate: float, learning
     crops = recipe.augmentation.crops
     assert (crops.size, crops.count, crops.centres, crops.padding) == ((96, 96, 96), 4, "as-published", "zero")
     assert recipe.data.preprocessing.spacing == (1.5, 1.5, 2.0)
-    assert recipe.data.preprocessing.intensity == (-175, 250)
+    assert recipe.data.preprocessing.windows == ((-175, 250),)
     validation = recipe.validation
     assert (validation.overlap, validation.blending, validation.padding) == (0.5, "constant", "constant")
 
@@ -44,7 +44,7 @@ def test_btcv_has_the_published_values(model: str, dropout_rate: float, learning
 def test_a_section_of_another_kind_takes_the_place_of_the_common_one() -> None:
     recipe = load_recipe("btcv", "mamband-xs")
     assert recipe.schedule.model_dump() == {"kind": "one-cycle", "warmup": 0.1}
-    assert recipe.data.preprocessing.intensity == (-175, 250)
+    assert recipe.data.preprocessing.windows == ((-175, 250),)
 
 
 def recipes_and_models() -> list[tuple[str, str]]:

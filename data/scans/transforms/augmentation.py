@@ -50,7 +50,7 @@ class Augmentation:
             case: with labels.
             seed: one number or several, for instance (seed of the run, step, index in the batch).
 
-        Returns: images (count, 1, D, H, W) float32 and labels (count, D, H, W) uint8.
+        Returns: images (count, C, D, H, W) float32 and labels (count, D, H, W) uint8.
         """
         seeds = np.random.SeedSequence(seed).generate_state(1 + self.settings.crops.count)
         crops = random_crops(case, self.settings.crops, int(seeds[0]))
@@ -78,7 +78,7 @@ class Augmentation:
 
 
 def random_crops(case: CachedCase, settings: CropSettings, seed: int) -> list[dict[str, Tensor]]:
-    """Windows of a case as {"image": (1, D, H, W), "label": (1, D, H, W)}, all of exactly the size asked for.
+    """Windows of a case as {"image": (C, D, H, W), "label": (1, D, H, W)}, all of exactly the size asked for.
 
     Raises: DataError if the case has no labels, or nothing but air.
     """

@@ -17,7 +17,7 @@ class CropCandidates:
     Attributes:
         organs: (n,) int32, every voxel of an organ, sorted by label; what is unknown (255) is none.
         organ_counts: (256,) int64, how many voxels each label value has; entry 0 is 0.
-        background: (m,) int32, every voxel with label 0 and image > 0.
+        background: (m,) int32, every voxel of the body with label 0.
     """
 
     organs: Tensor
@@ -34,16 +34,11 @@ class CropCandidates:
         return torch.nonzero(self.organ_counts).flatten()
 
 
-def crop_candidates(image: Tensor, label: Tensor) -> CropCandidates:
-    """The candidates of a case.
-
-    Args:
-        image: (1, D, H, W).
-        label: (D, H, W) uint8.
-    """
+def crop_candidates(body: Tensor, label: Tensor) -> CropCandidates:
+    """The candidates of a case, of the masks (D, H, W) bool of its body and uint8 of its labels."""
     flat = label.flatten()
     foreground = torch.nonzero((flat != 0) & (flat != IGNORED)).flatten()
     order = torch.sort(flat[foreground], stable=True).indices
     counts = torch.bincount(flat[foreground].long(), minlength=NUM_LABELS)
-    background = torch.nonzero((flat == 0) & (image[0].flatten() > 0)).flatten()
+    background = torch.nonzero((flat == 0) & body.flatten()).flatten()
     return CropCandidates(foreground[order].int(), counts, background.int())

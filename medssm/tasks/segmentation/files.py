@@ -9,7 +9,7 @@ from typing import NamedTuple
 from medssm.data.scans.files_of import files_of_scan
 from medssm.data.scans.formats.dicom.files import is_dicom
 from medssm.data.scans.plausibility import is_label_map
-from medssm.data.scans.volume import read_volume, volume_suffix
+from medssm.data.scans.volume import volume_suffix
 from medssm.errors import UsageError
 from medssm.files import atomic_path, remove_abandoned
 from medssm.tasks.batch import REWRITES, FileResults, Later, LeftOut, Teller, Watch, run_on_files
@@ -172,14 +172,14 @@ class _Scans:
         of_probabilities = job.probabilities if job.probabilities in wanted else None
         whole = atomic_path(of_probabilities) if of_probabilities else nullcontext()
         with whole as probabilities, scan.read():  # until the labels are made: voxels may be mapped from the file
-            volume = read_volume(job.scan, self.settings.volume, fill_gaps=self.settings.fill_gaps)
-            if is_label_map(volume):
+            opened = self.predictor.opened(job.scan, self.settings)
+            if is_label_map(opened.first):
                 if not job.is_alone:
                     raise LeftOut("is a label map")
                 tell.note("beware: looks like a label map, not like a scan")
             tell.claim.will_write(wanted)
             segmentation = self.predictor.predict(
-                volume,
+                opened,
                 self.settings,
                 probabilities=probabilities,
                 announce=lambda estimate: tell.note(str(estimate)),

@@ -80,6 +80,7 @@ def fit_memory(
     network_bytes: int,
     bound: int | None,
     *,
+    channels: int = 1,
     held: int | None = None,
     on_device: bool = False,
 ) -> tuple[list[Windows], MemoryEstimate]:
@@ -90,6 +91,7 @@ def fit_memory(
         scan_shape: of the label map.
         network_bytes: `activation_bytes`.
         bound: on the process, in bytes; None for what the machine has.
+        channels: of the scan.
         held: bytes held already; asked of the system if None.
 
     Raises: UsageError with the least figure that would do, if the bound cannot be met.
@@ -100,7 +102,7 @@ def fit_memory(
         labels=prod(scan_shape),
         ring=0,
         network=network_bytes,
-        slab=3 * FLOAT * prod(windows.shape) // windows.shape[windows.axis] * windows.size[windows.axis],
+        slab=3 * FLOAT * channels * prod(windows.shape) // windows.shape[windows.axis] * windows.size[windows.axis],
         restoring=0,
         on_device=on_device,
         passes=1,

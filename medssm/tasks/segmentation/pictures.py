@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from medssm.data.scans.cache import CachedCase
@@ -24,11 +25,17 @@ def validation_pictures(case: CachedCase, prediction: Tensor, names: Mapping[int
     scan = Volume(case.image[0].numpy(), case.affine)
     known = case.reference.where(case.reference != IGNORED, 0)
     predicted, expected = (labels.cpu().numpy().astype(np.uint8) for labels in (prediction, known))
-    window = (0.0, 1.0)  # what preprocessing maps the recipe's window to
+    low, high = torch.quantile(_thinned(case.image[0]), torch.tensor([0.005, 0.995])).tolist()
+    window = (low, max(high, low + 1e-6))
     return {
         "prediction": pixels(three_plane_figure(scan, predicted, names, window)),
         "reference, prediction, agreement": pixels(agreement_figure(scan, predicted, expected, names, window)),
     }
+
+
+def _thinned(image: Tensor) -> Tensor:
+    """Some hundred thousand values of an image, evenly spread."""
+    return image.flatten()[:: max(1, image.numel() // 200_000)].clone()
 
 
 def preview(found: Segmentation) -> np.ndarray:

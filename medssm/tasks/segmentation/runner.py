@@ -17,6 +17,7 @@ from medssm.data.scans.network_slabs import NetworkSlabs
 from medssm.data.scans.organs import BTCV_ORGANS
 from medssm.data.scans.plausibility import refuse_empty, strange_size, summarise_values, value_notes
 from medssm.data.scans.preprocessing import Preprocessing
+from medssm.data.scans.scan import Scan, in_order_of, read_scan, with_all_channels
 from medssm.data.scans.volume import Volume, read_volume, write_probabilities
 from medssm.errors import DataError, UsageError
 from medssm.files import UNFINISHED
@@ -28,6 +29,8 @@ from medssm.tasks.segmentation.restore import Restoration
 from medssm.tasks.segmentation.result import Segmentation
 from medssm.tasks.windows import Blending, Network, Padding, Shape, Windows, segment_volume, stream_scores
 
+# What a predictor takes for a scan.
+Openable = str | Path | Volume | Scan | Sequence[str | Path] | Mapping[str, str | Path]
 # uint8 labels
 MOST_CLASSES = 256
 
@@ -82,13 +85,10 @@ class Predictor:
     names: Mapping[int, str] = field(default_factory=dict)
     flips: Mapping[str, str] = field(default_factory=dict)
     pairs: Sequence[tuple[int, int]] = ()
-    in_channels: int = 1
     device: str | torch.device | None = None
     precision: str = "32-true"
 
     def __post_init__(self) -> None:
-        if self.in_channels != 1:
-            raise UsageError(f"the network takes {self.in_channels} channels, but a scan has one; choose other weights")
         if not 1 <= self.classes <= MOST_CLASSES:
             raise UsageError(f"the network has {self.classes} classes; a label map holds up to {MOST_CLASSES}")
         check_precision(self.precision, self.place)
@@ -101,7 +101,7 @@ class Predictor:
 
     def predict(
         self,
-        scan: str | Path | Volume,
+        scan: Openable,
         settings: PredictSettings | None = None,
         *,
         probabilities: str | Path | None = None,
@@ -112,7 +112,8 @@ class Predictor:
         """The segmentation of a scan, on the scan's own grid.
 
         Args:
-            scan: a file of a format of ours, a folder or zip of a DICOM series, or a volume that was read.
+            scan: a file of a format of ours, a folder or zip of a DICOM series, or a volume that was read. Where the
+                network takes several channels, a file with all of them, their files in its order, or by their names.
             settings: how windows are laid; fields can also be given by name: `predict(scan, overlap=0.7)`.
             probabilities: NIfTI file to write with one probability per class and voxel.
             announce: called with the estimated memory before the run.
@@ -121,10 +122,9 @@ class Predictor:
         Raises: DataError or GeometryError for a scan that cannot be used; UsageError for what memory cannot hold.
         """
         settings = settings or PredictSettings(**changes)  # type: ignore[arg-type]
-        if not isinstance(scan, Volume):
-            scan = read_volume(scan, settings.volume, fill_gaps=settings.fill_gaps)
-        volume = self._examined(scan)
-        slabs = NetworkSlabs.of(volume, self.preprocessing)
+        opened = self.opened(scan, settings)
+        volume = self._examined(opened)
+        slabs = NetworkSlabs.of(opened, self.preprocessing)
         windows = Windows(slabs.shape, self.window, settings.overlap)
         passes, estimate = self._fit(windows, slabs, settings)
         if announce:
@@ -142,19 +142,42 @@ class Predictor:
             self._run(passes, slabs, restoration, settings, _counter(progress, estimate.windows))
         return Segmentation(labels, volume, self.names, self._confidence(restoration))
 
-    def _examined(self, volume: Volume) -> Volume:
-        """The scan with notes on what is strange about its size and its values.
+    def opened(self, scan: Openable, settings: PredictSettings) -> Scan:
+        """The scan with the channels that the network takes, each on the grid of the first.
 
-        Raises: DataError if there is nothing in it.
+        Raises: DataError, GeometryError or UsageError if it cannot be read, or has other channels.
         """
-        values, window = summarise_values(volume.array), self.preprocessing.intensity
-        refuse_empty(volume, window, values)
-        notes = [f"beware: {strange}" for strange in (strange_size(volume),) if strange]
-        return replace(volume, notes=(*volume.notes, *notes, *value_notes(window, values, volume.modality)))
+        names = self.preprocessing.channel_names
+        if settings.volume is not None and len(names) > 1:
+            raise UsageError(f"--volume: the network takes {len(names)} channels, not one volume of a file")
+        if isinstance(scan, Mapping):
+            scan = in_order_of(names, {name: Path(file) for name, file in scan.items()})
+        if isinstance(scan, Volume):
+            scan = Scan.of(scan)
+        if isinstance(scan, Scan):
+            with_all_channels(scan.channels, names)
+            return scan
+        files = [Path(scan)] if isinstance(scan, str | Path) else [Path(file) for file in scan]
+        if len(files) == len(names) == 1:
+            return Scan.of(read_volume(files[0], settings.volume, fill_gaps=settings.fill_gaps))
+        return read_scan(files, names, fill_gaps=settings.fill_gaps)
+
+    def _examined(self, scan: Scan) -> Volume:
+        """The first channel with notes on what is strange about the scan's size and its values.
+
+        Raises: DataError if there is nothing in a channel.
+        """
+        notes = [*scan.notes, *(f"beware: {strange}" for strange in (strange_size(scan.first),) if strange)]
+        for volume, channel in zip(scan.channels, self.preprocessing.channels, strict=True):
+            values, window = summarise_values(volume.array), channel.normalisation.window
+            refuse_empty(volume, window, values)
+            which = f"{channel.name}: " if len(scan.channels) > 1 else ""
+            notes += (f"{which}{note}" for note in value_notes(window, values, volume.modality))
+        return replace(scan.first, notes=tuple(notes))
 
     @torch.inference_mode()
     def on_network_grid(self, image: Tensor, settings: PredictSettings) -> Tensor:
-        """Labels (D, H, W) uint8 of a preprocessed scan (1, D, H, W), on the network's grid and never mapped back."""
+        """Labels (D, H, W) uint8 of a preprocessed scan (C, D, H, W), on the network's grid and never mapped back."""
         return segment_volume(
             image,
             self._scores,
@@ -209,10 +232,18 @@ class Predictor:
         if settings.tta:
             FlipMean(network, self.flips, self.pairs, self.classes)  # refuses before anything is run
         batch = self._batch(settings)
-        needed = activation_bytes(self.network, self.window, self.in_channels, batch)
+        needed = activation_bytes(self.network, self.window, len(slabs.arrays), batch)
         needed += 4 * batch * self.classes * int(np.prod(self.window)) * (2 if settings.tta else 0)
         on_device = self.place.type != "cpu"
-        return fit_memory(windows, slabs.array.shape, self.classes, needed, settings.memory, on_device=on_device)
+        return fit_memory(
+            windows,
+            slabs.scan_shape,
+            self.classes,
+            needed,
+            settings.memory,
+            channels=len(slabs.arrays),
+            on_device=on_device,
+        )
 
     def _batch(self, settings: PredictSettings) -> int:
         if settings.batch is not None:
@@ -231,19 +262,24 @@ def scan_predictor(
 ) -> Predictor:
     """The predictor of a network for scans and the metadata of its weights.
 
-    Raises: UsageError for an unusable device, or a network that is not for scans of one channel.
+    Raises: UsageError for an unusable device, or if the network takes other channels than it was trained on.
     """
     d, h, w = metadata.input_size
+    preprocessing = Preprocessing(**metadata.preprocessing)
+    if metadata.in_channels != len(preprocessing.channels):
+        raise UsageError(
+            f"the network takes {metadata.in_channels} channels, but its weights say what is done to "
+            f"{len(preprocessing.channels)}; choose other weights"
+        )
     names = {label: name for label, name in metadata.class_names.items() if label}
     return Predictor(
         network,
-        Preprocessing(**metadata.preprocessing),
+        preprocessing,
         window=(d, h, w),
         classes=metadata.num_classes,
         names=names,
         flips=metadata.flips,
         pairs=_exchanged_before(names) if metadata.pairs is None else metadata.pairs,
-        in_channels=metadata.in_channels,
         device=device,
         precision=precision,
     )

@@ -11,12 +11,14 @@ from medssm.data.layouts.scans.dataset import load_dataset
 from medssm.data.layouts.scans.splits import lacking_side
 from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
+from medssm.data.scans.channels import Channel
 from medssm.data.scans.files_of import files_of_scan
 from medssm.data.scans.labelled import IGNORED, unnamed_labels
 from medssm.data.scans.laterality import find_sides
-from medssm.data.scans.modality import fitting_window, foreign_channels, is_published_window
+from medssm.data.scans.modality import fitting_window, foreign_channels
 from medssm.data.scans.plausibility import not_hounsfield, summarise_values
-from medssm.data.scans.preprocessing import Preprocessing
+from medssm.data.scans.preprocessing import PUBLISHED_WINDOW, Preprocessing
+from medssm.data.scans.scan import read_scan
 from medssm.data.scans.transforms.candidates import NUM_LABELS
 from medssm.data.scans.volume import Volume, read_volume
 from medssm.data.synthetic.phantom import cached_phantom
@@ -44,13 +46,13 @@ def open_scans(recipe: SegmentationRecipe, fold: int | None = None) -> ScanDatas
     return dataset
 
 
-def scan_digest(scan: Path) -> str:
+def scan_digest(*channels: Path) -> str:
     """What tells a scan from others wherever it lies and whatever its files are called: a hash of all they hold.
 
     Weights from before this was so hold hashes of the beginning of one file, which scans can have in common; the cases
     that those were trained on are not recognised.
     """
-    hashes = sorted(map(file_sha256, files_of_scan(scan)))
+    hashes = sorted(file_sha256(file) for channel in channels for file in files_of_scan(channel))
     return hashlib.sha256("".join(hashes).encode()).hexdigest()[:16]
 
 
@@ -69,43 +71,67 @@ def exchanged_pairs(dataset: ScanDataset) -> tuple[tuple[int, int], ...]:
     return sides.pairs
 
 
-def check_channels(in_channels: int, dataset: ScanDataset) -> None:
-    """Raises UsageError if a model takes another number of channels than the scans have, which is one."""
-    if in_channels != 1:
-        raise UsageError(
-            f"{dataset.source}: its scans have one channel, but the model takes {in_channels}; leave out "
-            "model.in_channels"
-        )
+def named_channels(dataset: ScanDataset, preprocessing: Preprocessing) -> Preprocessing:
+    """The preprocessing with the channels of a dataset, by their names, and in its order.
 
+    What a recipe says of one channel is for a dataset of one, whatever that is called.
 
-def check_window(dataset: ScanDataset, preprocessing: Preprocessing) -> str:
-    """What a user should know of the dataset's values and the window that they are clipped to; "" if all is well.
-
-    Raises: UsageError if the images are no CT by their channel's name, but would be clipped to BTCV's window of
-        Hounsfield units, which nobody chose for them.
+    Raises: UsageError if the dataset has other channels.
     """
-    foreign, image = foreign_channels(dataset.channel_names), dataset.training[0].image
-    low, high = preprocessing.intensity
-    if foreign and is_published_window(preprocessing):
-        fit = ",".join(f"{value:g}" for value in fitting_window(image))
+    names, said = dataset.channel_names, preprocessing.channels
+    if not names:
+        return preprocessing
+    by_name = {channel.name.casefold(): channel for channel in said}
+    if len(by_name) == len(said) and set(by_name) == {name.casefold() for name in names}:
+        said = tuple(by_name[name.casefold()] for name in names)
+    elif len(said) != 1 or len(names) != 1:
+        each = ", ".join(f"{{name: {name}, normalisation: {{kind: zscore}}}}" for name in names)
         raise UsageError(
-            f"{dataset.source}: the images are {foreign[0]}, no CT, and intensities from {low:g} to {high:g} HU are "
-            f"looked at; give the range of their values with --set data.preprocessing.intensity=[{fit}], which is that "
-            f"of {image.name}"
+            f"{dataset.source}: scans have the channels {one_line(', '.join(names), 100)}, and the recipe speaks of "
+            f"{one_line(', '.join(preprocessing.channel_names), 100)}; say what is done to the values of each, such as "
+            f"--set 'data.preprocessing.channels=[{one_line(each, 300)}]'"
         )
-    if foreign:
-        return f"the images are {foreign[0]}: what is below {low:g} or above {high:g} in them is not told apart"
-    strange = _strange_values(read_volume(image)) if low < 0 else ""
+    channels = [channel.model_copy(update={"name": name}) for channel, name in zip(said, names, strict=True)]
+    return preprocessing.model_copy(update={"channels": tuple(channels)})
+
+
+def check_windows(dataset: ScanDataset, preprocessing: Preprocessing) -> list[str]:
+    """What a user should know of the dataset's values and the windows that they are clipped to, a sentence each.
+
+    Args:
+        preprocessing: `named_channels`.
+
+    Raises: UsageError if images are no CT by their channel's name, but would be clipped to BTCV's window of Hounsfield
+        units, which nobody chose for them.
+    """
+    first = read_scan(dataset.training[0].images, preprocessing.channel_names).channels
+    pairs = zip(preprocessing.channels, first, strict=True)
+    return [said for channel, volume in pairs if (said := _said_of(channel, volume, dataset))]
+
+
+def _said_of(channel: Channel, volume: Volume, dataset: ScanDataset) -> str:
+    """What a user should know of one channel; "" if all is well. Raises: as `check_windows`."""
+    window = channel.normalisation.window
+    if window is None:
+        return ""
+    low, high = window
+    is_foreign = bool(dataset.channel_names and foreign_channels([channel.name]))
+    if is_foreign and channel.normalisation == PUBLISHED_WINDOW:
+        fit = ",".join(f"{value:g}" for value in fitting_window(volume))
+        raise UsageError(
+            f"{dataset.source}: the images are {channel.name}, no CT, and intensities from {low:g} to {high:g} HU are "
+            f"looked at; give the range of their values with --set data.preprocessing.intensity=[{fit}], which is that "
+            f"of {volume.path.name}"
+        )
+    if is_foreign:
+        return f"the images are {channel.name}: what is below {low:g} or above {high:g} in them is not told apart"
+    strange = not_hounsfield(summarise_values(volume.array), volume.modality) if low < 0 else ""
     if not strange:
         return ""
     return (
-        f"beware: {image}: {strange}; the window of {low:g} to {high:g} is one of Hounsfield units; give another by "
-        "--set data.preprocessing.intensity=[low,high]"
+        f"beware: {volume.path}: {strange}; the window of {low:g} to {high:g} is one of Hounsfield units; give another "
+        "by --set data.preprocessing.intensity=[low,high]"
     )
-
-
-def _strange_values(volume: Volume) -> str:
-    return not_hounsfield(summarise_values(volume.array), volume.modality)
 
 
 def number_of_classes(given: int | None, dataset: ScanDataset) -> int:

@@ -143,7 +143,7 @@ def measure_cases(
     """
     predictor, dataset = subject.runner, open_scans(recipe, subject.metadata.fold)
     check_classes(predictor.classes, dataset)
-    is_seen = [scan_digest(case.image) in subject.metadata.trained_on for case in dataset.validation]
+    is_seen = [scan_digest(*case.images) in subject.metadata.trained_on for case in dataset.validation]
     if all(is_seen):
         raise UsageError(
             f"{subject.weights}: the network was trained on all {len(is_seen)} validation cases of {dataset.source}; "
@@ -174,7 +174,7 @@ def measure_cases(
 
 def _own_dice(predictor: Predictor, case: ScanCase) -> Tensor:
     """Of the label map that `predict` gives, beside the reference turned to run as the scan does."""
-    found = predictor.predict(case.image)
+    found = predictor.predict(case.images)
     labels, right = (np.ascontiguousarray(array) for array in (found.labels, read_labels(case, found.volume)))
     return dice_per_class(torch.from_numpy(labels), torch.from_numpy(right), predictor.classes)
 

@@ -1,8 +1,9 @@
 """What a recipe says that trains a network to segment scans."""
 
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.transforms.settings import AugmentationSettings
@@ -14,7 +15,6 @@ class ModelSettings(NetworkSettings):
     """The network.
 
     Attributes:
-        in_channels: of the data.
         num_classes: background counts as a class; None for as many as the dataset has.
         pretrained: weights to start from, of a network for the same classes: a run folder, a file, or "published"; None
             begins with random ones.
@@ -22,11 +22,18 @@ class ModelSettings(NetworkSettings):
         gradient_checkpointing: trades time for memory.
     """
 
-    in_channels: int = Field(1, gt=0)
     num_classes: int | None = Field(None, gt=1, le=255)
     pretrained: str | None = None
     dropout_rate: float | None = Field(None, ge=0, lt=1)
     gradient_checkpointing: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _channels_are_of_the_data(cls, content: Any) -> Any:
+        """Without the one channel that recipes of earlier runs name."""
+        if isinstance(content, Mapping) and content.get("in_channels") == 1:
+            return {key: value for key, value in content.items() if key != "in_channels"}
+        return content
 
 
 class DataSettings(DatasetSettings):

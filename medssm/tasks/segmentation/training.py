@@ -19,11 +19,11 @@ from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases
 from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
 from medssm.tasks.segmentation.pictures import validation_pictures
 from medssm.tasks.segmentation.samples import (
-    check_channels,
     check_organs,
-    check_window,
+    check_windows,
     count_voxels,
     exchanged_pairs,
+    named_channels,
     number_of_classes,
     open_scans,
     scan_digest,
@@ -63,11 +63,10 @@ class SegmentationTraining(Task):
         self.recipe = recipe
         self.dataset = dataset
         self.organs = dataset.label_names
-        check_channels(recipe.model.in_channels, dataset)
         self.num_classes = number_of_classes(recipe.model.num_classes, dataset)
-        preprocessing = recipe.data.preprocessing
-        self.training = PreprocessedCases(dataset.training, preprocessing)
-        self.validation = PreprocessedCases(dataset.validation, preprocessing)
+        self.preprocessing = named_channels(dataset, recipe.data.preprocessing)
+        self.training = PreprocessedCases(dataset.training, self.preprocessing)
+        self.validation = PreprocessedCases(dataset.validation, self.preprocessing)
         exchanges = recipe.augmentation.flips.by_axis.get("x") == "swap"
         self.pairs = exchanged_pairs(dataset) if exchanges else ()
         self.augment = Augmentation(recipe.augmentation, self.pairs)
@@ -87,11 +86,11 @@ class SegmentationTraining(Task):
             DataError: a case cannot be read, has labels that nobody has named, or none has an organ.
             UsageError: the scans are no CT, and nobody chose a window for them.
         """
-        self._news += filter(None, [check_window(self.dataset, self.recipe.data.preprocessing)])
+        self._news += check_windows(self.dataset, self.preprocessing)
         for cases in (self.training, self.validation):
             cases.prepare()
         to_validate, counts = (count_voxels(cases, self.dataset) for cases in (self.validation, self.training))
-        self._news += check_organs(counts, self.dataset, self.recipe.data.preprocessing.spacing)
+        self._news += check_organs(counts, self.dataset, self.preprocessing.spacing)
         if not any(to_validate.voxels[label] for label in self.organs):
             self._news.append(NONE_TO_VALIDATE)
         if self.recipe.loss.class_weights == "inverse-root":
@@ -100,7 +99,7 @@ class SegmentationTraining(Task):
     @cached_property
     def trained_on(self) -> tuple[str, ...]:
         """What tells the scans of the training from others."""
-        return tuple(scan_digest(case.image) for case in self.dataset.training)
+        return tuple(scan_digest(*case.images) for case in self.dataset.training)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -121,7 +120,7 @@ class SegmentationTraining(Task):
             settings.name,
             pretrained=start == PUBLISHED or start or False,
             num_classes=self.num_classes,
-            in_channels=settings.in_channels,
+            in_channels=len(self.preprocessing.channels),
             dropout_rate=settings.dropout_rate,
         )
         if settings.gradient_checkpointing:
@@ -149,16 +148,16 @@ class SegmentationTraining(Task):
         return len(self.training)
 
     def sample(self, index: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Crops of one case: images (count, 1, D, H, W) and labels (count, D, H, W)."""
+        """Crops of one case: images (count, C, D, H, W) and labels (count, D, H, W)."""
         return self.augment(self.training[index], random.integers(2**32, size=4).tolist())
 
     def collate(self, samples: list[tuple[Tensor, Tensor]], random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Images (B, 1, D, H, W) and labels (B, D, H, W) of all crops of the cases."""
+        """Images (B, C, D, H, W) and labels (B, D, H, W) of all crops of the cases."""
         images, labels = zip(*samples, strict=True)
         return torch.cat(images), torch.cat(labels)
 
     def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor], moment: Moment) -> dict[str, Tensor]:
-        """The loss and its parts, scalars, on images (B, 1, D, H, W) and labels (B, D, H, W)."""
+        """The loss and its parts, scalars, on images (B, C, D, H, W) and labels (B, D, H, W)."""
         images, labels = batch
         return segmentation_losses(model(images), labels, self.recipe.loss, self.class_weights)
 
@@ -190,9 +189,9 @@ class SegmentationTraining(Task):
         metadata = WeightsMetadata(
             model=recipe.model.name,
             num_classes=self.num_classes,
-            in_channels=recipe.model.in_channels,
+            in_channels=len(self.preprocessing.channels),
             class_names=self.organs,
-            preprocessing=recipe.data.preprocessing.model_dump(),
+            preprocessing=self.preprocessing.model_dump(),
             input_size=recipe.augmentation.crops.size,
             flips=recipe.augmentation.flips.by_axis,
             pairs=self.pairs,
@@ -212,7 +211,7 @@ class SegmentationTraining(Task):
 def segment_on_grid(
     model: nn.Module, image: Tensor, window: tuple[int, int, int], settings: ValidationSettings
 ) -> Tensor:
-    """Labels (D, H, W) of a preprocessed scan (1, D, H, W), by a model in evaluation mode."""
+    """Labels (D, H, W) of a preprocessed scan (C, D, H, W), by a model in evaluation mode."""
     return segment_volume(
         image,
         lambda windows: model(windows).float(),

@@ -9,7 +9,7 @@ import torch
 from medssm.data.scans import cache
 from medssm.data.scans.cache import PreprocessedCases, content_key, remove_unused
 from medssm.data.scans.cases import ScanCase
-from medssm.data.scans.network_grid import preprocess_volume, read_scan_and_labels
+from medssm.data.scans.network_grid import preprocess_scan, read_scan_and_labels
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.errors import DataError
 
@@ -27,7 +27,7 @@ def forbid_reading(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("a raw volume was read")
 
-    monkeypatch.setattr("medssm.data.scans.network_grid.read_volume", fail)
+    monkeypatch.setattr("medssm.data.scans.scan.read_volume", fail)
 
 
 def test_the_second_run_reads_no_raw_volume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -35,7 +35,7 @@ def test_the_second_run_reads_no_raw_volume(tmp_path: Path, monkeypatch: pytest.
     first = PreprocessedCases(cases, Preprocessing(), tmp_path / "cache")
     first.prepare()
     volume, labels = read_scan_and_labels(cases[1], Preprocessing())
-    expected = preprocess_volume(volume, Preprocessing(), labels)
+    expected = preprocess_scan(volume, Preprocessing(), labels)
     forbid_reading(monkeypatch)
     second = PreprocessedCases(cases, Preprocessing(), tmp_path / "cache")
     second.prepare()
@@ -77,7 +77,7 @@ def test_every_preprocessing_parameter_changes_the_key(tmp_path: Path, change: d
 
 
 def test_no_preprocessing_parameter_is_left_out_of_these_tests() -> None:
-    assert set(Preprocessing.model_fields) == {"orientation", "spacing", "intensity", "crop_foreground"}
+    assert set(Preprocessing.model_fields) == {"orientation", "spacing", "channels", "crop_foreground"}
 
 
 def test_changed_files_and_code_change_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,13 +161,13 @@ def test_a_full_disk_is_said_in_a_sentence(tmp_path: Path, monkeypatch: pytest.M
 
 def test_a_scan_that_changes_while_it_is_read_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     case = write_case(tmp_path)
-    prepare = preprocess_volume
+    prepare = preprocess_scan
 
     def beside_a_writer(*given: object) -> object:
         os.utime(case.label, ns=(1, 1))
         return prepare(*given)
 
-    monkeypatch.setattr(cache, "preprocess_volume", beside_a_writer)
+    monkeypatch.setattr(cache, "preprocess_scan", beside_a_writer)
     with pytest.raises(DataError, match=r"img0\.nii\.gz: it or its labels were changed while they were read"):
         PreprocessedCases([case], Preprocessing(), tmp_path / "cache")[0]
     assert not (tmp_path / "cache").exists()

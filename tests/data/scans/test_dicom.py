@@ -26,7 +26,7 @@ from medssm.data.scans.finding import find_volumes, without_repeats
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume, output_path, read_volume, write_label_map
 from medssm.errors import DataError, GeometryError
-from medssm.tasks.segmentation.samples import check_window
+from medssm.tasks.segmentation.samples import check_windows
 
 COUNT, ROWS, COLUMNS = 6, 36, 33  # GDCM encodes no JPEG 2000 picture of fewer than 32 pixels
 AXIAL = (1.0, 0.0, 0.0, 0.0, 1.0, 0.0)
@@ -885,7 +885,7 @@ def test_modality_of_a_series_is_told_before_a_training_clips_it(tmp_path: Path,
     case = ScanCase("1", write_series(tmp_path / "series", Modality=modality))
     dataset = ScanDataset("small", tmp_path, tmp_path, (case,), (), (), {1: "spleen"})
     told = "the header says that its modality is MR, not CT; the window of -175 to 250 is one of Hounsfield units"
-    assert (told in check_window(dataset, Preprocessing())) == (modality == "MR")
+    assert (told in " ".join(check_windows(dataset, Preprocessing()))) == (modality == "MR")
 
 
 @pytest.mark.parametrize("text", [b"1A", b"\xff\xfe", b"0 ", b"-3", b"1.5 ", b"1\\2 ", b"1e99", b"nan "])

@@ -12,9 +12,10 @@ from monai.data.meta_tensor import MetaTensor
 from monai.transforms import Compose, CropForegroundd, Orientationd, ScaleIntensityRanged, Spacingd
 
 from medssm.data.scans.cases import ScanCase
-from medssm.data.scans.network_grid import check_size, preprocess_volume, read_scan_and_labels
+from medssm.data.scans.network_grid import check_size, preprocess_scan, read_scan_and_labels
 from medssm.data.scans.network_slabs import NetworkSlabs
 from medssm.data.scans.preprocessing import Preprocessing
+from medssm.data.scans.scan import Scan
 from medssm.data.scans.volume import Volume
 from medssm.errors import DataError, GeometryError
 
@@ -40,7 +41,7 @@ def scan(seed: int, codes: str, spacing: tuple[float, ...], degrees: float = 0.0
 
 def monai_pipeline(volume: Volume, labels: np.ndarray, preprocessing: Preprocessing) -> dict[str, MetaTensor]:
     affine = torch.from_numpy(volume.affine)
-    low, high = preprocessing.intensity
+    [(low, high)] = preprocessing.windows
     steps = [
         Orientationd(KEYS, axcodes="RAS"),
         Spacingd(KEYS, pixdim=preprocessing.spacing, mode=("bilinear", "nearest")),
@@ -64,7 +65,7 @@ def test_agrees_with_the_monai_transforms(
     volume, labels = scan(seed, codes, spacing, degrees)
     assume(not has_two_sizes(volume))
     expected = monai_pipeline(volume, labels, Preprocessing())
-    image, label, affine = preprocess_volume(volume, Preprocessing(), labels)
+    image, _, label, affine = preprocess_scan(Scan.of(volume), Preprocessing(), labels)
     np.testing.assert_allclose(image, expected["image"].numpy(), atol=2e-6)
     np.testing.assert_allclose(affine, expected["image"].affine.numpy(), atol=1e-9)
     assert label is not None
@@ -87,7 +88,7 @@ def on_halves(volume: Volume) -> bool:
 
 def test_spacing_within_a_thousandth_is_left_alone() -> None:
     volume, _ = scan(0, "RAS", (1.5004, 1.4997, 2.0))
-    image, _, affine = preprocess_volume(volume, Preprocessing(crop_foreground=False))
+    image, _, _, affine = preprocess_scan(Scan.of(volume), Preprocessing(crop_foreground=False))
     assert tuple(image.shape[1:]) == volume.shape
     np.testing.assert_array_equal(affine, volume.affine)
 
@@ -96,7 +97,7 @@ def test_a_voxel_is_found_where_the_affine_says() -> None:
     volume, _ = scan(3, "PIL", (1.5, 1.5, 1.5), degrees=7.0)
     volume.array[:] = -100
     volume.array[5, 4, 6] = 200
-    image, _, affine = preprocess_volume(volume, Preprocessing(spacing=(1.5, 1.5, 1.5)))
+    image, _, _, affine = preprocess_scan(Scan.of(volume), Preprocessing(spacing=(1.5, 1.5, 1.5)))
     found = np.unravel_index(int(image[0].argmax()), image[0].shape)
     np.testing.assert_allclose(
         nib.affines.apply_affine(affine, found), nib.affines.apply_affine(volume.affine, (5, 4, 6)), atol=1e-9
@@ -106,14 +107,14 @@ def test_a_voxel_is_found_where_the_affine_says() -> None:
 def test_a_scan_of_air_keeps_its_whole_grid() -> None:
     volume, _ = scan(1, "RAS", (1.5, 1.5, 2.0))
     volume.array[:] = -1000
-    assert tuple(preprocess_volume(volume, Preprocessing()).image.shape[1:]) == volume.shape
+    assert tuple(preprocess_scan(Scan.of(volume), Preprocessing()).image.shape[1:]) == volume.shape
 
 
 def test_not_a_number_becomes_air() -> None:
     volume, _ = scan(2, "RAS", (1.5, 1.5, 2.0))
     array = volume.array.astype(np.float32)
     array[5, 5, 5] = np.nan
-    image, _, _ = preprocess_volume(Volume(array, volume.affine), Preprocessing(crop_foreground=False))
+    image, _, _, _ = preprocess_scan(Scan.of(Volume(array, volume.affine)), Preprocessing(crop_foreground=False))
     assert image[0, 5, 5, 5] == 0
     assert torch.isfinite(image).all()
 
@@ -128,8 +129,8 @@ def test_a_case_is_read_from_its_files(tmp_path: Path) -> None:
     volume, labels = scan(5, "LPS", (1.25, 1.125, 2.5))
     case = write_case(tmp_path, volume, labels, volume.affine)
     read, read_labels = read_scan_and_labels(case, Preprocessing())
-    from_files = preprocess_volume(read, Preprocessing(), read_labels)
-    from_memory = preprocess_volume(volume, Preprocessing(), labels)
+    from_files = preprocess_scan(read, Preprocessing(), read_labels)
+    from_memory = preprocess_scan(Scan.of(volume), Preprocessing(), labels)
     assert torch.equal(from_files.image, from_memory.image)
     assert torch.equal(from_files.label, from_memory.label)
 
@@ -159,7 +160,7 @@ def test_a_spacing_that_no_patient_has_is_named_before_memory_is_taken(
 ) -> None:
     scan = Volume(np.broadcast_to(np.int16(0), shape), np.diag([spacing] * 3 + [1]), path=Path("scan.nii"))
     with pytest.raises(GeometryError, match=rf"scan\.nii: a spacing of {spacing:g} x .*, {said} than the network"):
-        NetworkSlabs.of(scan, Preprocessing())
+        NetworkSlabs.of(Scan.of(scan), Preprocessing())
 
 
 @pytest.mark.parametrize("spacing", [0.2, 0.5, 5.0, 20.0])

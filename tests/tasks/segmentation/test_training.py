@@ -214,6 +214,9 @@ def test_a_run_does_not_start_from_weights_for_other_organs(
     assert not (tmp_path / "run").exists()
 
 
+TWO_CHANNELS = [{"name": name, "normalisation": {"kind": "zscore"}} for name in ("T1", "T2")]
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
@@ -221,7 +224,10 @@ def test_a_run_does_not_start_from_weights_for_other_organs(
             {"augmentation__crops__size": [20, 16, 16]},
             "20x16x16 voxels does not divide into .* pad it to 24x16x16",
         ),
-        ({"model__in_channels": 2}, "scans have one channel, but the model takes 2"),
+        (
+            {"data__preprocessing__channels": TWO_CHANNELS},
+            "has 1 channel, where 2 are needed",
+        ),
         ({"run__batch_size": 9}, "batch"),
         ({"run__max_steps": None}, "the length is missing"),
     ],

@@ -38,7 +38,7 @@ def a_case(shape: tuple[int, int, int] = (24, 20, 22)) -> CachedCase:
     label = torch.zeros(shape, dtype=torch.uint8)
     label[2:12, 3:13, :10] = 2
     label[-3, -4, -2] = 12
-    return CachedCase("case", image, label, np.eye(4), crop_candidates(image, label))
+    return CachedCase("case", image, label, np.eye(4), crop_candidates(image[0] > 0, label))
 
 
 @pytest.mark.parametrize("centres", ["as-published", "organs"])
@@ -55,7 +55,7 @@ def test_crops_have_the_size_asked_for(centres: str, shape: tuple[int, int, int]
 
 def a_thin_case(shape: tuple[int, int, int]) -> CachedCase:
     image, label = torch.rand(1, *shape), torch.ones(shape, dtype=torch.uint8)
-    return CachedCase("thin", image, label, np.eye(4), crop_candidates(image, label))
+    return CachedCase("thin", image, label, np.eye(4), crop_candidates(image[0] > 0, label))
 
 
 def test_the_seed_decides_everything() -> None:
@@ -80,7 +80,7 @@ def test_crops_of_one_step_are_changed_independently() -> None:
 def test_published_crops_are_those_of_monai() -> None:
     case = a_case()
     label = (case.label == 2).to(torch.uint8)
-    case = CachedCase("one organ", case.image, label, np.eye(4), crop_candidates(case.image, label))
+    case = CachedCase("one organ", case.image, label, np.eye(4), crop_candidates(case.image[0] > 0, label))
     monai = RandCropByPosNegLabel((8, 8, 8), num_samples=20, image=case.image).set_random_state(seed=11)
     expected = monai(case.image, label=label[None])
     crops = random_crops(case, CropSettings(size=(8, 8, 8), count=20), 11)
@@ -126,7 +126,7 @@ def test_jitter_reaches_a_quarter_of_the_window_and_no_further() -> None:
     case = a_case((40, 40, 40))
     label = torch.zeros_like(case.label)
     label[20, 20, 20] = 1
-    case = CachedCase("one", case.image, label, np.eye(4), crop_candidates(case.image, label))
+    case = CachedCase("one", case.image, label, np.eye(4), crop_candidates(case.image[0] > 0, label))
     crops = random_crops(case, CropSettings(size=(12, 12, 12), count=200, centres="organs"), 0)
     offsets = np.array([np.argwhere(crop["label"][0].numpy())[0] for crop in crops]) - 6
     assert abs(offsets).max() == 3
@@ -141,7 +141,7 @@ def test_a_case_without_labels_cannot_be_trained_on() -> None:
 
 def test_a_case_of_air_is_said_in_a_sentence() -> None:
     image, label = torch.zeros(1, 8, 8, 8), torch.zeros(8, 8, 8, dtype=torch.uint8)
-    case = CachedCase("air", image, label, np.eye(4), crop_candidates(image, label))
+    case = CachedCase("air", image, label, np.eye(4), crop_candidates(image[0] > 0, label))
     with pytest.raises(DataError, match="air: holds nothing but air"):
         Augmentation(AugmentationSettings())(case, 0)
 
@@ -193,7 +193,7 @@ def test_thinned_crops_keep_their_middle_slices() -> None:
 def test_small_affine_changes_image_and_label_together() -> None:
     label = torch.zeros(20, 20, 20, dtype=torch.uint8)
     label[4:16, 6:14, 7:13] = 1
-    case = CachedCase("box", label[None].float() * 0.9 + 0.05, label, np.eye(4), crop_candidates(label[None], label))
+    case = CachedCase("box", label[None].float() * 0.9 + 0.05, label, np.eye(4), crop_candidates(label > 0, label))
     settings = AugmentationSettings(
         crops=CropSettings(size=(20, 20, 20), count=4), affine=AffineSettings(probability=1, degrees=20), **STILL
     )
