@@ -14,6 +14,9 @@ __all__ = ["forward", "unavailable", "unsupported"]
 
 def unsupported(x: Tensor, weight: Tensor, bias: Tensor | None) -> str | None:
     """Why this backend cannot take x (B, C, D, H, W); None if it can."""
+    block = tuple(weight.shape[2:])
+    if block != (2, 2, 2):
+        return f"native doubles every axis, and these weights make blocks of {'x'.join(map(str, block))}"
     return reason_against_tensors(x, weight, bias)
 
 

@@ -13,10 +13,10 @@ OPERATOR = Operator(
 
 def _forward_fake(x: Tensor, weight: Tensor, bias: Tensor | None, backend: str) -> Tensor:
     batch, _, *grid = x.shape
-    return x.new_empty(batch, weight.shape[1], *(2 * size for size in grid))
+    return x.new_empty(batch, weight.shape[1], *(n * side for n, side in zip(grid, weight.shape[2:], strict=True)))
 
 
 @torch_operator("conv_transpose3d", fake=_forward_fake)
 def conv_transpose3d_op(x: Tensor, weight: Tensor, bias: Tensor | None, backend: str) -> Tensor:
-    """(B, K, 2D, 2H, 2W), contiguous; the arguments are those of `conv_transpose3d`, checked."""
+    """(B, K, s * (D, H, W)), contiguous; the arguments are those of `conv_transpose3d`, checked."""
     return OPERATOR.choose(backend, x.device, x, weight, bias).forward(x, weight, bias).contiguous()

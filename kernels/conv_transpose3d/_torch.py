@@ -9,5 +9,5 @@ __all__ = ["forward", "unavailable", "unsupported"]
 
 
 def forward(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """Output (B, K, 2D, 2H, 2W) of x (B, C, D, H, W)."""
-    return F.conv_transpose3d(x, weight, bias, stride=2)
+    """Output (B, K, s * (D, H, W)) of x (B, C, D, H, W); s are the sides of the weight (C, K, *s)."""
+    return F.conv_transpose3d(x, weight, bias, stride=weight.shape[2:])

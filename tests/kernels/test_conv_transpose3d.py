@@ -24,7 +24,8 @@ def random(*shape: int) -> Tensor:
 
 def check(backend: str, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> None:
     y = conv_transpose3d(x, weight, bias, backend=backend)
-    expected = F.conv_transpose3d(x.double(), weight.double(), None if bias is None else bias.double(), stride=2)
+    doubles = (None if t is None else t.double() for t in (x, weight, bias))
+    expected = F.conv_transpose3d(*doubles, stride=weight.shape[2:])
     error = ((y.double() - expected).abs().max() / expected.abs().max()).item()
     assert y.shape == expected.shape
     assert error <= TOLERANCE, f"relative error {error:.2e}"
@@ -38,6 +39,16 @@ def test_agrees_with_float64(backend: str, channels: int, outputs: int, grid: tu
 
 def test_bias_is_added(backend: str) -> None:
     check(backend, random(2, 5, 3, 4, 5), random(5, 7, 2, 2, 2), random(7))
+
+
+@pytest.mark.parametrize("block", [(1, 2, 2), (2, 1, 1), (1, 1, 1)], ids=str)
+def test_axes_may_stay_as_they_are_and_native_says_that_its_own_do_not(block: tuple[int, ...]) -> None:
+    x, weight = random(2, 5, 3, 4, 5), random(5, 7, *block)
+    check("auto", x, weight, random(7))
+    reason = OPERATOR.backend("native").unsupported(x, weight, None)
+    assert reason == f"native doubles every axis, and these weights make blocks of {'x'.join(map(str, block))}"
+    arguments = (x, weight, None, "torch")
+    torch.library.opcheck(torch.ops.medssm.conv_transpose3d.default, arguments, test_utils="test_faketensor")
 
 
 def test_memory_layout_does_not_matter(backend: str) -> None:
