@@ -50,15 +50,15 @@ def monai_block(block: nn.Module) -> nn.Module:
 def _fresh(block: nn.Module) -> nn.Module:
     if isinstance(block, ImageBlock):
         first = block.layer.conv1.conv
-        return UnetrBasicBlock(3, first.in_channels, first.out_channels, 3, first.stride[0], "instance", res_block=True)
+        return UnetrBasicBlock(3, first.in_channels, first.out_channels, 3, first.stride, "instance", res_block=True)
     if isinstance(block, TokenBlock):
         up = block.transp_conv_init.conv
         depth = len(block.blocks)
         return UnetrPrUpBlock(
-            3, up.in_channels, up.out_channels, depth, 3, 1, 2, "instance", conv_block=True, res_block=True
+            3, up.in_channels, up.out_channels, depth, 3, 1, up.stride, "instance", conv_block=True, res_block=True
         )
     if isinstance(block, UpBlock):
         up = block.transp_conv.conv
-        return UnetrUpBlock(3, up.in_channels, up.out_channels, 3, 2, "instance", res_block=True)
+        return UnetrUpBlock(3, up.in_channels, up.out_channels, 3, up.stride, "instance", res_block=True)
     assert isinstance(block, OutBlock)
     return UnetOutBlock(3, block.conv.conv.in_channels, block.conv.conv.out_channels)

@@ -38,7 +38,7 @@ def build(config: SegmentationConfig, options: Options) -> UNETR:
     return UNETR(
         MambaND(encoder, options.in_channels, drop_path_rate),
         d_model=encoder.d_model,
-        patch=encoder.patch_size[0],
+        patch=encoder.patch_size,
         in_channels=options.in_channels,
         num_classes=options.num_classes,
         feature_size=config.feature_size,

@@ -5,7 +5,9 @@ Entries have the names of MONAI's blocks, so that published weights fit; the ari
 Tensors are (B, C, D, H, W).
 """
 
-import math
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +17,33 @@ from medssm.models.recompute import Recomputing
 
 NEGATIVE_SLOPE = 0.01
 HEAD_SCALE = 10.0
+
+Sides = tuple[int, ...]  # a number for each of D, H and W
+_conv3d: Any = nn.Conv3d  # whose annotations know no such tuple
+_conv_transpose3d: Any = nn.ConvTranspose3d
+
+
+def halvings(patch: Sides, finest_stride: int) -> tuple[Sides, list[Sides]]:
+    """The stride of the finest level of the pyramid, and the factors from each level to the next coarser one.
+
+    Where a patch has fewer voxels along an axis, as slices are thick there, the axis is halved less often, at the
+    coarse levels only: the finer ones bring the others to its spacing first, as nnU-Net does (Isensee et al. 2021,
+    supplementary note 2).
+
+    Args:
+        patch: powers of two. finest_stride: along the longest axes of the patch.
+
+    >>> halvings((16, 16, 16), 1)
+    ((1, 1, 1), [(2, 2, 2), (2, 2, 2), (2, 2, 2), (2, 2, 2)])
+    >>> halvings((4, 8, 8), 2)
+    ((1, 2, 2), [(2, 2, 2), (2, 2, 2)])
+    >>> halvings((2, 8, 8), 1)
+    ((1, 1, 1), [(1, 2, 2), (1, 2, 2), (2, 2, 2)])
+    """
+    finest = tuple(max(finest_stride * side // max(patch), 1) for side in patch)
+    counts = [(side // stride).bit_length() - 1 for side, stride in zip(patch, finest, strict=True)]
+    levels = max(counts)
+    return finest, [tuple(2 if level >= levels - count else 1 for count in counts) for level in range(levels)]
 
 
 class Convolution(nn.Module):
@@ -35,14 +64,14 @@ class Convolution(nn.Module):
 
 
 class UpConvolution(nn.Module):
-    """Transposed convolution to twice the resolution, under the name that MONAI's wrapper gives it."""
+    """Transposed convolution to a finer grid, each axis by 1 or 2, under the name that MONAI's wrapper gives it."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, factors: Sides) -> None:
         super().__init__()
-        self.conv = nn.ConvTranspose3d(in_channels, out_channels, 2, stride=2, bias=False)
+        self.conv = _conv_transpose3d(in_channels, out_channels, factors, stride=factors, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, in_channels, D, H, W) to (B, out_channels, 2 * D, 2 * H, 2 * W)."""
+        """Features (B, in_channels, D, H, W) to (B, out_channels, factors * (D, H, W))."""
         return conv_transpose3d(x, self.conv.weight)
 
 
@@ -52,12 +81,12 @@ class ResidualBlock(nn.Module):
     Where channels or resolution change, the input is added through a convolution of 1x1x1 and a norm.
     """
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int = 1) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: Sides = (1, 1, 1)) -> None:
         super().__init__()
-        self.conv1 = Convolution(nn.Conv3d(in_channels, out_channels, 3, stride, padding=1, bias=False))
-        self.conv2 = Convolution(nn.Conv3d(out_channels, out_channels, 3, padding=1, bias=False))
-        changes = in_channels != out_channels or stride != 1
-        self.conv3 = Convolution(nn.Conv3d(in_channels, out_channels, 1, stride, bias=False)) if changes else None
+        self.conv1 = Convolution(_conv3d(in_channels, out_channels, 3, stride, padding=1, bias=False))
+        self.conv2 = Convolution(_conv3d(out_channels, out_channels, 3, padding=1, bias=False))
+        changes = in_channels != out_channels or max(stride) > 1
+        self.conv3 = Convolution(_conv3d(in_channels, out_channels, 1, stride, bias=False)) if changes else None
 
     def forward(self, *parts: Tensor) -> Tensor:
         """Features (B, out_channels, ...) of `parts` concatenated; several parts always change the channels."""
@@ -70,29 +99,33 @@ class ResidualBlock(nn.Module):
 class ImageBlock(nn.Module):
     """Residual block on the image itself: the finest level of the pyramid."""
 
-    def __init__(self, in_channels: int, out_channels: int, stride: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, stride: Sides) -> None:
         super().__init__()
         self.layer = ResidualBlock(in_channels, out_channels, stride)
 
     def forward(self, image: Tensor) -> Tensor:
-        """Image (B, in_channels, D, H, W) to features (B, out_channels, D / stride, H / stride, W / stride)."""
+        """Image (B, in_channels, D, H, W) to features (B, out_channels, (D, H, W) / stride)."""
         return self.layer(image)
 
 
 class TokenBlock(nn.Module):
-    """Token features on a finer grid: one up-convolution, then `depth` times an up-convolution and a residual block."""
+    """Token features on a finer grid: one up-convolution, then as often an up-convolution and a residual block.
 
-    def __init__(self, in_channels: int, out_channels: int, depth: int) -> None:
+    Args:
+        factors: of each up-convolution, from the coarsest grid on.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, factors: Sequence[Sides]) -> None:
         super().__init__()
-        self.transp_conv_init = UpConvolution(in_channels, out_channels)
+        self.transp_conv_init = UpConvolution(in_channels, out_channels, factors[0])
         stages = (
-            nn.Sequential(UpConvolution(out_channels, out_channels), ResidualBlock(out_channels, out_channels))
-            for _ in range(depth)
+            nn.Sequential(UpConvolution(out_channels, out_channels, each), ResidualBlock(out_channels, out_channels))
+            for each in factors[1:]
         )
         self.blocks = nn.ModuleList(stages)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Features (B, in_channels, D, H, W) to (B, out_channels, ...), each side 2^(depth + 1) times as long."""
+        """Features (B, in_channels, D, H, W) to (B, out_channels, ...), each side as much longer as the factors say."""
         x = self.transp_conv_init(x)
         for stage in self.blocks:
             x = stage(x)
@@ -102,9 +135,9 @@ class TokenBlock(nn.Module):
 class UpBlock(nn.Module):
     """One step of the decoder: up-convolution, concatenation with the skip, residual block."""
 
-    def __init__(self, in_channels: int, out_channels: int) -> None:
+    def __init__(self, in_channels: int, out_channels: int, factors: Sides) -> None:
         super().__init__()
-        self.transp_conv = UpConvolution(in_channels, out_channels)
+        self.transp_conv = UpConvolution(in_channels, out_channels, factors)
         self.conv_block = ResidualBlock(2 * out_channels, out_channels)
 
     def forward(self, x: Tensor, skip: Tensor) -> Tensor:
@@ -117,7 +150,7 @@ class OutBlock(nn.Module):
 
     def __init__(self, in_channels: int, num_classes: int) -> None:
         super().__init__()
-        self.conv = Convolution(nn.Conv3d(in_channels, num_classes, 1))
+        self.conv = Convolution(_conv3d(in_channels, num_classes, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """Logits (B, num_classes, D, H, W) of features (B, in_channels, D, H, W)."""
@@ -125,22 +158,22 @@ class OutBlock(nn.Module):
 
 
 class UpOutBlock(nn.Module):
-    """Logits at twice the resolution of the features, by one transposed convolution.
+    """Logits at a finer resolution than the features', each axis by 1 or 2, by one transposed convolution.
 
     Its weights start HEAD_SCALE times smaller and its output is scaled up again: the logits start alike, but a
     step of Adam moves them ten times further (mean Dice 0.72 against 0.69 after 300 steps on synthetic abdomens).
     """
 
-    def __init__(self, in_channels: int, num_classes: int) -> None:
+    def __init__(self, in_channels: int, num_classes: int, factors: Sides) -> None:
         super().__init__()
-        self.conv = nn.ConvTranspose3d(in_channels, num_classes, 2, stride=2)
+        self.conv = _conv_transpose3d(in_channels, num_classes, factors, stride=factors)
         if not self.conv.weight.is_meta:  # no values there, and torch would import its compiler to divide them
             with torch.no_grad():
                 for parameter in self.conv.parameters():
                     parameter.div_(HEAD_SCALE)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Logits (B, num_classes, 2 * D, 2 * H, 2 * W) of features (B, in_channels, D, H, W)."""
+        """Logits (B, num_classes, factors * (D, H, W)) of features (B, in_channels, D, H, W)."""
         return HEAD_SCALE * conv_transpose3d(x, self.conv.weight, self.conv.bias)
 
 
@@ -148,17 +181,19 @@ class UNETR(Recomputing):
     """Segmentation network: image (B, in_channels, D, H, W) to logits (B, num_classes, D, H, W).
 
     The pyramid is the image at `finest_stride`, then one level for each further halving, made from tokens of a middle
-    depth, and last the encoder's final tokens. The decoder climbs it from the tokens up.
+    depth, and last the encoder's final tokens. The decoder climbs it from the tokens up. `halvings` says which axes
+    are halved from level to level.
 
     Args:
-        encoder: gives, for an image, one grid (B, d_model, D/patch, H/patch, W/patch) for each level but the finest.
-        patch: side of the encoder's patch, a power of two.
+        encoder: gives, for an image, one grid (B, d_model, (D, H, W) / patch) for each level but the finest.
+        patch: sides of the encoder's patch, powers of two.
         feature_size: channels of the finest level; each coarser one has twice as many.
-        finest_stride: stride of the finest level; with 2 the logits come from it by a transposed convolution.
+        finest_stride: stride of the finest level along the longest axes of the patch; with 2 the logits come from it
+            by a transposed convolution.
         features_only: the network ends with the pyramid, a list from the finest to the coarsest, and has no decoder.
 
     Attributes:
-        channels, strides: of the pyramid, from the finest to the coarsest.
+        channels, strides: of the pyramid, from the finest to the coarsest; strides along (D, H, W).
     """
 
     def __init__(
@@ -166,7 +201,7 @@ class UNETR(Recomputing):
         encoder: nn.Module,
         *,
         d_model: int,
-        patch: int,
+        patch: Sides,
         in_channels: int,
         num_classes: int,
         feature_size: int,
@@ -174,22 +209,23 @@ class UNETR(Recomputing):
         features_only: bool = False,
     ) -> None:
         super().__init__()
-        levels = round(math.log2(patch / finest_stride))
+        finest, factors = halvings(patch, finest_stride)
+        levels = len(factors)
         widths = [feature_size * 2**level for level in range(levels)]
         self.channels = (*widths, d_model)
-        self.strides = tuple(finest_stride * 2**level for level in range(levels + 1))
+        self.strides = tuple(accumulate((finest, *factors), _times))
         self.features_only = features_only
         self.vit = encoder
         # The names count from 1 and the decoder's from 2, as in the original: decoderK ends where encoder(K - 1) lies.
-        self.encoder1 = ImageBlock(in_channels, feature_size, finest_stride)
+        self.encoder1 = ImageBlock(in_channels, feature_size, finest)
         for level in range(1, levels):
-            self.add_module(f"encoder{level + 1}", TokenBlock(d_model, widths[level], levels - 1 - level))
+            self.add_module(f"encoder{level + 1}", TokenBlock(d_model, widths[level], factors[: level - 1 : -1]))
         if features_only:
             return
         for level in reversed(range(levels)):
-            self.add_module(f"decoder{level + 2}", UpBlock(self.channels[level + 1], widths[level]))
-        head = OutBlock if finest_stride == 1 else UpOutBlock
-        self.out = head(feature_size, num_classes)
+            self.add_module(f"decoder{level + 2}", UpBlock(self.channels[level + 1], widths[level], factors[level]))
+        is_full = max(finest) == 1
+        self.out = OutBlock(feature_size, num_classes) if is_full else UpOutBlock(feature_size, num_classes, finest)
 
     def forward(self, image: Tensor) -> Tensor | list[Tensor]:
         """Logits (B, num_classes, D, H, W), or the pyramid of `forward_features` with `features_only`."""
@@ -212,3 +248,7 @@ class UNETR(Recomputing):
 
     def _run(self, name: str, *inputs: Tensor) -> Tensor:
         return self.run(self.get_submodule(name), *inputs)
+
+
+def _times(stride: Sides, factors: Sides) -> Sides:
+    return tuple(n * factor for n, factor in zip(stride, factors, strict=True))

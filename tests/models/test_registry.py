@@ -108,7 +108,7 @@ def test_features_are_a_pyramid_of_the_announced_channels_and_strides(name):
     with torch.no_grad():
         pyramid = model(torch.randn(1, 1, *SMALL))
     assert [level.shape[1] for level in pyramid] == list(model.channels)
-    assert [SMALL[0] // level.shape[2] for level in pyramid] == list(model.strides)
+    assert [tuple(n // m for n, m in zip(SMALL, level.shape[2:], strict=True)) for level in pyramid] == [*model.strides]
     assert list(model.strides) == sorted(model.strides)
     assert not any(entry.startswith(("decoder", "out")) for entry in model.state_dict())
 

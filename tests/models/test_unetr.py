@@ -10,34 +10,44 @@ from medssm.models.unetr import ImageBlock, OutBlock, TokenBlock, UpBlock
 
 BLOCKS = {
     "image": (
-        lambda: ImageBlock(1, 4, 1),
+        lambda: ImageBlock(1, 4, (1, 1, 1)),
         lambda: UnetrBasicBlock(3, 1, 4, 3, 1, "instance", res_block=True),
         [(2, 1, 6, 4, 5)],
     ),
     "image of stride 2": (
-        lambda: ImageBlock(1, 4, 2),
+        lambda: ImageBlock(1, 4, (2, 2, 2)),
         lambda: UnetrBasicBlock(3, 1, 4, 3, 2, "instance", res_block=True),
         [(2, 1, 6, 4, 8)],
     ),
     "image of as many channels": (
-        lambda: ImageBlock(4, 4, 1),
+        lambda: ImageBlock(4, 4, (1, 1, 1)),
         lambda: UnetrBasicBlock(3, 4, 4, 3, 1, "instance", res_block=True),
         [(2, 4, 6, 4, 5)],
     ),
     "tokens": (
-        lambda: TokenBlock(6, 4, 2),
+        lambda: TokenBlock(6, 4, [(2, 2, 2)] * 3),
         lambda: UnetrPrUpBlock(3, 6, 4, 2, 3, 1, 2, "instance", conv_block=True, res_block=True),
         [(2, 6, 2, 1, 3)],
     ),
     "tokens without blocks": (
-        lambda: TokenBlock(6, 4, 0),
+        lambda: TokenBlock(6, 4, [(2, 2, 2)]),
         lambda: UnetrPrUpBlock(3, 6, 4, 0, 3, 1, 2, "instance", conv_block=True, res_block=True),
         [(2, 6, 2, 1, 3)],
     ),
     "up": (
-        lambda: UpBlock(6, 4),
+        lambda: UpBlock(6, 4, (2, 2, 2)),
         lambda: UnetrUpBlock(3, 6, 4, 3, 2, "instance", res_block=True),
         [(2, 6, 2, 1, 3), (2, 4, 4, 2, 6)],
+    ),
+    "up in plane": (
+        lambda: UpBlock(6, 4, (1, 2, 2)),
+        lambda: UnetrUpBlock(3, 6, 4, 3, (1, 2, 2), "instance", res_block=True),
+        [(2, 6, 2, 1, 3), (2, 4, 2, 2, 6)],
+    ),
+    "image of a stride in plane": (
+        lambda: ImageBlock(1, 4, (1, 2, 2)),
+        lambda: UnetrBasicBlock(3, 1, 4, 3, (1, 2, 2), "instance", res_block=True),
+        [(2, 1, 6, 4, 8)],
     ),
     "out": (lambda: OutBlock(4, 3), lambda: UnetOutBlock(3, 4, 3), [(2, 4, 3, 2, 5)]),
 }
