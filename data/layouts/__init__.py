@@ -144,6 +144,13 @@ LAYOUTS: dict[str, Layout] = {
         "or try --data phantom, which needs no download",
         _scans("btcv"),
     ),
+    "brats": Layout(
+        "BraTS",
+        "scans",
+        "a folder a case with t1, t1ce, t2, flair and seg behind its name",
+        "BraTS is had from synapse.org; give --data the folder that holds the folders of the cases",
+        _scans("brats"),
+    ),
     "kits": Layout(
         "KiTS",
         "scans",

@@ -1,12 +1,12 @@
 """The check of a dataset of scans: its list, then every case, one in memory at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from medssm.data.layouts.findings import DataReport, Remark
-from medssm.data.layouts.scans.check_images import check_image, read_checked, voxel_statistics
+from medssm.data.layouts.scans.check_images import check_image, read_checked, scan_checked, voxel_statistics
 from medssm.data.layouts.scans.check_labels import check_label, check_pair
 from medssm.data.layouts.scans.check_lists import check_list
 from medssm.data.layouts.scans.dataset import read_datalist
@@ -39,7 +39,6 @@ class _Check:
 
     def __init__(self, dataset: ScanDataset) -> None:
         self.dataset = dataset
-        self.is_ct = not foreign_channels(dataset.channel_names)
         self.first_with: dict[str, Path] = {}  # a hash of a scan's voxels -> the first file that holds them
         self.found: dict[ScanCase, set[int]] = {}  # the organs of the cases whose labels can be read
 
@@ -66,18 +65,24 @@ class _Check:
                 yield Remark(self.dataset.source, "missing-organ", message, is_note=True)
 
     def _case(self, case: ScanCase) -> Iterator[Remark]:
-        image = None
-        if case.image.exists():
-            image, findings = read_checked(case.image)
+        scan = None
+        names = self.dataset.channel_names
+        if all(image.exists() for image in case.images):
+            scan, findings = scan_checked(case, names)
             yield from findings
-        if image is not None:
-            statistics = voxel_statistics(image.array)
-            yield from check_image(case.image, statistics, image.modality, self.is_ct)
-            first = self.first_with.setdefault(statistics.digest, case.image)
-            if first.resolve() != case.image.resolve():
-                yield Remark(case.image, "same-scan", f"holds the same voxels as {first}; keep one of them")
+        if scan is not None:
+            for place, volume in enumerate(scan.channels):
+                yield from self._channel(volume, names[place : place + 1])
         if case.label is not None and all(file.exists() for file in case.label_files):
-            yield from self._labels(case, image)
+            yield from self._labels(case, scan.first if scan else None)
+
+    def _channel(self, volume: Volume, name: Sequence[str]) -> Iterator[Remark]:
+        """What is wrong with the voxels of a channel, of this name if it has one."""
+        path, statistics = volume.path, voxel_statistics(volume.array)
+        yield from check_image(path, statistics, volume.modality, is_ct=not foreign_channels(name))
+        first = self.first_with.setdefault(statistics.digest, path)
+        if first.resolve() != path.resolve():
+            yield Remark(path, "same-scan", f"holds the same voxels as {first}; keep one of them")
 
     def _labels(self, case: ScanCase, image: Volume | None) -> Iterator[Remark]:
         findings: list[Remark] = []

@@ -33,9 +33,9 @@ def check_list(dataset: ScanDataset) -> Iterator[Remark]:
 def _missing_files(dataset: ScanDataset) -> Iterator[Remark]:
     for case in dataset.cases:
         to_test = case in dataset.test
-        if not case.image.exists():
+        for image in (image for image in case.images if not image.exists()):
             message = f"is listed but not there (case {case.id}); copy it there"
-            yield Remark(case.image, "missing-file", message, is_note=to_test)
+            yield Remark(image, "missing-file", message, is_note=to_test)
         for file in case.label_files:
             if file.exists():
                 continue
@@ -82,7 +82,7 @@ def _unlisted(dataset: ScanDataset) -> Iterator[Remark]:
     if not folders or dataset.unused:
         return
     images, labels = ({path.resolve() for path in volumes_in(folder)} for folder in folders)
-    used_images = {_image_file(case) for case in dataset.cases}
+    used_images = {image.resolve() for case in dataset.cases for image in case.images}
     used_labels = {case.label.resolve() for case in dataset.cases if case.label}
     for image in sorted(images - used_images):
         yield Remark(image, "unlisted", "no case uses this image; list it if it is meant to be used", is_note=True)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from medssm.data.layouts.scans.brats import find_brats, read_brats
 from medssm.data.layouts.scans.btcv import find_btcv, read_btcv
 from medssm.data.layouts.scans.decathlon import find_decathlon, read_decathlon
 from medssm.data.layouts.scans.kits import find_kits, read_kits
@@ -30,6 +31,7 @@ SCAN_LAYOUTS: dict[str, ScanLayout] = {
     "decathlon": ScanLayout(find_decathlon, read_decathlon),
     "table": ScanLayout(find_table, read_table),
     "btcv": ScanLayout(find_btcv, read_btcv),
+    "brats": ScanLayout(find_brats, read_brats),
     "kits": ScanLayout(find_kits, read_kits),
     "totalsegmentator": ScanLayout(find_masks, read_masks),
     "pairs": ScanLayout(find_pairs, read_pairs),
@@ -54,7 +56,7 @@ def load_dataset(folder: str | Path, fold: int = 0) -> ScanDataset:
     if not dataset.training:
         raise DataError(f"{dataset.source}: lists no case to train on; add cases to 'training'")
     used = dataset.training + dataset.validation
-    files = [file for case in used for file in (case.image, *case.label_files)]
+    files = [file for case in used for file in (*case.images, *case.label_files)]
     if missing := [file for file in files if not file.exists()]:
         raise DataError(
             f"{dataset.source}: {len(missing)} of {len(files)} listed files are missing, first {missing[0]}; "

@@ -1,10 +1,11 @@
 """A list of cases and their label maps: BTCV's dataset_0.json, a folder of the Decathlon, or a datalist of MONAI."""
 
 from collections.abc import Mapping
+from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
-from medssm.data.layouts.scans.declared import Parts, as_object, dataset_of, declared, name_of_list, several_channels
+from medssm.data.layouts.scans.declared import Parts, as_object, dataset_of, declared, name_of_list
 from medssm.data.layouts.scans.layout import case_id, list_in, listed_file, read_json
 from medssm.data.layouts.scans.splits import btcv_number, own_split, with_split
 from medssm.data.scans.cases import ScanCase, ScanDataset
@@ -55,19 +56,27 @@ def _listed_case(path: Path, entry: Any) -> ScanCase:
     entry = {"image": entry} if isinstance(entry, str) else entry
     said = entry if isinstance(entry, dict) else {}
     image, label, fold = _only(said.get("image")), _only(said.get("label")), said.get("fold")
-    if isinstance(image, list) and image and all(isinstance(name, str) for name in image):
-        raise several_channels(path, image)
-    if not isinstance(image, str) or not isinstance(label, str | None):
+    images = image if isinstance(image, list) else [image]
+    if not images or not all(isinstance(name, str) for name in images) or not isinstance(label, str | None):
         raise DataError(
-            f"{path}: a case must be {{'image': FILE, 'label': FILE}} with one file each; found {quoted(entry)}"
+            f"{path}: a case must be {{'image': FILE, 'label': FILE}} with one file each, or as the image a list of "
+            f"one for each channel; found {quoted(entry)}"
         )
     if fold is not None and (not isinstance(fold, int) or isinstance(fold, bool)):
         raise DataError(f"{path}: the 'fold' of a case must be a whole number; found {quoted(fold)}")
-    file = _numbered(path, listed_file(path, image))
+    files = [listed_file(path, name) for name in images]
+    first, *further = _numbered(files[0]) if len(files) == 1 else files
     patient = next((str(said[key]) for key in _PATIENT_KEYS if said.get(key) is not None), "")
     # MONAI gives -1 to cases that validate in no fold.
     at = fold if fold is not None and fold >= 0 else None
-    return ScanCase(case_id(file), file, listed_file(path, label) if label else None, patient=patient, fold=at)
+    return ScanCase(
+        case_id(first),
+        first,
+        listed_file(path, label) if label else None,
+        patient=patient,
+        fold=at,
+        further=tuple(further),
+    )
 
 
 def _only(files: Any) -> Any:
@@ -75,16 +84,11 @@ def _only(files: Any) -> Any:
     return files[0] if isinstance(files, list) and len(files) == 1 else files
 
 
-def _numbered(path: Path, image: Path) -> Path:
-    """The image that is there, which the first version of nnU-Net lists without the number of its channel.
-
-    Raises: DataError if there are several channels of it.
-    """
+def _numbered(image: Path) -> list[Path]:
+    """The files of an image, which the first version of nnU-Net lists without the numbers of its channels."""
     suffix = volume_suffix(image)
     if not suffix or image.exists():
-        return image
+        return [image]
     stem = image.name[: len(image.name) - len(suffix)]
-    channels = [image.with_name(f"{stem}_{number:04}{suffix}") for number in range(2)]
-    if channels[1].exists():
-        raise several_channels(path, [channel.name for channel in channels])
-    return channels[0] if channels[0].exists() else image
+    files = (image.with_name(f"{stem}_{number:04}{suffix}") for number in count())
+    return list(takewhile(Path.exists, files)) or [image]

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from medssm.data.layouts.scans.channels import channel_names
 from medssm.data.layouts.scans.layout import list_in, read_json
 from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.data.scans.labelled import HIGHEST_LABEL
@@ -36,7 +37,7 @@ class Declared(NamedTuple):
 def declared(path: Path, content: Mapping[str, Any]) -> Declared:
     """What a list says.
 
-    Raises: DataError if labels are no numbers with a name each, or if images have several channels.
+    Raises: DataError if labels are no numbers with a name each, or two have one name.
     """
     values = _labels(path, content.get("labels"))
     ignored = next((value for value, name in values.items() if name.casefold() == "ignore"), None)
@@ -90,6 +91,8 @@ def dataset_of(said: Declared, name: str, source: Path, parts: Parts, unused: Se
 
     Args:
         source: the file that lists the cases, or the folder if none does.
+
+    Raises: DataError if a case has other channels than the list says, or than the other cases.
     """
     folder = source if source.is_dir() else source.parent
     images = {case.image: case.id for cases in parts.values() for case in cases}
@@ -100,7 +103,8 @@ def dataset_of(said: Declared, name: str, source: Path, parts: Parts, unused: Se
         return said.of(replace(case, id=unique[case.image]) for case in parts.get(part, ()))
 
     training, validation, test = finished("training"), finished("validation"), finished("test")
-    names, channels = said.label_names, said.channel_names
+    names = said.label_names
+    channels = channel_names(source, said.channel_names, training + validation + test)
     return ScanDataset(name, folder, source, training, validation, test, names, channels, tuple(unused))
 
 
@@ -138,19 +142,10 @@ def _not_labels(path: Path, labels: Any) -> DataError:
 
 
 def _channels(path: Path, content: Mapping[str, Any]) -> tuple[str, ...]:
-    """The names of an image's channels, which must be one, if they are named."""
+    """The names of an image's channels, if they are named."""
     said = content.get("channel_names", content.get("modality")) or ()
     listed = said.values() if isinstance(said, Mapping) else said if isinstance(said, list) else [said]
     names = tuple(one_line(str(name), 60) for name in listed) if said else ()
-    if len(names) > 1:
-        raise several_channels(path, names)
+    if repeated := [name for name, count in Counter(map(str.casefold, names)).items() if count > 1]:
+        raise DataError(f"{path}: calls several channels {quoted(repeated[0])}; give each a name of its own")
     return names
-
-
-def several_channels(path: Path, names: Iterable[str]) -> DataError:
-    """What is said of images of several channels."""
-    shown = tuple(names)
-    return DataError(
-        f"{path}: images of {len(shown)} channels ({one_line(', '.join(shown), 100)}), and networks are trained on one "
-        "channel; give the files of one channel alone, and its name"
-    )

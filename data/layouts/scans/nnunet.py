@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from medssm.data.layouts.scans.declared import Parts, as_object, dataset_of, declared, name_of_list, several_channels
+from medssm.data.layouts.scans.channels import numbered_files
+from medssm.data.layouts.scans.declared import Parts, as_object, dataset_of, declared, name_of_list
 from medssm.data.layouts.scans.layout import list_in, listed_file, numbered_channel, read_json, volumes_in
 from medssm.data.layouts.scans.splits import check_fold, with_split
 from medssm.data.scans.cases import ScanCase, ScanDataset
@@ -30,29 +31,35 @@ def find_nnunet(folder: Path, fold: int) -> Path | None:
 def read_nnunet(path: Path, fold: int) -> ScanDataset:
     """The cases in imagesTr, or of the list's `dataset`, split as splits_final.json has it.
 
-    Raises: DataError if one of the two lists cannot be understood, or a case has several images; UsageError if there
-        is no such fold.
+    Raises: DataError if one of the two lists cannot be understood, or a case has other channels than it names;
+        UsageError if there is no such fold.
     """
     folder, content = path.parent, as_object(path, read_json(path))
     said = declared(path, content)
-    training = _listed(path, content["dataset"]) if "dataset" in content else _in_folders(folder, content)
-    test = [ScanCase(id, images[0]) for id, images in _images(folder / "imagesTs", {}).items()]
+    names = said.channel_names
+    training = _listed(path, content["dataset"]) if "dataset" in content else _in_folders(folder, content, names)
+    test = [_case(path, id, images, None, names) for id, images in _images(folder / "imagesTs", {}).items()]
     parts: Parts = {"training": training, "test": test}
     dataset = dataset_of(said, name_of_list(content, path), path, parts)
     splits = folder / "splits_final.json"
     return _split_as_listed(dataset, splits, fold) if splits.is_file() else with_split(dataset, fold)
 
 
-def _in_folders(folder: Path, content: Mapping[str, Any]) -> list[ScanCase]:
+def _in_folders(folder: Path, content: Mapping[str, Any], names: Sequence[str]) -> list[ScanCase]:
     labels = {volume_stem(label): label for label in volumes_in(folder / "labelsTr")}
     ending = str(content.get("file_ending", ".nii.gz"))
     if not volume_suffix(Path(f"x{ending}")):
         raise DataError(f"{folder / 'dataset.json'}: files of {quoted(ending)} cannot be read; give {known_formats()}")
     cases = []
     for id, images in _images(folder / "imagesTr", labels).items():
-        _refuse_channels(folder / "dataset.json", images)
-        cases.append(ScanCase(id, images[0], labels.get(id) or listed_file(folder / "labelsTr/x", f"{id}{ending}")))
+        label = labels.get(id) or listed_file(folder / "labelsTr/x", f"{id}{ending}")
+        cases.append(_case(folder / "dataset.json", id, images, label, names))
     return cases
+
+
+def _case(source: Path, id: str, images: Sequence[Path], label: Path | None, names: Sequence[str]) -> ScanCase:
+    first, *further = numbered_files(source, id, images, names)
+    return ScanCase(id, first, label, further=tuple(further))
 
 
 def _images(folder: Path, labels: Mapping[str, Path]) -> dict[str, list[Path]]:
@@ -84,15 +91,9 @@ def _listed(path: Path, entries: Any) -> list[ScanCase]:
             raise DataError(
                 f"{path}: case {quoted(id)} must be {{'images': [FILE], 'label': FILE}}; found {quoted(entry)}"
             )
-        _refuse_channels(path, [listed_file(path, image) for image in files])
-        cases.append(ScanCase(id, listed_file(path, files[0]), listed_file(path, label)))
+        first, *further = [listed_file(path, image) for image in files]
+        cases.append(ScanCase(id, first, listed_file(path, label), further=tuple(further)))
     return cases
-
-
-def _refuse_channels(path: Path, images: Sequence[Path]) -> None:
-    """Raises DataError if a case has several images."""
-    if len(images) > 1:
-        raise several_channels(path, [image.name for image in images])
 
 
 def _split_as_listed(dataset: ScanDataset, path: Path, fold: int) -> ScanDataset:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from medssm.data.layouts.scans.declared import PARTS, Part, dataset_of, declared_beside, several_channels
+from medssm.data.layouts.scans.declared import PARTS, Part, dataset_of, declared_beside
 from medssm.data.layouts.scans.layout import numbered_channel
 from medssm.data.layouts.scans.splits import with_split
 from medssm.data.scans.case_names import without_label_words, without_words
@@ -42,8 +42,8 @@ def read_pairs(folder: Path, fold: int) -> ScanDataset:
 
     Files in folders that are called for a test or a validation belong to these parts.
 
-    Raises: DataError if a case has several images or label maps, or nothing names the labels; UsageError if there is
-        no such fold.
+    Raises: DataError if a case has several label maps, or other channels than the others, or nothing names the labels;
+        UsageError if there is no such fold.
     """
     parts: dict[Part, list[ScanCase]] = {part: [] for part in PARTS}
     unused: list[Path] = []
@@ -51,15 +51,15 @@ def read_pairs(folder: Path, fold: int) -> ScanDataset:
         if not files.images or not files.labels:
             unused += [*files.images, *files.labels]
             continue
-        _refuse_several(folder, name, files)
-        parts[files.part].append(ScanCase(name or volume_stem(files.images[0]), files.images[0], files.labels[0]))
+        _refuse_several(folder, files)
+        first, *further = files.images
+        case = ScanCase(name or volume_stem(first), first, files.labels[0], further=tuple(further))
+        parts[files.part].append(case)
     dataset = dataset_of(declared_beside(folder), folder.resolve().name, folder, parts, unused)
     return with_split(dataset, fold)
 
 
-def _refuse_several(folder: Path, name: str, files: _Files) -> None:
-    if len(files.images) > 1:
-        raise several_channels(folder / name, [image.name for image in files.images])
+def _refuse_several(folder: Path, files: _Files) -> None:
     if len(files.labels) > 1:
         shown = " and ".join(str(label.relative_to(folder)) for label in files.labels[:2])
         raise DataError(f"{folder}: {shown} both have the name of a label map of one case; leave one of them there")

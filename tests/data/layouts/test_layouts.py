@@ -54,6 +54,13 @@ def write_masks(folder: Path) -> None:
             save(folder / f"s{number:04}/segmentations/{organ}.nii.gz", mask)
 
 
+def write_kinds(folder: Path, start: str) -> None:
+    write_scans(folder, f"{start}t1.nii.gz", f"{start}seg.nii.gz", NAMED)
+    for number in (1, 2):
+        values = np.random.default_rng(number).integers(0, 99, (7, 2, 2)).astype(np.int16)
+        save(folder / f"{start}flair.nii.gz".format(number), values)
+
+
 NAMED = {"name": "mine"}
 BTCV = "imagesTr/img{:04}.nii.gz", "labelsTr/label{:04}.nii.gz"
 CASES = [dict(zip(("image", "label"), (pattern.format(number) for pattern in BTCV), strict=True)) for number in (1, 2)]
@@ -65,6 +72,7 @@ WRITTEN: dict[str, Callable[[Path], None]] = {
     "decathlon": lambda folder: write_scans(folder, *BTCV, {"training": CASES[:1], "validation": CASES[1:]}),
     "btcv": lambda folder: write_scans(folder, "imagesTr/img{:03}5.nii.gz", "labelsTr/label{:03}5.nii.gz"),
     "table": lambda folder: write_table(folder),
+    "brats": lambda folder: write_kinds(folder, "BraTS2021_{0}/BraTS2021_{0}_"),
     "kits": lambda folder: write_scans(folder, "case_{:05}/imaging.nii.gz", "case_{:05}/segmentation.nii.gz", NAMED),
     "totalsegmentator": lambda folder: write_masks(folder),
     "pairs": lambda folder: write_scans(folder, "volume-{}.nii", "segmentation-{}.nii", NAMED),

@@ -265,7 +265,7 @@ REFUSED: dict[str, tuple[Written, str]] = {
     "a second channel without a list": (second_channel_without_list, r"2 channels \(c1_0000.*, c1_0001"),
     "four sequences": (
         lambda folder: [pairs(folder, f"B{{0}}/B{{0}}_{name}.nii", "B{0}/B{0}_seg.nii") for name in ("flair", "t1")],
-        r"B0/B0: images of 2 channels \(B0_flair\.nii, B0_t1\.nii\), and networks are trained on one",
+        r"images of 2 channels \(B0_flair\.nii, B0_t1\.nii\), and 'channel_names' names 1 \(CT\); name each of them",
     ),
     "two label maps": (
         lambda folder: [pairs(folder, "p{}.nii", f"p{{}}_{name}.nii") for name in ("seg", "gt")],
@@ -329,7 +329,7 @@ ONE = {"image": "a.nii", "label": "b.nii"}
         ({"labels": {"1": "spleen", "2": "spleen"}}, "several values the name 'spleen'"),
         ({"labels": {"ctx": 2035}}, r"the value 2035 \('ctx'\), but a network's labels go up to 254; renumber"),
         ({"labels": {"ctx": "9" * 5000}}, "but a network's labels go up to 254"),
-        ({"modality": ["T1", "T2"]}, r"images of 2 channels \(T1, T2\)"),
+        ({"modality": ["T1", "t1"]}, "calls several channels 't1'; give each a name of its own"),
     ],
 )
 def test_a_hostile_list_is_refused_in_a_short_sentence(change: dict[str, Any], sentence: str, tmp_path: Path) -> None:
