@@ -135,7 +135,7 @@ def test_a_channel_on_another_grid_is_told(tmp_path: Path) -> None:
     ("lay_out", "lost", "sentence"),
     [
         (nnunet, "imagesTr/c1_0001.nii.gz", r"case c1 has no image of channel 1 \(ADC\), only c1_0000\.nii\.gz"),
-        (by_names, "c1/c1_T2.nii.gz", r"case c1 has one image, c1_ADC\.nii\.gz, and c[02] has 2 \(ADC, T2\)"),
+        (by_names, "c1/c1_T2.nii.gz", r"case c1/c1 has one image, c1_ADC\.nii\.gz, and c[02]/c[02] has 2 \(ADC, T2\)"),
     ],
 )
 def test_a_missing_channel_is_named(lay_out: Callable[[Path], None], lost: str, sentence: str, tmp_path: Path) -> None:
