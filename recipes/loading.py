@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from medssm.errors import UsageError, one_line, quoted
-from medssm.models import model_info
+from medssm.models import check_arguments, model_info
 from medssm.recipes.yaml_text import parse, render
 from medssm.tasks import TASKS
 from medssm.tasks.room import Room
@@ -60,9 +60,11 @@ def load_recipe(recipe: str | Path, model: str | None = None, overrides: Mapping
         content = merged(content, {"model": {"name": model}})
     settings: type[Recipe] = task.settings
     try:
-        return settings.model_validate(content)
+        checked = settings.model_validate(content)
     except ValidationError as error:
         raise UsageError(f"{name}: {first_fault(error, settings)}") from error
+    check_arguments(checked.model.name, checked.model.arguments)
+    return checked
 
 
 def resolved(recipe: str, layers: Sequence[Mapping[str, Any]], model: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from medssm.checkpoints.origins import published_metadata
 from medssm.checkpoints.published import WeightsFile, first_names, read_weights_file
 from medssm.checkpoints.recognition import Fit, expected_shapes, fit_own, recognise
 from medssm.errors import CheckpointError, UsageError, quoted, reason_of
+from medssm.models.arguments import frozen_arguments
 from medssm.models.variant import StateDict
 
 BEST = "best.safetensors"
@@ -55,6 +56,7 @@ def load_model(path: str | Path, model: str | None = None) -> tuple[nn.Module, W
             input_size=_laid_out_for(metadata),
             head=metadata.head,
             head_settings=metadata.head_settings,
+            arguments=metadata.arguments,
         )
     network.load_state_dict(state, assign=True)
     return network.eval(), metadata
@@ -101,6 +103,7 @@ def nearest_model(file: WeightsFile, model: str | None = None) -> Fit | None:
         _laid_out_for(metadata),
         metadata.head,
         tuple(metadata.head_settings.items()),
+        frozen_arguments(metadata.arguments),
     )
     try:
         return fit_own(network, file.state)

@@ -2,7 +2,9 @@
 
 from typing import Annotated, Any
 
-from pydantic import AliasChoices, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, AliasChoices, BaseModel, ConfigDict, Field
+
+from medssm.models.arguments import plain_arguments
 
 # What no file that fits has more of: networks are laid out by these numbers before their tensors are looked at.
 Count = Annotated[int, Field(ge=1, le=100_000)]
@@ -15,6 +17,7 @@ class WeightsMetadata(BaseModel):
     Attributes:
         model: a name of `medssm.models.list_models()`. head: one of `list_heads()`, of a detector or a segmenter.
             head_settings: its numbers that are not the published ones.
+        arguments: by which the model differs from the published one, as `medssm.models.fresh_model` takes them.
         class_names: label value -> name; the background (0) may be left out. Of a detector or a segmenter label 0 is
             the first class.
         preprocessing: of scans the fields of `medssm.data.scans.preprocessing.Preprocessing`, else those of the model's
@@ -35,6 +38,7 @@ class WeightsMetadata(BaseModel):
     model: str
     head: str = ""
     head_settings: dict[str, int | float] = {}
+    arguments: Annotated[dict[str, Any], AfterValidator(plain_arguments)] = {}
     num_classes: Count
     in_channels: Count
     class_names: dict[int, str] = {}

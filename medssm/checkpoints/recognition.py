@@ -1,5 +1,6 @@
 """Which model a state dict belongs to, and which head on it, told from names and shapes alone."""
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +15,8 @@ from medssm.models.variant import StateDict
 
 Shapes = dict[str, tuple[int, ...]]
 # The arguments of `expected_shapes`.
-Network = tuple[str, int, int, tuple[int, ...] | None, str, tuple[tuple[str, int | float], ...]]
+Network = tuple[str, int, int, tuple[int, ...] | None, str, tuple[tuple[str, int | float], ...], str]
+NO_ARGUMENTS = "{}"
 
 # Left over from a larger network that the weights were part of; tried in this order.
 PREFIXES = ("", "backbone.", "model.", "encoder.")
@@ -26,6 +28,7 @@ class Fit:
 
     Attributes:
         model, head: their names; no head is "". head_settings: numbers of it that are not the published ones.
+            arguments: of the model, as `frozen_arguments` writes them.
         in_channels, num_classes: as read from the tensors.
         input_size: what learned positions are laid out for; None for the published size.
         state: the entries under the model's names; dropped: names that the model's published files may have too many.
@@ -38,6 +41,7 @@ class Fit:
     input_size: tuple[int, ...] | None
     head: str
     head_settings: tuple[tuple[str, int | float], ...]
+    arguments: str
     state: StateDict
     dropped: tuple[str, ...]
     missing: tuple[str, ...]
@@ -47,7 +51,15 @@ class Fit:
     @property
     def network(self) -> Network:
         """The arguments that its entries follow from."""
-        return self.model, self.in_channels, self.num_classes, self.input_size, self.head, self.head_settings
+        return (
+            self.model,
+            self.in_channels,
+            self.num_classes,
+            self.input_size,
+            self.head,
+            self.head_settings,
+            self.arguments,
+        )
 
     @property
     def faults(self) -> int:
@@ -61,14 +73,15 @@ def expected_shapes(
     input_size: tuple[int, ...] | None = None,
     head: str = "",
     head_settings: tuple[tuple[str, int | float], ...] = (),
+    arguments: str = NO_ARGUMENTS,
 ) -> Shapes:
     """Name and shape of every entry of a model, with its head if any, in order, without taking memory for them."""
-    return dict(_expected(model, in_channels, num_classes, input_size, head, head_settings))
+    return dict(_expected(model, in_channels, num_classes, input_size, head, head_settings, arguments))
 
 
 @lru_cache(maxsize=64)
 def _expected(*network: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
-    model, in_channels, num_classes, input_size, head, settings = network
+    model, in_channels, num_classes, input_size, head, settings, arguments = network
     with torch.device("meta"):
         module = fresh_model(
             model,
@@ -77,6 +90,7 @@ def _expected(*network: Any) -> tuple[tuple[str, tuple[int, ...]], ...]:
             input_size=input_size,
             head=head,
             head_settings=dict(settings),
+            arguments=json.loads(arguments),
         )
     return tuple((name, tuple(tensor.shape)) for name, tensor in module.state_dict().items())
 
@@ -124,7 +138,7 @@ def _fit_dense(model: str, head: str, state: Mapping[str, Tensor]) -> Fit:
     in_channels = _size(state, info.backbone_entry(info.stem_entry), 1, info.in_channels)
     published = outputs.num_classes + outputs.background
     num_classes = _size(state, outputs.class_entry, 0, published) - outputs.background
-    return fit_own((model, in_channels, max(num_classes, 1), None, head, ()), state)
+    return fit_own((model, in_channels, max(num_classes, 1), None, head, (), NO_ARGUMENTS), state)
 
 
 def _with_entry(kind: Literal["stem_entry", "head_entry"], state: Mapping[str, Tensor]) -> list[tuple[str, StateDict]]:
@@ -140,7 +154,7 @@ def fit_published(model: str, state: Mapping[str, Tensor]) -> Fit:
     in_channels = _size(kept, info.stem_entry, 1, info.in_channels)
     num_classes = _size(kept, info.head_entry, 0, info.num_classes)
     dropped = tuple(name for name in state if name not in kept)
-    return fit_own((model, in_channels, num_classes, None, "", ()), kept, dropped)
+    return fit_own((model, in_channels, num_classes, None, "", (), NO_ARGUMENTS), kept, dropped)
 
 
 def _renamed(info: ModelInfo, state: Mapping[str, Tensor]) -> StateDict:

@@ -1,5 +1,6 @@
 """Networks that training starts from, with the weights of another one where asked for."""
 
+import json
 import sys
 from collections.abc import Collection
 from pathlib import Path
@@ -12,7 +13,8 @@ from medssm.checkpoints.hub import fetch_published
 from medssm.checkpoints.loading import explain_misfit, find_weights, load_weights, nearest_model
 from medssm.checkpoints.published import first_names, read_weights_file
 from medssm.checkpoints.recognition import Fit, expected_shapes
-from medssm.errors import CheckpointError, UsageError
+from medssm.errors import CheckpointError, UsageError, one_line
+from medssm.models.arguments import Arguments, frozen_arguments, plain_arguments
 from medssm.models.info import ModelInfo
 from medssm.models.variant import StateDict
 
@@ -28,7 +30,7 @@ def create_model(name: str, *, pretrained: bool | str | Path = False, **options:
 
     Args:
         name, options: as in `medssm.models.fresh_model`: num_classes, in_channels, dropout_rate, drop_path_rate,
-            input_size, features_only, head, head_settings.
+            input_size, features_only, head, head_settings, arguments.
         pretrained: True fetches the published weights, with a head the classifier's; or the path of a file or run
             folder. The last layer starts afresh if the number of classes is another one. A network for clips also takes
             the weights of the one for images that it starts from, and keeps fresh what that does not have.
@@ -71,11 +73,11 @@ def _inflated(info: ModelInfo, path: Path) -> StateDict | None:
 def _fitting(info: ModelInfo, path: Path, options: dict[str, Any]) -> StateDict:
     """Entries of a file for a network of these options, without its last layer if the classes are others."""
     state, metadata = load_weights(path, info.name)
-    _check_model(info, path, metadata.model, metadata.in_channels, options)
+    arguments = _checked_model(info, path, metadata.model, metadata.in_channels, metadata.arguments, options)
     num_classes = options.get("num_classes")
     num_classes = info.num_classes if num_classes is None else num_classes
-    wanted = expected_shapes(info.name, metadata.in_channels, num_classes)
-    stored = expected_shapes(info.name, metadata.in_channels, metadata.num_classes)
+    wanted = expected_shapes(info.name, metadata.in_channels, num_classes, arguments=arguments)
+    stored = expected_shapes(info.name, metadata.in_channels, metadata.num_classes, arguments=arguments)
     return {entry: tensor for entry, tensor in state.items() if wanted.get(entry) == stored[entry]}
 
 
@@ -85,11 +87,11 @@ def _under_head(info: ModelInfo, path: Path, options: dict[str, Any]) -> StateDi
     fit = nearest_model(file, info.name)
     if fit is None:
         raise CheckpointError(explain_misfit(file, fit))
-    _check_model(info, path, fit.model, fit.in_channels, options)
+    arguments = _checked_model(info, path, fit.model, fit.in_channels, json.loads(fit.arguments), options)
     head = models.head_info(options["head"])
     num_classes = options.get("num_classes") or head.num_classes
     settings = tuple((options.get("head_settings") or {}).items())
-    wanted = expected_shapes(info.name, fit.in_channels, num_classes, None, head.name, settings)
+    wanted = expected_shapes(info.name, fit.in_channels, num_classes, None, head.name, settings, arguments)
     if fit.head != head.name:
         return _backbone(info, path, fit, wanted)
     if fit.faults:
@@ -106,7 +108,7 @@ def _backbone(info: ModelInfo, path: Path, fit: Fit, wanted: Collection[str]) ->
     Raises: CheckpointError if one is missing that a classifier has; dense backbones have norms that it does not.
     """
     state = fit.state if fit.head else {info.backbone_entry(entry): tensor for entry, tensor in fit.state.items()}
-    classifier = expected_shapes(info.name, fit.in_channels, info.num_classes)
+    classifier = expected_shapes(info.name, fit.in_channels, info.num_classes, arguments=fit.arguments)
     needed = {info.backbone_entry(entry) for entry in classifier}
     missing = [entry for entry in wanted if entry in needed and entry not in state]
     if missing:
@@ -117,12 +119,23 @@ def _backbone(info: ModelInfo, path: Path, fit: Fit, wanted: Collection[str]) ->
     return {entry: tensor for entry, tensor in state.items() if entry.startswith(BACKBONE)}
 
 
-def _check_model(info: ModelInfo, path: Path, model: str, in_channels: int, options: dict[str, Any]) -> None:
+def _checked_model(
+    info: ModelInfo, path: Path, model: str, in_channels: int, arguments: Arguments, options: dict[str, Any]
+) -> str:
+    """The arguments of the network, frozen, which are those of the file."""
     if model != info.name:
         raise CheckpointError(f"{path}: holds weights of {model}, not of {info.name}")
     wanted = options.get("in_channels") or info.in_channels
     if in_channels != wanted:
         raise UsageError(f"{path}: the weights are for {in_channels} input channels, not for {wanted}")
+    theirs, ours = (frozen_arguments(plain_arguments(each)) for each in (arguments, options.get("arguments") or {}))
+    if theirs != ours:
+        found, asked = (one_line(each, 80) for each in (theirs, ours))
+        raise UsageError(
+            f"{path}: holds weights of {info.name} with model.arguments {found}, not {asked}; train with those, or "
+            "start from other weights"
+        )
+    return ours
 
 
 def _whole_parts(entries: Collection[str], every: Collection[str]) -> list[str]:

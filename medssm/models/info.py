@@ -3,9 +3,9 @@
 Nothing here needs torch, so that models are listed without it.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from medssm.models.variant import Variant
@@ -32,6 +32,7 @@ class Options:
         features_only: the network gives its pyramid of feature maps in place of logits.
         pyramid_for: the task of the head that takes the pyramid; of networks that were published with other windows for
             it.
+        arguments: by which the network differs from its variant, checked; those that `Variant.arguments` names.
     """
 
     in_channels: int
@@ -41,6 +42,7 @@ class Options:
     input_size: tuple[int, ...] | None = None
     features_only: bool = False
     pyramid_for: HeadTask | None = None
+    arguments: Mapping[str, Any] = field(default_factory=dict)
 
     def rates(self, dropout_rate: float, drop_path_rate: float) -> tuple[float, float]:
         """The two rates that are asked for, or those that were published, which are given."""

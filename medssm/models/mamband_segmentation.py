@@ -9,9 +9,10 @@ from functools import partial
 
 from torch import Tensor
 
+from medssm.models.arguments import patch_sides
 from medssm.models.info import Options
 from medssm.models.mamband import EncoderConfig, MambaND
-from medssm.models.unetr import UNETR
+from medssm.models.unetr import UNETR, halvings
 from medssm.models.variant import StateDict, Variant
 
 
@@ -31,10 +32,21 @@ class SegmentationConfig:
 
 
 def build(config: SegmentationConfig, options: Options) -> UNETR:
-    """The segmentation network of a variant."""
+    """The segmentation network of a variant.
+
+    Where the argument patch_size makes the patch smaller, the pyramid has fewer levels, for the later of the taps.
+    """
+    patch = options.arguments.get("patch_size", config.encoder.patch_size)
+    levels = len(halvings(patch, config.finest_stride)[1])
     rate = config.dropout_rate if options.dropout_rate is None else options.dropout_rate
     drop_path_rate = rate if options.drop_path_rate is None else options.drop_path_rate
-    encoder = replace(config.encoder, input_size=options.input_size or config.encoder.input_size, dropout_rate=rate)
+    encoder = replace(
+        config.encoder,
+        input_size=options.input_size or config.encoder.input_size,
+        patch_size=patch,
+        taps=config.encoder.taps[-levels:],
+        dropout_rate=rate,
+    )
     return UNETR(
         MambaND(encoder, options.in_channels, drop_path_rate),
         d_model=encoder.d_model,
@@ -82,8 +94,15 @@ _S_PLUS = SegmentationConfig(replace(_PUBLISHED, d_model=512), feature_size=32, 
 _B_32 = SegmentationConfig(replace(_PUBLISHED, d_model=768), feature_size=32, dropout_rate=0.2)
 _B_64 = SegmentationConfig(replace(_PUBLISHED, d_model=768), feature_size=64, dropout_rate=0.25)
 
+
+def _variant(config: SegmentationConfig) -> Variant:
+    least, most = 2 * config.finest_stride, max(config.encoder.patch_size)
+    patch_size = partial(patch_sides, least=least, most=most)
+    return Variant(partial(build, config), without_unused_entries, arguments={"patch_size": patch_size})
+
+
 VARIANTS = {
-    name: Variant(partial(build, config), without_unused_entries)
+    name: _variant(config)
     for name, config in {
         "mamband-xs": _XS,
         "mamband-s": _S,

@@ -3,9 +3,10 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from medssm.errors import UsageError, quoted
+from medssm.models.arguments import Arguments, checked_arguments
 from medssm.models.catalogue import MODELS
 from medssm.models.heads import HeadInfo, HeadSettings, head_info
 from medssm.models.info import ModelInfo, Options, TaskName
@@ -46,6 +47,7 @@ def fresh_model(
     features_only: bool = False,
     head: str = "",
     head_settings: HeadSettings | None = None,
+    arguments: Arguments | None = None,
 ) -> "nn.Module":
     """A freshly initialised network, in training mode.
 
@@ -61,8 +63,9 @@ def fresh_model(
         head: one of `list_heads()`, for a detector or a segmenter on that pyramid; its classes are the head's, and
             `dropout_rate` is of the head. Empty for the model itself.
         head_settings: numbers of the head by name, where they are not the published ones; None for all as published.
+        arguments: by which the model differs from the published one, such as {"patch_size": (4, 16, 16)}.
 
-    Raises: UsageError on an unknown name or an impossible size, or if a head does not go with the model.
+    Raises: UsageError on an unknown name, an impossible size or argument, or if a head does not go with the model.
     """
     info = model_info(name)
     in_channels = info.in_channels if in_channels is None else in_channels
@@ -72,11 +75,40 @@ def fresh_model(
     for option, rate in (("dropout_rate", dropout_rate), ("drop_path_rate", drop_path_rate)):
         if rate is not None and not 0 <= rate < 1:
             raise UsageError(f"{name}: {option} is {rate}; it must be at least 0 and below 1")
-    size = _checked_size(info, input_size)
+    options = Options(
+        in_channels,
+        num_classes,
+        dropout_rate,
+        drop_path_rate,
+        _checked_size(info, input_size),
+        features_only,
+        arguments=check_arguments(name, arguments or {}),
+    )
     if head:
-        options = Options(in_channels, num_classes, dropout_rate, drop_path_rate, size)
         return _with_head(info, head_info(head), options, head_settings or {})
-    return info.variant().build(Options(in_channels, num_classes, dropout_rate, drop_path_rate, size, features_only))
+    return info.variant().build(options)
+
+
+def check_arguments(name: str, arguments: Arguments) -> dict[str, Any]:
+    """The arguments as the network of a model takes them.
+
+    Raises: UsageError on one that the model does not have, or an impossible value.
+    """
+    return checked_arguments(name, model_info(name).variant().arguments, arguments) if arguments else {}
+
+
+def plan_arguments(
+    name: str, arguments: Arguments, window: tuple[int, ...], sides: tuple[float, ...]
+) -> dict[str, Any]:
+    """The arguments of a model, completed for what it is to see where its network depends on that.
+
+    Args:
+        window: (D, H, W) in voxels. sides: (D, H, W) of a voxel in mm.
+
+    Raises: UsageError as `check_arguments`, or if the window does not suit the network.
+    """
+    checked, plan = check_arguments(name, arguments), model_info(name).variant().plan
+    return plan(checked, window, sides) if plan else checked
 
 
 def _check_counts(info: ModelInfo, head: str, in_channels: int, num_classes: int) -> None:

@@ -29,6 +29,7 @@ def headed_network(settings: HeadedSettings, num_classes: int, dropout_rate: flo
         drop_path_rate=settings.drop_path_rate,
         head=settings.head,
         head_settings=settings.head_settings,
+        arguments=settings.arguments,
     )
     if settings.gradient_checkpointing:
         model.backbone.set_grad_checkpointing()
@@ -79,6 +80,7 @@ def run_metadata(
     return WeightsMetadata(
         **on_head,
         model=model.name,
+        arguments=model.arguments,
         input_size=input_size,
         num_classes=num_classes,
         in_channels=3,

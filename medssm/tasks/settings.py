@@ -3,16 +3,23 @@
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 
+from medssm.models.arguments import plain_arguments
 from medssm.training.section import Section
 from medssm.training.settings import TrainingSettings
 
 
 class NetworkSettings(Section):
-    """The network; `name` is one of `medssm models`."""
+    """The network.
+
+    Attributes:
+        name: one of `medssm models`.
+        arguments: by which it differs from the published one, such as {patch_size: [4, 16, 16]}.
+    """
 
     name: str
+    arguments: Annotated[dict[str, Any], AfterValidator(plain_arguments)] = Field(default_factory=dict)
 
 
 class DatasetSettings(Section):

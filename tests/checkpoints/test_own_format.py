@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from medssm.checkpoints import WeightsMetadata, load_model, load_weights, save_weights
-from medssm.errors import LONGEST, CheckpointError
+from medssm.checkpoints import WeightsMetadata, create_model, load_model, load_weights, save_weights
+from medssm.errors import LONGEST, CheckpointError, UsageError
 
 METADATA = WeightsMetadata(
     model="mamband-xs",
@@ -60,15 +60,17 @@ def test_loaded_weights_outlive_the_file(path, model):
     assert torch.equal(loaded.out.conv.weight, model.out.conv.weight)
 
 
-def test_other_channels_and_classes_come_back(tmp_path):
+def test_other_channels_classes_and_arguments_come_back(tmp_path):
     from medssm.models import fresh_model
 
-    network = fresh_model("mamband-xs", in_channels=3, num_classes=2)
-    sizes = {"in_channels": 3, "num_classes": 2}
+    sizes = {"in_channels": 3, "num_classes": 2, "arguments": {"patch_size": (4, 8, 8)}}
+    network = fresh_model("mamband-xs", **sizes)
     save_weights(tmp_path / "w.safetensors", network, METADATA.model_copy(update=sizes))
     loaded, metadata = load_model(tmp_path / "w.safetensors")
-    assert (metadata.in_channels, metadata.num_classes) == (3, 2)
-    assert loaded(torch.zeros(1, 3, 16, 16, 16)).shape == (1, 2, 16, 16, 16)
+    assert (metadata.in_channels, metadata.num_classes, metadata.arguments) == tuple(sizes.values())
+    assert loaded(torch.zeros(1, 3, 4, 16, 16)).shape == (1, 2, 4, 16, 16)
+    with pytest.raises(UsageError, match=r'with model.arguments \{"patch_size": \[4, 8, 8\]\}, not \{\}; train with'):
+        create_model("mamband-xs", in_channels=3, num_classes=2, pretrained=tmp_path / "w.safetensors")
 
 
 @pytest.mark.parametrize("part", [0.0, 0.000001, 0.0001, 0.01, 0.5, 0.999999])
@@ -101,6 +103,10 @@ def test_a_changed_tensor_is_noticed(path):
         {"model": "spatialmamba-xs", "head": "upernet", "head_settings": {"channels": 0}},
         {"model": "spatialmamba-xs", "head": "upernet", "head_settings": {"a\n" * 500: 1}},
         {"model": "a\n" * 5000},
+        {"arguments": {"patch_size": [10**40] * 3}},
+        {"arguments": {"patch_size": [[[[[[8]]]]]]}},
+        {"arguments": {"patch_size": float("nan")}},
+        {"arguments": {"a\n" * 500: 1}},
     ],
     ids=lambda claims: "-".join(claims),
 )

@@ -113,6 +113,29 @@ def test_features_are_a_pyramid_of_the_announced_channels_and_strides(name):
     assert not any(entry.startswith(("decoder", "out")) for entry in model.state_dict())
 
 
+@pytest.mark.parametrize(
+    ("patch", "strides"),
+    [
+        ((2, 8, 8), [(1, 2, 2), (1, 4, 4), (2, 8, 8)]),
+        ((8, 8, 1), [(2, 2, 1), (4, 4, 1), (8, 8, 1)]),
+        ((4, 4, 4), [(2, 2, 2), (4, 4, 4)]),
+    ],
+    ids=str,
+)
+def test_a_patch_has_a_side_for_each_axis_and_the_pyramid_follows_it(patch, strides):
+    model = fresh_model("mamband-xs", num_classes=3, arguments={"patch_size": list(patch)})
+    image = torch.randn(1, 1, *(2 * side for side in patch))
+    assert list(model.strides) == strides
+    pyramid = model.forward_features(image)
+    sizes = [tuple(2 * side // n for side, n in zip(patch, stride, strict=True)) for stride in strides]
+    assert [tuple(level.shape[2:]) for level in pyramid] == sizes
+    logits = model.decode(pyramid)
+    assert logits.shape == (1, 3, *image.shape[2:])
+    logits.square().mean().backward()
+    # The first of the taps are left out with the levels, not the blocks before them.
+    assert all(parameter.grad is not None for parameter in model.parameters())
+
+
 def test_features_are_those_that_the_whole_network_decodes():
     whole = fresh_model("mamband-xs").eval()
     features = fresh_model("mamband-xs", features_only=True).eval()
@@ -183,6 +206,19 @@ def laid_out_for(model):
         ({"name": "spatialmamba-xs", "num_classes": -1}, "3 input channels and -1 classes; neither can be"),
         ({"name": "spatialmamba-xs", "in_channels": 0}, "0 input channels"),
         ({"name": "mamband-xs", "dropout_rate": 1.5}, "dropout_rate is 1.5"),
+        (
+            {"name": "mamband-xs", "arguments": {"patch": 8}},
+            "model.arguments: there is no 'patch'; it takes patch_size",
+        ),
+        ({"name": "spatialmamba-xs", "arguments": {"patch_size": 8}}, "no 'patch_size'; this model takes none"),
+        (
+            {"name": "mamband-xs", "arguments": {"patch_size": [3, 8, 8]}},
+            r"must be three powers of two .* found \[3, 8",
+        ),
+        (
+            {"name": "mamband-xs", "arguments": {"patch_size": [8, 16, 8]}},
+            r"the largest from 4 to 8, such as \[2, 8, 8\]",
+        ),
     ],
 )
 def test_a_wrong_request_is_explained(options, message):

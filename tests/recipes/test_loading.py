@@ -146,6 +146,12 @@ def test_overrides_are_read_as_yaml() -> None:
         ("optimizer.decay=[{nam: x}]", r"decay\.0\.nam: there is no such key; did you mean optimizer\.decay\.name\?$"),
         ("augmentation.crops.size=[1, 2]", r"size\.2: has no such entry \(found \[1, 2\]\); add it$"),
         ("augmentation.crops.size=5", r"size: must be a list \(found 5\)$"),
+        (
+            "model.arguments.patch_size=8",
+            r"mamband-s: model\.arguments\.patch_size must be three powers of two .* found 8",
+        ),
+        ("model.arguments.patch=8", r"model\.arguments: there is no 'patch'; it takes patch_size$"),
+        ("model.arguments={a: 1e9}", r"model\.arguments: a number of at most 10000, a word, a list or a mapping"),
         ("run=3", r"run: must hold `key: value` lines \(found 3\)$"),
         ("model.name=MambaND-XS", r"no model is called 'MambaND-XS'; did you mean mamband-xs\?$"),
         ("optimizer.learning_rate=-1", r"optimizer\.learning_rate: input should be greater than 0 \(found -1\)"),

@@ -73,6 +73,7 @@ class ClassificationTraining(Task):
             dropout_rate=settings.dropout_rate,
             drop_path_rate=settings.drop_path_rate,
             input_size=settings.input_size,
+            arguments=settings.arguments,
         )
         if settings.gradient_checkpointing:
             model.set_grad_checkpointing()

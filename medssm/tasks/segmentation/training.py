@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from medssm.checkpoints import WeightsMetadata, create_model, load_weights, save_weights
 from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
+from medssm.data.scans.geometry import reverse_order
 from medssm.data.scans.transforms.augmentation import Augmentation
 from medssm.errors import UsageError, one_line
+from medssm.models import plan_arguments
 from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases
 from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
 from medssm.tasks.segmentation.pictures import validation_pictures
@@ -65,6 +67,10 @@ class SegmentationTraining(Task):
         self.organs = dataset.label_names
         self.num_classes = number_of_classes(recipe.model.num_classes, dataset)
         self.preprocessing = named_channels(dataset, recipe.data.preprocessing)
+        sides = reverse_order(recipe.data.preprocessing.spacing)
+        self.arguments = plan_arguments(
+            recipe.model.name, recipe.model.arguments, recipe.augmentation.crops.size, sides
+        )
         self.training = PreprocessedCases(dataset.training, self.preprocessing)
         self.validation = PreprocessedCases(dataset.validation, self.preprocessing)
         exchanges = recipe.augmentation.flips.by_axis.get("x") == "swap"
@@ -122,6 +128,7 @@ class SegmentationTraining(Task):
             num_classes=self.num_classes,
             in_channels=len(self.preprocessing.channels),
             dropout_rate=settings.dropout_rate,
+            arguments=self.arguments,
         )
         if settings.gradient_checkpointing:
             model.set_grad_checkpointing()
@@ -188,6 +195,7 @@ class SegmentationTraining(Task):
         recipe = self.recipe
         metadata = WeightsMetadata(
             model=recipe.model.name,
+            arguments=self.arguments,
             num_classes=self.num_classes,
             in_channels=len(self.preprocessing.channels),
             class_names=self.organs,

@@ -92,6 +92,7 @@ class VideoTraining(Task):
             dropout_rate=settings.dropout_rate,
             drop_path_rate=settings.drop_path_rate,
             input_size=settings.input_size,
+            arguments=settings.arguments,
         )
 
     @property

@@ -65,11 +65,17 @@ def test_tensorboard_shows_every_organ_and_the_pictures_of_a_preview_and_a_compa
 
 def test_a_resumed_run_has_the_weights_of_an_unbroken_one(run: Run, cube_dataset: Path, tmp_path: Path) -> None:
     changes = {"schedule": {"kind": "warmup-cosine", "warmup_epochs": 2, "epochs": 9}, "augmentation__flips__x": "swap"}
+    changes["model__arguments__patch_size"] = [4, 8, 8]
     run(tmp_path / "whole", cube_dataset, run__max_steps=6, **changes)
     run(tmp_path / "parts", cube_dataset, run__max_steps=3, **changes)
     run(tmp_path / "parts", cube_dataset, resume=True, run__max_steps=6, **changes)
     whole, parts = weights(tmp_path / "whole"), weights(tmp_path / "parts")
     assert all(torch.equal(parts[name], value) for name, value in whole.items())
+    network, metadata = load_model(tmp_path / "parts")
+    assert metadata.arguments == {"patch_size": (4, 8, 8)}
+    assert network.strides[-1] == (4, 8, 8)
+    with pytest.raises(UsageError, match=r"but model\.arguments\.patch_size would change"):
+        run(tmp_path / "parts", cube_dataset, resume=True, model__arguments={"patch_size": [8, 8, 8]})
 
 
 def test_a_resumed_run_keeps_its_settings(run: Run, trained: Path, cube_dataset: Path) -> None:
