@@ -103,7 +103,7 @@ def holds(files: Sequence[Path], known: FileState) -> bool:
     return size == known.size and (modified == known.modified or contents_of(files).sha256 == known.sha256)
 
 
-class Source:
+class Snapshot:
     """The files of a scan as they are before it is read: what is made of it is recorded as made of these.
 
     Attributes:

@@ -19,7 +19,7 @@ from medssm.tasks.failures import failure_sentence
 from medssm.tasks.records import (
     FileState,
     Record,
-    Source,
+    Snapshot,
     contents_of,
     holds,
     read_record,
@@ -112,12 +112,12 @@ class _Scans:
             ) as claim:
                 scan = files_of_scan(job.scan)
                 wanted = self._wanted(job, scan, claim)
-                return self._predict(job, _Told(tell, claim), Source(job.scan, scan), wanted)
+                return self._predict(job, _Told(tell, claim), Snapshot(job.scan, scan), wanted)
         except Later:
             self.waiting.add(job.scan)
             raise
 
-    def _predict(self, job: Job, tell: "_Told", scan: Source, wanted: list[Path]) -> OrgansOfScan:
+    def _predict(self, job: Job, tell: "_Told", scan: Snapshot, wanted: list[Path]) -> OrgansOfScan:
         written: list[Path] = []
         with measured() as cost:
             try:
@@ -131,7 +131,7 @@ class _Scans:
         self._record(job, tell, scan, wanted, written, cost).write(record_path(job.labels))
         return found
 
-    def _keep_failure(self, job: Job, tell: "_Told", scan: Source, written: list[Path], error: BaseException) -> None:
+    def _keep_failure(self, job: Job, tell: "_Told", scan: Snapshot, written: list[Path], error: BaseException) -> None:
         """Writes a record of a failure, unless one of earlier outputs is all that there is."""
         before = read_record(record_path(job.labels))
         if before is None or written or not before.outputs:
@@ -168,7 +168,7 @@ class _Scans:
             return f"made with {', '.join(others)}"
         return "" if holds(scan, record.scan) else "made from another scan of this name"
 
-    def _write(self, job: Job, tell: "_Told", scan: Source, wanted: list[Path], written: list[Path]) -> OrgansOfScan:
+    def _write(self, job: Job, tell: "_Told", scan: Snapshot, wanted: list[Path], written: list[Path]) -> OrgansOfScan:
         of_probabilities = job.probabilities if job.probabilities in wanted else None
         whole = atomic_path(of_probabilities) if of_probabilities else nullcontext()
         with whole as probabilities, scan.read():  # until the labels are made: voxels may be mapped from the file
@@ -203,7 +203,7 @@ class _Scans:
         self,
         job: Job,
         tell: "_Told",
-        scan: Source,
+        scan: Snapshot,
         wanted: list[Path],
         written: list[Path],
         cost: Cost,
