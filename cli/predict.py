@@ -47,7 +47,7 @@ def predict(
     log: Log = None,
 ) -> None:
     """Segment scans; each label map has its scan's shape, affine and orientation."""
-    from medssm.allocator import keep_freed_memory
+    from medssm.allocator import keep_freed_memory, return_freed_memory
     from medssm.cli.batches import Batch, Shown, tell_weights
     from medssm.files import refuse_unwritable
     from medssm.tasks.batch_report import BatchReport, sha256_of_weights
@@ -66,6 +66,8 @@ def predict(
     chosen = choose(weights, run, model, otherwise="mamband-s")
     if bound is None:
         keep_freed_memory()
+    else:
+        return_freed_memory()
     settings = {
         "overlap": overlap,
         "tta": tta,

@@ -21,7 +21,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[..., int]:
 
     def type_command(*arguments: object) -> int:
         monkeypatch.setattr(sys, "argv", ["medssm", *map(str, arguments)])
-        monkeypatch.setattr("medssm.allocator.keep_freed_memory", lambda: True)
+        for function in ("keep_freed_memory", "return_freed_memory"):
+            monkeypatch.setattr(f"medssm.allocator.{function}", lambda: True)
         with pytest.raises(SystemExit) as ended:
             run(build_app())
         return int(ended.value.code or 0)

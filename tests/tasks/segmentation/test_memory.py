@@ -126,6 +126,7 @@ def test_what_is_no_size_is_refused(text: str) -> None:
 
 PROGRAM = """
 import numpy as np, torch
+from medssm.allocator import return_freed_memory
 from medssm.data.scans.preprocessing import Preprocessing
 from medssm.data.scans.volume import Volume
 from medssm.tasks.segmentation.runner import Predictor
@@ -136,6 +137,7 @@ class Cheap(torch.nn.Module):
         nearest = torch.linspace(0, 1, 14).view(1, -1, 1, 1, 1)
         return 2 * windows * nearest - nearest**2
 
+assert return_freed_memory()
 torch.set_num_threads(2)
 shape = (192, 192, 192)
 volume = Volume(np.random.default_rng(0).integers(-200, 300, shape, dtype=np.int16), np.diag([1.5, 1.5, 2.0, 1.0]))
@@ -155,7 +157,7 @@ def test_memory_stays_far_below_the_scores_of_the_whole_volume() -> None:
     estimated, before, peak, labels = map(int, output.split())
     assert labels > 5
     assert peak - before < 0.75 * scores  # a quarter of the scores are in the ring, and the interpolation's planes
-    assert peak < 1.1 * estimated
+    assert peak < estimated
 
 
 def test_the_process_holds_what_it_allocates() -> None:
