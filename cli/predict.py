@@ -18,9 +18,9 @@ def register(app: typer.Typer) -> None:
 
 def predict(
     inputs: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(metavar="INPUT...", help=f"Scans: {known_formats()}, or folders of them."),
-    ],
+    ] = None,
     weights: Weights = None,
     run: Run = None,
     model: Model = None,
@@ -30,6 +30,10 @@ def predict(
     pattern: Annotated[
         str | None,
         typer.Option(metavar="GLOB", help="Of the files in folders only those like this, such as '*_0000.nii.gz'."),
+    ] = None,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=FILE", help="In place of INPUT, once for each channel of a scan, such as T1=a.nii."),
     ] = None,
     overlap: Annotated[float, typer.Option(min=0.0, max=0.95, help="Part of a window its neighbour repeats.")] = 0.5,
     tta: Annotated[bool, typer.Option("--tta", help="Average over the mirror images seen in training.")] = False,
@@ -49,10 +53,12 @@ def predict(
     """Segment scans; each label map has its scan's shape, affine and orientation."""
     from medssm.allocator import keep_freed_memory, return_freed_memory
     from medssm.cli.batches import Batch, Shown, tell_weights
+    from medssm.errors import UsageError
     from medssm.files import refuse_unwritable
     from medssm.tasks.batch_report import BatchReport, sha256_of_weights
     from medssm.tasks.files import refuse_other_inputs
     from medssm.tasks.loading import load_predictor
+    from medssm.tasks.segmentation.channel_files import job_of, named_files, together
     from medssm.tasks.segmentation.files import predict_scans
     from medssm.tasks.segmentation.jobs import Extras, plan_jobs
     from medssm.tasks.segmentation.memory import parse_memory
@@ -60,8 +66,11 @@ def predict(
     from medssm.tasks.weights import choose
 
     bound = parse_memory(memory) if memory else None
-    refuse_other_inputs(inputs, "scan")
-    jobs = plan_jobs(inputs, out, Extras(preview, stats, probabilities), pattern)
+    if bool(inputs) == bool(channel):
+        raise UsageError("give scans, or a scan by its channels (--channel T1=a.nii.gz --channel T2=b.nii.gz)")
+    refuse_other_inputs(inputs or (), "scan")
+    extras = Extras(preview, stats, probabilities)
+    jobs = plan_jobs(inputs, out, extras, pattern) if inputs else []
     refuse_unwritable([report, *(path for job in jobs for path in job.outputs)])
     chosen = choose(weights, run, model, otherwise="mamband-s")
     if bound is None:
@@ -76,6 +85,10 @@ def predict(
         "fill_gaps": fill_gaps,
         "device": device,
     }
+    predictor = load_predictor(chosen, device, model=model)
+    names = predictor.preprocessing.channel_names
+    jobs = together(jobs, names) if inputs else [job_of(named_files(channel or (), names), out, extras)]
+    refuse_unwritable(path for job in jobs for path in job.outputs)
     weights_sha256 = sha256_of_weights(chosen)
     made_by = {"command": "predict", "weights_sha256": weights_sha256, "settings": settings}
     batch: Batch[OrgansOfScan] = Batch(
@@ -87,7 +100,6 @@ def predict(
         report=BatchReport.to(report, made_by, chosen) if report else None,
     )
     outputs = {job.scan: job.outputs for job in jobs}
-    predictor = load_predictor(chosen, device, model=model)
     tell_weights(chosen)
     how = PredictSettings(overlap=overlap, tta=tta, memory=bound, confidence=stats, volume=volume, fill_gaps=fill_gaps)
     batch.run(

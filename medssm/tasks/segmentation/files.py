@@ -9,8 +9,9 @@ from typing import NamedTuple
 from medssm.data.scans.files_of import files_of_scan
 from medssm.data.scans.formats.dicom.files import is_dicom
 from medssm.data.scans.plausibility import is_label_map
-from medssm.data.scans.volume import volume_suffix
-from medssm.errors import UsageError
+from medssm.data.scans.scan import Scan
+from medssm.data.scans.volume import read_volume, volume_suffix
+from medssm.errors import DataError, UsageError
 from medssm.files import atomic_path, remove_abandoned
 from medssm.tasks.batch import REWRITES, FileResults, Later, LeftOut, Teller, Watch, run_on_files
 from medssm.tasks.claims import Claim, claimed
@@ -110,7 +111,7 @@ class _Scans:
                 is_last_try=job.scan in self.waiting,
                 is_meant=job.is_alone or self.overwrite,
             ) as claim:
-                scan = files_of_scan(job.scan)
+                scan = [file for image in job.images for file in files_of_scan(image)]
                 wanted = self._wanted(job, scan, claim)
                 return self._predict(job, _Told(tell, claim), Snapshot(job.scan, scan), wanted)
         except Later:
@@ -172,7 +173,7 @@ class _Scans:
         of_probabilities = job.probabilities if job.probabilities in wanted else None
         whole = atomic_path(of_probabilities) if of_probabilities else nullcontext()
         with whole as probabilities, scan.read():  # until the labels are made: voxels may be mapped from the file
-            opened = self.predictor.opened(job.scan, self.settings)
+            opened = self._opened(job)
             if is_label_map(opened.first):
                 if not job.is_alone:
                     raise LeftOut("is a label map")
@@ -198,6 +199,15 @@ class _Scans:
         for note in segmentation.volume.notes:
             tell.note(note)
         return OrgansOfScan(segmentation.volumes_ml)
+
+    def _opened(self, job: Job) -> Scan:
+        """The scan. Raises: LeftOut for a label map among scans of several channels; what `Predictor.opened` raises."""
+        try:
+            return self.predictor.opened(job.images, self.settings)
+        except DataError:
+            if job.is_alone or job.further or not is_label_map(read_volume(job.scan)):
+                raise
+            raise LeftOut("is a label map") from None
 
     def _record(
         self,

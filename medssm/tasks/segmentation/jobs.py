@@ -29,6 +29,7 @@ class Job:
     """One scan and its outputs; None for what was not asked for.
 
     Attributes:
+        further: the files of its other channels, in the network's order.
         is_alone: nothing but this scan was named.
         left_out: why it is none of the scans to be segmented; "" if it is.
     """
@@ -40,6 +41,12 @@ class Job:
     probabilities: Path | None = None
     is_alone: bool = False
     left_out: str = ""
+    further: tuple[Path, ...] = ()
+
+    @property
+    def images(self) -> tuple[Path, ...]:
+        """The files with its voxels."""
+        return (self.scan, *self.further)
 
     @property
     def outputs(self) -> list[Path]:
