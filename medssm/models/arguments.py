@@ -77,6 +77,6 @@ def patch_sides(value: Any, *, least: int, most: int) -> tuple[int, ...]:
     is_whole = all(isinstance(side, int) and not isinstance(side, bool) and side > 0 for side in sides)
     if len(sides) != 3 or not is_whole or any(side & (side - 1) for side in sides) or not least <= max(sides) <= most:
         raise ValueError(
-            f"three powers of two (D, H, W), the largest from {least} to {most}, such as [{most // 4}, {most}, {most}]"
+            f"three powers of two (D, H, W), the largest from {least} to {most}, such as [{most}, {most}, {most // 4}]"
         )
     return tuple(sides)

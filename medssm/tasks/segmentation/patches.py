@@ -1,9 +1,10 @@
-"""How large the patches of a network are along each axis, for scans whose slices are thicker than their voxels wide."""
+"""How large the patches of a network are along each axis, for scans whose slices are thicker than their voxels wide.
+
+The axes (D, H, W) of the network's grid run along (x, y, z), so that slices lie along W.
+"""
 
 import math
 from typing import NamedTuple
-
-from medssm.data.scans.geometry import reverse_order
 
 
 class PatchChoice(NamedTuple):
@@ -22,24 +23,23 @@ def patch_for(spacing: tuple[float, ...], window: tuple[int, ...], largest: int 
     Args:
         spacing: (x, y, z) in mm. window: (D, H, W) in voxels. largest: side of a patch, a power of two.
 
-    >>> patch_for((1.5, 1.5, 10.0), (12, 96, 96)).size
-    (2, 16, 16)
+    >>> patch_for((1.5, 1.5, 10.0), (96, 96, 12)).size
+    (16, 16, 2)
     >>> patch_for((1.0, 1.0, 1.0), (40, 56, 40)).size
     (8, 8, 8)
-    >>> print(patch_for((0.8, 0.8, 3.0), (32, 160, 160)).reason)
-    patches of 4 x 16 x 16 voxels are 12 x 12.8 x 12.8 mm, about as long along each axis
+    >>> print(patch_for((0.8, 0.8, 3.0), (160, 160, 32)).reason)
+    patches of 16 x 16 x 4 voxels are 12.8 x 12.8 x 12 mm, about as long along each axis
     """
-    voxel = reverse_order(spacing)
     most = [min(side & -side, largest) for side in window]
-    finest = min(range(len(voxel)), key=lambda axis: voxel[axis])
-    length = most[finest] * voxel[finest]
-    wanted = tuple(2 ** max(round(math.log2(length / mm)), 0) for mm in voxel)
+    finest = min(range(len(spacing)), key=lambda axis: spacing[axis])
+    length = most[finest] * spacing[finest]
+    wanted = tuple(2 ** max(round(math.log2(length / mm)), 0) for mm in spacing)
     size = tuple(map(min, wanted, most))
-    return PatchChoice(size, _reason(size, voxel, wanted, window))
+    return PatchChoice(size, _reason(size, spacing, wanted, window))
 
 
-def _reason(size: tuple[int, ...], voxel: tuple[float, ...], wanted: tuple[int, ...], window: tuple[int, ...]) -> str:
-    lengths = tuple(side * mm for side, mm in zip(size, voxel, strict=True))
+def _reason(size: tuple[int, ...], spacing: tuple[float, ...], wanted: tuple[int, ...], window: tuple[int, ...]) -> str:
+    lengths = tuple(side * mm for side, mm in zip(size, spacing, strict=True))
     measured = f"patches of {_by(size)} voxels are {_by(lengths)} mm"
     if size != wanted:
         return f"{measured}; the {_by(wanted)} that would be as long along each axis do not divide {_by(window)}"
