@@ -4,6 +4,7 @@ import hashlib
 import json
 import sys
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 from medssm.errors import CheckpointError, UsageError
@@ -13,7 +14,7 @@ from medssm.models.info import PublishedWeights
 
 BLOCK = 1 << 20  # bytes read at a time
 PATIENCE = 30  # seconds without an answer
-KNOWN = "known.json"  # in the cache: the SHA-256 of every file that was fetched
+KNOWN = "known.json"  # in the cache: revision and SHA-256 of every file that was fetched
 
 _GIVE = "give the file with --weights FILE, to a training with --set model.pretrained=FILE"
 
@@ -27,7 +28,7 @@ def fetch_published(name: str, weights: PublishedWeights | None = None) -> Path:
         weights: of a head on the model; None for those of the model itself.
 
     Raises: UsageError if nothing was published for the model, or only where a person can fetch it; CheckpointError if
-        the file cannot be reached or has another size.
+        the file cannot be reached, or is another one than is known or was fetched first.
     """
     weights = weights or model_info(name).weights
     if weights is None:
@@ -37,45 +38,61 @@ def fetch_published(name: str, weights: PublishedWeights | None = None) -> Path:
             f"{name}: its weights are published where only a browser can fetch them ({weights.whereabouts}); "
             f"download them and {_GIVE}"
         )
+    known = _known().get(weights.whereabouts, {})
+    revision = weights.revision or str(known.get("revision", ""))
     try:
-        path = _fetch(weights)
+        path, revision = _fetch(weights, revision)
     except OSError as error:  # the hub client's own errors are among them
         reason = getattr(error, "strerror", None) or getattr(error, "reason", None) or type(error).__name__
         raise CheckpointError(
             f"{name}: its weights are not in the cache and could not be fetched ({reason}); download "
-            f"{_from_where(weights)} elsewhere and {_GIVE}"
+            f"{_from_where(weights, revision)} elsewhere and {_GIVE}"
         ) from error
     print(f"{name}: licence of the weights: {weights.licence}", file=sys.stderr)
-    _trust_on_first_use(name, path)
+    _trust_on_first_use(name, weights, path, revision)
     return path
 
 
-def _trust_on_first_use(name: str, path: Path) -> None:
-    """Records the SHA-256 of a file when it is first fetched, and tells it; later it must be the same.
+def _trust_on_first_use(name: str, weights: PublishedWeights, path: Path, revision: str) -> None:
+    """Records revision and SHA-256 of a file when it is first fetched, and tells them; later they must be the same.
 
-    The authors publish none, so there is nothing else to compare with.
+    Where its authors publish no SHA-256 there is nothing else to compare with.
 
-    Raises: CheckpointError if the file is another one than was fetched first.
+    Raises: CheckpointError if the file is another one than is known or was fetched first.
     """
-    record = cache_folder() / "weights" / KNOWN
-    try:
-        known = json.loads(record.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
-        known = {}
     facts = {"size": path.stat().st_size, "changed": path.stat().st_mtime_ns}
-    before = known.get(name, {})
+    known, place = _known(), weights.whereabouts
+    before = known.get(place, {})
     if facts == {key: before.get(key) for key in facts}:
         return
     digest = file_sha256(path)
-    if before and before["sha256"] != digest:
+    if weights.sha256 not in ("", digest):
+        raise CheckpointError(f"{name}: {path} has not the SHA-256 that its authors' has; delete it and try again")
+    if before and before.get("sha256") != digest:
         raise CheckpointError(
-            f"{name}: {path} is not the file that was fetched first (its SHA-256 was {before['sha256'][:16]}... and is "
-            f"{digest[:16]}...); if its authors published another and you trust it, take {name} out of {record}"
+            f"{name}: {path} is not the file that was fetched first (its SHA-256 was "
+            f"{str(before.get('sha256'))[:16]}... and is {digest[:16]}...); if its authors published another and you "
+            f"trust it, take {place} out of {_record()}"
         )
-    with atomic_path(record) as temporary:
-        temporary.write_text(json_text({**known, name: {"sha256": digest, **facts}}), encoding="utf-8")
+    with atomic_path(_record()) as temporary:
+        entry = {"sha256": digest, "revision": revision, **facts}
+        temporary.write_text(json_text({**known, place: entry}), encoding="utf-8")
     if not before:
-        print(f"{name}: SHA-256 of the weights, to be the same from now on: {digest}", file=sys.stderr)
+        of = f" of revision {revision}" if revision else ""
+        print(f"{name}: SHA-256 of the weights{of}, to be the same from now on: {digest}", file=sys.stderr)
+
+
+def _record() -> Path:
+    return cache_folder() / "weights" / KNOWN
+
+
+def _known() -> dict[str, dict[str, Any]]:
+    """What is recorded of each file, by where it is published; nothing where the record cannot be read."""
+    try:
+        known = json.loads(_record().read_text(encoding="utf-8"))
+        return {str(place): dict(entry) for place, entry in known.items()}
+    except (FileNotFoundError, ValueError, TypeError, AttributeError, RecursionError):
+        return {}
 
 
 def fetch_url(url: str, size: int | None = None, sha256: str = "") -> Path:
@@ -112,15 +129,17 @@ def fetch_url(url: str, size: int | None = None, sha256: str = "") -> Path:
     return path
 
 
-def _fetch(weights: PublishedWeights) -> Path:
+def _fetch(weights: PublishedWeights, revision: str) -> tuple[Path, str]:
+    """The file, and the revision that it is of; an address has none but what stands in it."""
     if not weights.repository:
-        return fetch_url(weights.url, weights.size)
+        return fetch_url(weights.url, weights.size, weights.sha256), ""
     from medssm.checkpoints.hugging_face import fetch_file  # its client takes half a second to import
 
-    return fetch_file(weights.repository, weights.filename)
+    return fetch_file(weights.repository, weights.filename, revision)
 
 
-def _from_where(weights: PublishedWeights) -> str:
+def _from_where(weights: PublishedWeights, revision: str) -> str:
     if weights.repository:
-        return f"{weights.filename} from huggingface.co/{weights.repository}"
+        of = f" (revision {revision})" if revision else ""
+        return f"{weights.filename} from huggingface.co/{weights.repository}{of}"
     return weights.url

@@ -11,16 +11,20 @@ from huggingface_hub.errors import LocalEntryNotFoundError
 from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 
 
-def fetch_file(repository: str, filename: str) -> Path:
-    """The path of a file on this machine, downloaded on first use.
+def fetch_file(repository: str, filename: str, revision: str = "") -> tuple[Path, str]:
+    """The path of a file on this machine, downloaded on first use, and the revision that it is of.
+
+    Args:
+        revision: a commit; empty for the newest, or what the cache has of it.
 
     Raises: OSError if it is not in the cache and cannot be reached.
     """
     try:
-        return Path(hf_hub_download(repository, filename, local_files_only=True))
+        path = Path(hf_hub_download(repository, filename, revision=revision or None, local_files_only=True))
     except LocalEntryNotFoundError:
         _check_online()
-        return Path(_download(repository, filename))
+        path = Path(_download(repository, filename, revision or None))
+    return path, path.parents[len(Path(filename).parts) - 1].name  # as the hub's cache has it
 
 
 def _check_online() -> None:
@@ -30,12 +34,12 @@ def _check_online() -> None:
         socket.getaddrinfo(host, None)
 
 
-def _download(repository: str, filename: str) -> str:
+def _download(repository: str, filename: str, revision: str | None) -> str:
     """Downloads with a progress bar on a terminal and silently elsewhere."""
     if sys.stderr.isatty() or are_progress_bars_disabled():
-        return hf_hub_download(repository, filename)
+        return hf_hub_download(repository, filename, revision=revision)
     disable_progress_bars()
     try:
-        return hf_hub_download(repository, filename)
+        return hf_hub_download(repository, filename, revision=revision)
     finally:
         enable_progress_bars()

@@ -182,6 +182,8 @@ class PublishedWeights:
         url: of the file itself, where no client is needed; empty if there is none.
         page: where a person finds the file.
         size: of the file in bytes, None where it is not known.
+        revision: the commit on huggingface.co that is meant; empty for that of the first download.
+        sha256: of the file, in hexadecimal digits; empty where it is not known, and that of the first download counts.
     """
 
     licence: str
@@ -190,6 +192,8 @@ class PublishedWeights:
     url: str = ""
     page: str = ""
     size: int | None = None
+    revision: str = ""
+    sha256: str = ""
 
     @property
     def whereabouts(self) -> str:
