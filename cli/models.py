@@ -48,15 +48,17 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
     from rich.table import Table
 
     from medssm.models import list_heads
+    from medssm.models.catalogue.monai_networks import MONAI_MODELS
     from medssm.models.counts import kept_counts
 
+    monai = ", ".join(MONAI_MODELS)
     table = Table(
         "model",
         "what",
         "task",
         "input",
         caption="parameters and multiply-adds are counted for one input; `medssm models NAME` shows more; any network "
-        f"for images goes under the heads {', '.join(list_heads())}",
+        f"for images goes under the heads {', '.join(list_heads())}; MONAI's networks for scans are {monai}",
     )
     for column in ("parameters", "multiply-adds", "published", "licence of the weights"):
         table.add_column(column, justify="left" if column.startswith("licence") else "right")

@@ -61,7 +61,8 @@ def train(
         raise UsageError("give a recipe such as btcv, or --resume to continue a run")
     else:
         settings = load_recipe(recipe, model, overrides)
-        named = f"{settings.name}-{settings.model.name}-{datetime.now():%Y%m%d-%H%M%S}"
+        model_name = settings.model.name.replace(":", "-")  # which no file of Windows has in its name
+        named = f"{settings.name}-{model_name}-{datetime.now():%Y%m%d-%H%M%S}"
         path = Path(folder) if folder else RUNS / named
     return fit(TASKS[settings.task].training(settings), settings, path, dump_recipe(settings), resume)
 

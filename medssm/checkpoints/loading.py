@@ -90,7 +90,7 @@ def nearest_model(file: WeightsFile, model: str | None = None) -> Fit | None:
     if file.metadata is None:
         return recognise(file.state, models.model_info(model).name if model else None)
     metadata = file.metadata
-    if metadata.model not in models.list_models() or metadata.head not in ("", *models.list_heads()):
+    if not models.is_model(metadata.model) or metadata.head not in ("", *models.list_heads()):
         raise CheckpointError(
             f"{file.path}: holds weights of {quoted(metadata.model)}"
             f"{f' with {quoted(metadata.head)}' if metadata.head else ''}, "

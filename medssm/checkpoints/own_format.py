@@ -30,7 +30,7 @@ def save_weights(path: str | Path, model: nn.Module | Mapping[str, Tensor], meta
     Raises: OSError of the file system, with an earlier file unharmed.
     """
     state = model.state_dict() if isinstance(model, nn.Module) else model
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    tensors = _each_its_own({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
     header = metadata.model_copy(update={"sha256": digest(tensors)}).model_dump_json()
     try:
         with atomic_path(path) as temporary:
@@ -40,6 +40,17 @@ def save_weights(path: str | Path, model: nn.Module | Mapping[str, Tensor], meta
         if number is None:
             raise
         raise OSError(int(number[1]), os.strerror(int(number[1])), str(path)) from error
+
+
+def _each_its_own(tensors: StateDict) -> StateDict:
+    """The tensors, copied where a part of a network has two names, as MONAI's DynUNet gives its own: both are kept."""
+    seen: set[int] = set()
+    own = {}
+    for name, tensor in tensors.items():
+        place = tensor.untyped_storage().data_ptr()
+        own[name] = tensor.clone() if place in seen else tensor
+        seen.add(place)
+    return own
 
 
 def read_safetensors(path: Path) -> tuple[StateDict, WeightsMetadata | None]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from medssm.errors import UsageError, quoted
 from medssm.models.arguments import Arguments, checked_arguments
 from medssm.models.catalogue import MODELS
+from medssm.models.catalogue.monai_networks import PREFIX, monai_info
 from medssm.models.heads import HeadInfo, HeadSettings, head_info
 from medssm.models.info import ModelInfo, Options, TaskName
 
@@ -24,16 +25,26 @@ def list_models(task: TaskName | None = None) -> list[str]:
 
 
 def model_info(name: str) -> ModelInfo:
-    """What is known of a model, by its name or the one that its paper uses.
+    """What is known of a model, by its name or the one that its paper uses, or of one of MONAI's, `monai:NAME`.
 
     Raises: UsageError on an unknown name.
     """
+    if name.startswith(PREFIX):
+        return monai_info(name)
     name = _ALIASES.get(name, name)
     if name not in _MODELS:
         nearest = difflib.get_close_matches(name.lower(), _MODELS, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else "`medssm models` lists them"
         raise UsageError(f"no model is called {quoted(name)}; {hint}")
     return _MODELS[name]
+
+
+def is_model(name: str) -> bool:
+    """Whether a network is called so here."""
+    try:
+        return bool(model_info(name))
+    except UsageError:
+        return False
 
 
 def fresh_model(
@@ -52,7 +63,7 @@ def fresh_model(
     """A freshly initialised network, in training mode.
 
     Args:
-        name: one of `list_models()`, or the paper's spelling.
+        name: one of `list_models()`, the paper's spelling, or `monai:NAME` for one of MONAI's networks for scans.
         num_classes, in_channels, dropout_rate, drop_path_rate: None for the published value. A classifier of no classes
             gives the pooled features that its last layer would take, (B, channels).
         input_size: (D, H, W), (H, W) or (T, H, W), or one number for a square image: what windows or learned positions

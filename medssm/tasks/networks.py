@@ -36,6 +36,13 @@ def headed_network(settings: HeadedSettings, num_classes: int, dropout_rate: flo
     return model
 
 
+def recompute_activations(name: str, model: Any) -> None:
+    """Turns on gradient checkpointing. Raises: UsageError if a network that is not ours does not know how."""
+    if not hasattr(model, "set_grad_checkpointing"):
+        raise UsageError(f"{name}: cannot recompute activations; leave out model.gradient_checkpointing")
+    model.set_grad_checkpointing()
+
+
 def start_of(settings: HeadedSettings) -> str:
     """What the backbone begins with, in words."""
     start = settings.pretrained

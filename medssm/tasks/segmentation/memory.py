@@ -15,6 +15,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
 from medssm.errors import UsageError
+from medssm.models.recompute import Recomputing
 from medssm.tasks.segmentation.restore import SCORES_AT_ONCE
 from medssm.tasks.windows import Windows
 
@@ -140,12 +141,14 @@ def bands(windows: Windows, count: int) -> list[Windows]:
 def activation_bytes(network: nn.Module, window: tuple[int, ...], in_channels: int, batch: int = 1) -> int:
     """The largest number of bytes in live tensors while a window goes through the network.
 
-    A small window is run for it, with sides of SAMPLE where networks take that in place of the side, and what it took
-    is scaled by the voxels: a twentieth to an eighth too much, for what does not grow with them. Torch's fake tensors,
-    which hold no numbers, import its compiler, which takes longer than this.
+    A small window is run for it, with sides of SAMPLE where our networks take that in place of the side, and what it
+    took is scaled by the voxels: a twentieth to an eighth too much, for what does not grow with them. Torch's fake
+    tensors, which hold no numbers, import its compiler, which takes longer than this. Others' networks may be laid out
+    for one size, or halve it more often, and get the window itself.
     """
     first = next(iter((*network.parameters(), *network.buffers())), torch.empty(0))
-    sample = tuple(min(side, SAMPLE) if side % PATCH == 0 else side for side in window)
+    is_ours = isinstance(network, Recomputing)
+    sample = tuple(min(side, SAMPLE) if is_ours and side % PATCH == 0 else side for side in window)
     with torch.inference_mode(), _LiveTensors() as live:
         network(torch.zeros(batch, in_channels, *sample, device=first.device))
     return live.peak * prod(window) // prod(sample)

@@ -17,6 +17,7 @@ from medssm.data.scans.geometry import reverse_order
 from medssm.data.scans.transforms.augmentation import Augmentation
 from medssm.errors import UsageError, one_line
 from medssm.models import plan_arguments
+from medssm.tasks.networks import recompute_activations
 from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases
 from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
 from medssm.tasks.segmentation.pictures import validation_pictures
@@ -131,7 +132,7 @@ class SegmentationTraining(Task):
             arguments=self.arguments,
         )
         if settings.gradient_checkpointing:
-            model.set_grad_checkpointing()
+            recompute_activations(settings.name, model)
         return model
 
     def _check_same_classes(self, start: str) -> None:

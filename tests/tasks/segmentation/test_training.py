@@ -12,6 +12,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+import medssm
 from medssm.checkpoints import load_model, load_weights
 from medssm.errors import DataError, MedssmError, UsageError
 from medssm.recipes import load_recipe, measure, train
@@ -76,6 +77,22 @@ def test_a_resumed_run_has_the_weights_of_an_unbroken_one(run: Run, cube_dataset
     assert network.strides[-1] == (4, 8, 8)
     with pytest.raises(UsageError, match=r"but model\.arguments\.patch_size would change"):
         run(tmp_path / "parts", cube_dataset, resume=True, model__arguments={"patch_size": [8, 8, 8]})
+
+
+def test_a_network_of_monai_trains_goes_on_and_predicts_as_ours_do(
+    small_recipe: dict[str, Any], cube_dataset: Path, tmp_path: Path
+) -> None:
+    changes = {**small_recipe, "data.folder": str(cube_dataset), "model.arguments.filters": [4, 8, 16]}
+    for steps in (1, 2):
+        train("btcv", "monai:DynUNet", {**changes, "run.max_steps": steps}, tmp_path, resume=steps > 1)
+    metadata = load_weights(tmp_path)[1]
+    assert metadata.arguments["filters"] == (4, 8, 16)
+    assert metadata.arguments["strides"] == ((1, 1, 1), (2, 2, 2), (2, 2, 2))
+    segmentation = medssm.load(tmp_path).predict(cube_dataset / "imagesTr" / "img0001.nii.gz")
+    assert segmentation.labels.shape == (24, 24, 24)
+    changes["model.gradient_checkpointing"] = True
+    with pytest.raises(UsageError, match="monai:DynUNet: cannot recompute activations"):
+        train("btcv", "monai:DynUNet", changes, tmp_path / "other")
 
 
 def test_a_resumed_run_keeps_its_settings(run: Run, trained: Path, cube_dataset: Path) -> None:
