@@ -47,7 +47,7 @@ def _write_json(path: Path, infos: "list[ModelInfo]") -> None:
 def _list_table(infos: "list[ModelInfo]") -> "Table":
     from rich.table import Table
 
-    from medssm.models import list_heads
+    from medssm.models import is_offered, list_heads
     from medssm.models.catalogue.monai_networks import MONAI_MODELS
     from medssm.models.counts import kept_counts
 
@@ -63,6 +63,9 @@ def _list_table(infos: "list[ModelInfo]") -> "Table":
     for column in ("parameters", "multiply-adds", "published", "licence of the weights"):
         table.add_column(column, justify="left" if column.startswith("licence") else "right")
     for info in infos:
+        if is_offered(info.name):  # counted where it is shown alone: its code may be slow, or fail
+            table.add_row(info.name, info.title, info.task, _by(info.input_size), "", "", "of another package", "")
+            continue
         counts = kept_counts(info)
         table.add_row(
             info.name,

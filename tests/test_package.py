@@ -16,12 +16,12 @@ FOLDERS |= {"recipes": "medssm.recipes", "data": "medssm.data"}
 
 # The order of the parts: what each may import of those below it. Errors, files and the environment serve all but the
 # kernels. Studies and benchmarks stand above the tasks, and nothing but the command line imports them.
-_LEAVES = ("errors", "files", "torch_files", "environment")
+_LEAVES = ("errors", "offers", "files", "torch_files", "environment")
 _LIBRARY = ("training", "viewing", "metrics", "checkpoints", "models", "data", "kernels", *_LEAVES)
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "kernels": (),
-    "models": ("kernels", "errors"),
-    "data": ("errors", "files"),
+    "models": ("kernels", "errors", "offers"),
+    "data": ("errors", "offers", "files"),
     "metrics": ("data", *_LEAVES),
     "checkpoints": ("models", "data", *_LEAVES),
     "training": _LEAVES,

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from medssm.offers import LAYOUTS as OFFERED
+from medssm.offers import every_offered
+
 if TYPE_CHECKING:
     from medssm.data.layouts.actions.dataset import ActionSetName
     from medssm.data.layouts.findings import DataReport
@@ -225,6 +228,19 @@ LAYOUTS: dict[str, Layout] = {
         _scans("pairs"),
     ),
 }
+
+
+def offered_layouts() -> dict[str, Layout]:
+    """The layouts that other installed packages offer, by name; folders are tried for them before our own."""
+    return {name: row for name, row in every_offered(OFFERED, Layout).items() if name not in LAYOUTS}
+
+
+def offered_dataset(holds: str, folder: Path, fold: int = 0) -> Any:
+    """What trains and what validates in a folder of a layout that another package offers; None if it is of none."""
+    for row in offered_layouts().values():
+        if row.holds == holds and (reader := row.reader()).find(folder, fold):
+            return reader.load(folder, fold)
+    return None
 
 
 def known_titles() -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
-from medssm.data.layouts import LAYOUTS, Layout, Progress, known_looks
+from medssm.data.layouts import LAYOUTS, Layout, Progress, known_looks, offered_layouts
 from medssm.data.layouts.coco.layout import coco_folder
 from medssm.data.layouts.findings import DataReport
 from medssm.errors import DataError
@@ -33,7 +33,7 @@ def check_dataset(folder: str | Path, fold: int = 0, progress: Progress = lambda
 def _places(folder: Path) -> Iterator[tuple[Path, list[Layout]]]:
     """Where a dataset may lie, and its layouts; a list is looked at itself for scans, for others its folders are."""
     if folder.is_dir():
-        yield folder, list(LAYOUTS.values())
+        yield folder, [*offered_layouts().values(), *LAYOUTS.values()]
         return
     others = {name: row for name, row in LAYOUTS.items() if row.holds != "scans"}
     if (of_objects := coco_folder(folder)) is not None:

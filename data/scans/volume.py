@@ -17,6 +17,7 @@ from medssm.data.scans.formats import (
     Header,
     Stored,
     Write,
+    every_format,
     format_of,
     format_written,
     known_endings,
@@ -180,7 +181,7 @@ def overlapping_labels(layers: np.ndarray) -> tuple[int, ...]:
 def volume_suffix(path: Path) -> str:
     """The part of the name that tells the format, in small letters, such as ".nii.gz"; "" if it is none of ours."""
     name = path.name.lower()
-    return next((suffix for row in FORMATS for suffix in row.suffixes if name.endswith(suffix)), "")
+    return next((suffix for row in every_format() for suffix in row.suffixes if name.endswith(suffix)), "")
 
 
 def volume_stem(path: Path) -> str:
@@ -200,7 +201,7 @@ def output_path(scan: str | Path, folder: str | Path | None = None, ending: str 
     scan = Path(scan)
     suffix = volume_suffix(scan) if not scan.is_dir() else ""
     beside = scan.parent if suffix else (scan if scan.is_dir() else scan.parent).resolve().parent
-    own = next((row for row in FORMATS if row.written and suffix in row.suffixes), FORMATS[0])
+    own = next((row for row in every_format() if row.written and suffix in row.suffixes), FORMATS[0])
     return Path(folder or beside) / f"{volume_stem(scan)}{ending}{own.written[0]}"
 
 

@@ -3,8 +3,10 @@
 import difflib
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from medssm import offers
 from medssm.errors import UsageError, quoted
 from medssm.models.arguments import Arguments, checked_arguments
 from medssm.models.catalogue import MODELS
@@ -15,13 +17,17 @@ from medssm.models.info import ModelInfo, Options, TaskName
 if TYPE_CHECKING:
     from torch import nn
 
+    from medssm.models.variant import Variant
+
 _MODELS: dict[str, ModelInfo] = {info.name: info for info in MODELS}
 _ALIASES = {alias: info.name for info in _MODELS.values() for alias in info.aliases}
 
 
 def list_models(task: TaskName | None = None) -> list[str]:
-    """The names that `fresh_model` takes, of one task or of all."""
-    return [info.name for info in _MODELS.values() if task in (None, info.task)]
+    """The names that `fresh_model` takes, of one task or of all; those that other packages offer come last."""
+    offered = offers.every_offered(offers.MODELS, ModelInfo)
+    known = [*_MODELS.values(), *(info for name, info in offered.items() if name not in _MODELS)]
+    return [info.name for info in known if task in (None, info.task)]
 
 
 def model_info(name: str) -> ModelInfo:
@@ -32,11 +38,30 @@ def model_info(name: str) -> ModelInfo:
     if name.startswith(PREFIX):
         return monai_info(name)
     name = _ALIASES.get(name, name)
-    if name not in _MODELS:
-        nearest = difflib.get_close_matches(name.lower(), _MODELS, n=1, cutoff=0.5)
-        hint = f"did you mean {nearest[0]}?" if nearest else "`medssm models` lists them"
-        raise UsageError(f"no model is called {quoted(name)}; {hint}")
-    return _MODELS[name]
+    if name in _MODELS:
+        return _MODELS[name]
+    if name in (names := offers.offered_names(offers.MODELS)):
+        return _offered_info(name)
+    nearest = difflib.get_close_matches(name.lower(), [*_MODELS, *names], n=1, cutoff=0.5)
+    hint = f"did you mean {nearest[0]}?" if nearest else "`medssm models` lists them"
+    raise UsageError(f"no model is called {quoted(name)}; {hint}")
+
+
+def _offered_info(name: str) -> ModelInfo:
+    info = offers.offered(offers.MODELS, name, ModelInfo)
+    if info.name != name:
+        raise UsageError(f"{quoted(name)}: an installed package offers {quoted(info.name)} by it; tell its authors")
+    return replace(info, variant=partial(_offered_variant, info))
+
+
+def _offered_variant(info: ModelInfo) -> "Variant":
+    with offers.code_of_others(offers.MODELS, info.name):
+        return info.variant()
+
+
+def is_offered(name: str) -> bool:
+    """Whether a model is that of another installed package."""
+    return name not in _MODELS and name in offers.offered_names(offers.MODELS)
 
 
 def is_model(name: str) -> bool:

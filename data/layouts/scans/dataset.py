@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+from medssm.data.layouts import offered_dataset
 from medssm.data.layouts.scans.brats import find_brats, read_brats
 from medssm.data.layouts.scans.btcv import find_btcv, read_btcv
 from medssm.data.layouts.scans.decathlon import find_decathlon, read_decathlon
@@ -80,6 +81,8 @@ def read_datalist(folder: str | Path, fold: int = 0) -> ScanDataset:
     folder = Path(folder)
     if not folder.is_dir() and not (folder.is_file() and folder.suffix in (".json", ".csv")):
         raise DataError(f"{folder}: no such folder; give a dataset's, or try --data phantom, which needs no download")
+    if offered := offered_dataset("scans", folder, fold):
+        return offered
     for layout in SCAN_LAYOUTS.values():
         if path := layout.find(folder, fold):
             return layout.read(path, fold)

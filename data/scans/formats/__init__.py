@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from medssm.data.scans.formats.dicom.files import files_of_series, is_dicom
+from medssm.offers import FORMATS as OFFERED
+from medssm.offers import every_offered
 
 if TYPE_CHECKING:
     import numpy as np
@@ -165,29 +167,34 @@ FORMATS: tuple[Format, ...] = (
 )
 
 
+def every_format() -> tuple[Format, ...]:
+    """Ours, and those that other installed packages offer."""
+    return (*FORMATS, *every_offered(OFFERED, Format).values())
+
+
 def format_of(path: Path) -> Format | None:
     """The format of a path that exists; None if it is none of ours."""
-    return next((row for row in FORMATS if row.tells(path)), None)
+    return next((row for row in every_format() if row.tells(path)), None)
 
 
 def names_a_scan(path: Path) -> bool:
     """Whether a file found in a folder is a scan by its name; of a scan that is two files, the one with the header."""
     name = path.name.lower()
-    return any(name.endswith(row.suffixes) and not name.endswith(row.halves) for row in FORMATS if row.suffixes)
+    return any(name.endswith(row.suffixes) and not name.endswith(row.halves) for row in every_format() if row.suffixes)
 
 
 def format_written(path: Path) -> Format | None:
     """The format that the ending of a name to be written chooses; None if it is none that we write."""
-    return next((row for row in FORMATS if path.name.lower().endswith(row.written)), None)
+    return next((row for row in every_format() if path.name.lower().endswith(row.written)), None)
 
 
 def known_formats() -> str:
-    """All formats that are read, in words."""
+    """All of ours that are read, in words."""
     return _listed([row.title for row in FORMATS])
 
 
 def known_endings(carrying: Literal["label names", "probabilities"]) -> str:
-    """The endings of the formats that can hold something, in words."""
+    """The endings of those of ours that can hold something, in words."""
     return _listed([ending for row in FORMATS if carrying in row.carries for ending in row.written])
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from medssm.data.images.reading import read_image
-from medssm.data.layouts import LAYOUTS
+from medssm.data.layouts import LAYOUTS, offered_dataset
 from medssm.data.layouts.imagenet import ImageDataset, load_image_dataset
 from medssm.data.synthetic.shapes import cached_shapes
 from medssm.data.transforms.images import training_transform
@@ -72,7 +72,7 @@ def open_images(data: ImageDataSettings) -> ImageDataset:
         folder = cached_shapes(data.synthetic_training, data.synthetic_validation)
     else:
         folder = Path(data.folder)
-    dataset = load_image_dataset(folder)
+    dataset = offered_dataset("images of classes", folder) or load_image_dataset(folder)
     if not len(dataset.validation):
         raise DataError(f"{dataset.source}: has no validation images; lay them out as val/CLASS/*.jpg")
     return dataset

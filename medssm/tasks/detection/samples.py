@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medssm.data.layouts import LAYOUTS
+from medssm.data.layouts import LAYOUTS, offered_dataset
 from medssm.data.layouts.coco import CocoDataset, CocoImage, CocoImages, load_coco
 from medssm.data.synthetic.objects import cached_objects
 from medssm.data.transforms.boxes import (
@@ -138,4 +138,4 @@ def open_objects(data: ObjectDataSettings) -> CocoDataset:
         folder = cached_objects(data.synthetic_training, data.synthetic_validation)
     else:
         folder = Path(data.folder)
-    return load_coco(folder)
+    return offered_dataset("images with objects", folder) or load_coco(folder)

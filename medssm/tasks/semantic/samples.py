@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medssm.data.layouts import LAYOUTS
+from medssm.data.layouts import LAYOUTS, offered_dataset
 from medssm.data.layouts.ade20k import SceneDataset, load_scenes
 from medssm.data.synthetic.scenes import cached_scenes
 from medssm.data.transforms.label_maps import random_view
@@ -75,7 +75,7 @@ def open_scenes(data: SceneDataSettings) -> SceneDataset:
         folder = cached_scenes(data.synthetic_training, data.synthetic_validation)
     else:
         folder = Path(data.folder)
-    dataset = load_scenes(folder)
+    dataset = offered_dataset("photographs with label maps", folder) or load_scenes(folder)
     if not dataset.validation:
         raise DataError(f"{dataset.source}: has no validation photographs; put them in images/validation")
     return dataset
