@@ -11,6 +11,7 @@ from medssm.files import cache_folder
 # Of what may be in the cache: it is made or fetched again when it is needed.
 WHAT = {
     "preprocessed": "scans of datasets on a network's grid, readable by you alone",
+    "fingerprints": "what plans of trainings know of datasets of scans",
     "coco": "annotations of COCO datasets in a form that opens at once",
     "weights": "published weights that were fetched, and their SHA-256",
 }

@@ -31,8 +31,7 @@ def patch_for(spacing: tuple[float, ...], window: tuple[int, ...], largest: int 
     patches of 16 x 16 x 4 voxels are 12.8 x 12.8 x 12 mm, about as long along each axis
     """
     most = [min(side & -side, largest) for side in window]
-    finest = min(range(len(spacing)), key=lambda axis: spacing[axis])
-    length = most[finest] * spacing[finest]
+    length = min(side * mm for side, mm in zip(most, spacing, strict=True) if mm == min(spacing))
     wanted = tuple(2 ** max(round(math.log2(length / mm)), 0) for mm in spacing)
     size = tuple(map(min, wanted, most))
     return PatchChoice(size, _reason(size, spacing, wanted, window))
