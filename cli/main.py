@@ -18,6 +18,7 @@ COMMANDS: tuple[str, ...] = (
     "data",
     "doctor",
     "demo",
+    "plan",
     "train",
     "validate",
     "predict",

@@ -34,7 +34,7 @@ def train(
     options = {"data.folder": data, "run.precision": precision, "run.devices": devices, "run.seed": seed}
     overrides = {key: value for key, value in options.items() if value is not None}
     overrides |= _length(max_steps, max_epochs, max_minutes) | recipes.parse_overrides(settings or [])
-    outcome = recipes.train(recipe, model, overrides, out, resume)
+    outcome = recipes.train(recipe, model, overrides, out, resume, typer.echo)
     if outcome.signal:
         raise typer.Exit(128 + outcome.signal)
 

@@ -1,12 +1,13 @@
 """A recipe trained, or a run continued, in one call."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from medssm.errors import UsageError
 from medssm.recipes.loading import differing_keys, dump_recipe, load_recipe
+from medssm.recipes.planning import PLANNED, plan_recipe
 from medssm.tasks import TASKS
 from medssm.tasks.settings import Recipe
 from medssm.tasks.weights import RUNS, newest_run
@@ -41,6 +42,7 @@ def train(
     overrides: Mapping[str, Any] | None = None,
     folder: str | Path | None = None,
     resume: bool = False,
+    say: Callable[[str], None] = lambda line: None,
 ) -> Outcome:
     """Trains a recipe into a new run folder, or continues the run in one.
 
@@ -49,6 +51,7 @@ def train(
         model: one of `medssm models`; None for the recipe's own.
         overrides: dotted key -> value.
         folder: by default runs/<recipe>-<model>-<time>; with `resume`, the newest run in runs.
+        say: called with each line of what a plan found and chose.
 
     Raises: UsageError on wrong settings; what `medssm.training.fit` raises.
     """
@@ -57,14 +60,28 @@ def train(
         if path is None:
             raise UsageError(f"--resume: there is no run in {RUNS.resolve()}; give its folder with --out")
         settings = continued_recipe(path, recipe, model, overrides or {})
+        text = dump_recipe(settings)
     elif recipe is None:
         raise UsageError("give a recipe such as btcv, or --resume to continue a run")
     else:
-        settings = load_recipe(recipe, model, overrides)
+        settings, text = _settings(recipe, model, overrides, say)
         model_name = settings.model.name.replace(":", "-")  # which no file of Windows has in its name
         named = f"{settings.name}-{model_name}-{datetime.now():%Y%m%d-%H%M%S}"
         path = Path(folder) if folder else RUNS / named
-    return fit(TASKS[settings.task].training(settings), settings, path, dump_recipe(settings), resume)
+    return fit(TASKS[settings.task].training(settings), settings, path, text, resume)
+
+
+def _settings(
+    recipe: str | Path, model: str | None, overrides: Mapping[str, Any] | None, say: Callable[[str], None]
+) -> tuple[Recipe, str]:
+    """The settings of a new run, and the recipe that its folder keeps."""
+    if str(recipe) != PLANNED:
+        settings = load_recipe(recipe, model, overrides)
+        return settings, dump_recipe(settings)
+    planned = plan_recipe(model, overrides)
+    for line in planned.plan.lines:
+        say(line)
+    return planned.recipe, planned.text
 
 
 def continued_recipe(
