@@ -83,14 +83,14 @@ def plan_training(
     Source of the rules for spacing and CT: Isensee et al. 2021, nnU-Net (doi:10.1038/s41592-020-01008-z), methods.
     """
     spacing, why_spacing = _spacing(found, math.prod(model.input_size) / _SEEN)
-    patch = patch_for(spacing, (model.patch_size[0],) * 3, model.patch_size[0])
-    window, why_window = _window(found, spacing, (patch.size[0], patch.size[1], patch.size[2]), model)
+    patch, why_patch = _patch(spacing, model)
+    window, why_window = _window(found, spacing, patch, model)
     channels = _channels(dataset, found)
     choices = [
         Choice("data.preprocessing.spacing", list(spacing), why_spacing),
         Choice("data.preprocessing.channels", [c.model_dump(mode="json") for c, _ in channels], _joined(channels)),
         Choice("augmentation.crops.size", list(window), why_window),
-        *([Choice("model.arguments.patch_size", list(patch.size), patch.reason)] if len(set(patch.size)) > 1 else []),
+        *([Choice("model.arguments.patch_size", list(patch), why_patch)] if patch != model.patch_size else []),
         _background(found),
         *_flips(dataset, minutes),
     ]
@@ -125,6 +125,15 @@ def _largest_voxel(found: Sequence[CaseFingerprint]) -> float:
         for label, voxels in case.voxels.items():
             volumes.setdefault(label, []).append(voxels * case.voxel_volume)
     return min((float(np.median(sizes)) for sizes in volumes.values()), default=math.inf) / _FEWEST_VOXELS
+
+
+def _patch(spacing: Triple, model: ModelInfo) -> tuple[Sides, str]:
+    """The patch of a network that can have another one, and why; else what its windows are multiples of."""
+    x, y, z = model.patch_size
+    if "patch_size" not in model.variant().arguments:
+        return (x, y, z), ""
+    (x, y, z), why = patch_for(spacing, model.patch_size, max(model.patch_size))
+    return (x, y, z), why
 
 
 def _window(found: Sequence[CaseFingerprint], spacing: Triple, patch: Sides, model: ModelInfo) -> tuple[Sides, str]:
