@@ -25,6 +25,7 @@ CHANGEABLE = frozenset(
         "run.loader_processes",
         "run.loader_threads",
         "run.log_every_steps",
+        "run.loggers",
         "run.max_epochs",
         "run.max_minutes",
         "run.max_steps",

@@ -1,13 +1,15 @@
-"""What a run tells: train.log, metrics.csv, curves.png, TensorBoard, and the terminal."""
+"""What a run tells: train.log, metrics.csv, curves.png, boards such as TensorBoard, and the terminal."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from types import TracebackType
 
 import numpy as np
 
+from medssm.errors import reason_of
 from medssm.files import atomic_path
+from medssm.training.boards import Board, TensorBoard
 from medssm.training.curves import write_curves
 from medssm.training.progress import TrainingBar
 from medssm.training.run_folder import RunFolder
@@ -17,10 +19,22 @@ class Journal:
     """Writes the records of a run; on a process that is not the first it writes nothing.
 
     Rows of steps that a resumed run goes through again are taken back first, so that each step stands once.
+
+    Args:
+        open_boards: opens the boards of the run.
     """
 
-    def __init__(self, folder: RunFolder, columns: Sequence[str], step: int, bar: TrainingBar, is_silent: bool) -> None:
+    def __init__(
+        self,
+        folder: RunFolder,
+        columns: Sequence[str],
+        step: int,
+        bar: TrainingBar,
+        is_silent: bool,
+        open_boards: Callable[[], list[Board]],
+    ) -> None:
         self.folder = folder
+        self._open_boards = open_boards
         self.columns = ("step", *columns)
         self.is_silent = is_silent
         self.step = step
@@ -29,10 +43,8 @@ class Journal:
 
     def __enter__(self) -> "Journal":
         if not self.is_silent:
-            from torch.utils.tensorboard import SummaryWriter
-
             self._forget_after(self.step)
-            self._board = SummaryWriter(str(self.folder.tensorboard), purge_step=self.step + 1 if self.step else None)
+            self._boards = self._open_boards()
             if self.step:
                 self._draw()
         self.bar.__enter__()
@@ -43,7 +55,7 @@ class Journal:
     ) -> None:
         self.bar.__exit__(kind, error, trace)
         if not self.is_silent:
-            self._board.close()
+            self._on_boards(lambda board: board.close(error is None))
             if error is None and not self.is_drawn:
                 self._draw()
 
@@ -56,7 +68,7 @@ class Journal:
         self.bar.print(sentence)
 
     def record(self, step: int, values: dict[str, float]) -> None:
-        """A row of metrics.csv, and the same figures for TensorBoard."""
+        """A row of metrics.csv, and the same figures for the boards."""
         if self.is_silent:
             return
         with open(self.folder.metrics, "a", newline="", encoding="utf-8") as file:
@@ -65,19 +77,28 @@ class Journal:
         self.chart(step, values)
 
     def chart(self, step: int, values: dict[str, float]) -> None:
-        """Figures for TensorBoard alone: those that another run of the same seed would not repeat."""
+        """Figures for the boards alone: those that another run of the same seed would not repeat."""
         if not self.is_silent:
-            for name, value in values.items():
-                self._board.add_scalar(name, value, step)
+            self._on_boards(lambda board: board.chart(step, values))
 
     def show(self, step: int, pictures: dict[str, np.ndarray]) -> None:
-        """Pictures (H, W, 3) uint8 of a validation for TensorBoard, and the curves up to here."""
+        """Pictures (H, W, 3) uint8 of a validation for the boards, and the curves up to here."""
         if self.is_silent:
             return
-        for name, picture in pictures.items():
-            self._board.add_image(name, picture, step, dataformats="HWC")
-        self._board.flush()
+        self._on_boards(lambda board: board.show(step, pictures))
         self._draw()
+
+    def _on_boards(self, act: Callable[[Board], None]) -> None:
+        """Does something on every board; one behind a network that fails is left out from then on, and said."""
+        for board in list(self._boards):
+            try:
+                act(board)
+            except Exception as error:  # of a client and of the network behind it: anything
+                if isinstance(board, TensorBoard):
+                    raise
+                self._boards.remove(board)
+                why = f"{type(error).__name__}: {reason_of(error)}"
+                self.say(f"beware: {board.name} takes no more of this run ({why}); all figures are in metrics.csv")
 
     def _draw(self) -> None:
         write_curves(self.folder.metrics, self.folder.curves)

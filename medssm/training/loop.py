@@ -19,6 +19,7 @@ from torch import Tensor
 
 from medssm.errors import DataError, MedssmError, UsageError
 from medssm.training.averaging import Average, share_statistics
+from medssm.training.boards import Board, open_boards, refuse_missing
 from medssm.training.budget import length_of_run, short_run
 from medssm.training.checkpoint import Progress, divergence, load_checkpoint, save_checkpoint
 from medssm.training.hardware import deterministic, launch, part
@@ -73,6 +74,7 @@ def fit(task: Task, settings: TrainingSettings, folder: Path, recipe: str = "", 
         MedssmError: if the loss is not finite or the disk is full; the last good checkpoint is kept.
         DataError: if a sample cannot be read; the state is saved first.
     """
+    refuse_missing(settings.run.loggers)
     fabric = launch(settings.run)
     with fabric.rank_zero_first(local=True):
         task.prepare()
@@ -145,7 +147,7 @@ class _Loop:
         samples, unit = self.loader.samples_per_step, self.task.unit
         bar = TrainingBar(progress.step, progress.total_steps, is_silent, samples, unit)
         try:
-            with Journal(self.folder, self.columns(), progress.step, bar, is_silent) as self.journal:
+            with Journal(self.folder, self.columns(), progress.step, bar, is_silent, self.open_boards) as self.journal:
                 return self.train()
         except OSError as error:
             if error.errno not in NO_ROOM:
@@ -154,6 +156,11 @@ class _Loop:
                 f"{self.folder.path}: the disk is full at step {progress.step}; the last checkpoint is whole: free "
                 "some space and continue with --resume"
             ) from error
+
+    def open_boards(self) -> list[Board]:
+        """What shows the run's figures, with all of its settings."""
+        settings = self.settings
+        return open_boards(settings.run.loggers, self.folder, self.progress.step, settings.model_dump(mode="json"))
 
     def columns(self) -> tuple[str, ...]:
         """Of the metrics file, beside the step."""

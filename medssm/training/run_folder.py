@@ -63,6 +63,11 @@ class RunFolder:
     def tensorboard(self) -> Path:
         return self.path / "tensorboard"
 
+    @property
+    def boards(self) -> Path:
+        """What servers of figures call this run."""
+        return self.path / "loggers.json"
+
     def refuse_files(self) -> None:
         """Raises UsageError if there is something in the folder already."""
         if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):

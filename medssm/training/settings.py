@@ -15,6 +15,7 @@ from medssm.training.schedules import (
 )
 from medssm.training.section import Section
 
+BoardName = Literal["tensorboard", "mlflow", "wandb"]
 Precision = Literal["auto", "32-true", "16-mixed", "bf16-mixed"]
 
 
@@ -123,6 +124,8 @@ class RunSettings(Section):
             device's are used, or the average over all.
         validate_every_epochs, validate_every_steps: when to validate; the end of the run always is.
         patience: validations without a better score after which the run ends; None for never.
+        loggers: what shows the run's figures and pictures, beside metrics.csv and curves.png: "tensorboard", and of the
+            extras of these names "mlflow" and "wandb".
         checkpoint_minutes: time between two writes of last.ckpt.
         loader_threads: threads that prepare the coming samples.
         loader_processes: processes that do so in their place; 0 for none.
@@ -143,6 +146,7 @@ class RunSettings(Section):
     validate_every_steps: int | None = Field(None, gt=0)
     patience: int | None = Field(None, gt=0)
     log_every_steps: int = Field(10, gt=0)
+    loggers: tuple[BoardName, ...] = ("tensorboard",)
     checkpoint_minutes: float = Field(5.0, ge=0)
     loader_threads: int = Field(1, gt=0)
     loader_processes: int = Field(0, ge=0)
