@@ -16,6 +16,7 @@ from medssm.errors import LONGEST, MedssmError
 Outcome = Literal["ok", "own", "foreign", "crash", "slow", "large"]
 SECONDS, MIB = 2.0, 200
 ENDLESS = 10  # seconds of the processor, after which a process is killed
+WAITING = 120  # seconds, after which one that waits is killed
 ROOM = 4 << 30  # bytes of address space that it may take
 
 
@@ -70,6 +71,7 @@ def _report(read: Callable[[Path], object], path: Path, sending: int) -> None:
         os.dup2(nowhere, stream)
     warnings.simplefilter("ignore")
     signal.signal(signal.SIGXCPU, signal.SIG_DFL)
+    signal.alarm(WAITING)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CPU, (ENDLESS, ENDLESS))
     resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + ROOM, -1))

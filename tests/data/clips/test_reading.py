@@ -70,6 +70,16 @@ def test_most_of_a_file_that_can_be_searched_is_not_decoded(
     assert 40 < taken[0] <= 60
 
 
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="Linux tells the threads of a process")
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_decoder_starts_threads_that_could_wait_for_each_other(folder: Path, name: str) -> None:
+    def threads(_: object = None) -> int:
+        return len(os.listdir("/proc/self/task"))
+
+    before = threads()
+    assert set(read_frames(folder / name, lambda count: [[5, 60]], threads)[0]) == {before}
+
+
 @pytest.mark.parametrize("name", ["varies.mp4", "varies.mkv"])
 def test_frames_are_counted_and_not_timed(tmp_path: Path, write_video: Callable[..., Path], name: str) -> None:
     times = np.cumsum(np.random.default_rng(0).integers(10, 400, 50)).tolist()
