@@ -41,8 +41,10 @@ def atomic_path(path: str | Path, *, is_private: bool = False) -> Iterator[Path]
         _flush_to_disk(temporary)
         temporary.chmod(0o600 if is_private else 0o666 & ~_umask())
         os.replace(temporary, path)
-    except BaseException:
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.filename is None:  # of a disk that is full
+            error.filename = str(path)
         raise
 
 

@@ -94,7 +94,11 @@ def claimed(path: Path, *, is_last_try: bool, is_meant: bool) -> Iterator[Claim]
             raise DataError(ENDED_TWICE)
         if not is_meant and deaths == 1 and not is_last_try:
             raise Later("a process ended at it; it is tried again after the others")
-        claim = Claim(path, file, deaths, before.get("outputs", ()))
+        try:
+            claim = Claim(path, file, deaths, before.get("outputs", ()))
+        except OSError:  # one without an owner would count as another's until it is silent
+            path.unlink(missing_ok=True)
+            raise
         try:
             yield claim
         finally:

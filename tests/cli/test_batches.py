@@ -75,6 +75,14 @@ def test_the_report_says_what_became_of_each_file(
     assert report.read_text(encoding="utf-8") == "mine"
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full, as Linux has it")
+def test_a_log_on_a_full_disk_is_told_once_and_ends_nothing(classify, photograph, tmp_path: Path, capsys) -> None:
+    assert classify(photograph(tmp_path / "a.png", 0), "--log", "/dev/full") == 0
+    printed = capsys.readouterr()
+    assert printed.err == "medssm: /dev/full: the log ends here (No space left on device)\n"
+    assert "1 classified, 0 skipped, 0 failed" in printed.out
+
+
 def test_none_that_succeeds_is_another_exit_code_than_some(classify, photograph, tmp_path: Path, capsys) -> None:
     broken = tmp_path / "broken.png"
     broken.write_bytes(b"no image")

@@ -88,6 +88,20 @@ def test_a_claim_that_is_being_written_is_left_alone(path: Path) -> None:
         hold(path, is_last_try=True)
 
 
+def test_a_claim_that_cannot_be_written_is_not_left_behind(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a full disk; empty it would count for an hour."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Claim, "_write", full)
+        with pytest.raises(OSError, match="No space left"):
+            hold(path)
+    assert not path.exists()
+    hold(path)
+
+
 def test_life_is_shown_now_and_then(path: Path) -> None:
     with claimed(path, is_last_try=False, is_meant=False) as claim:
         os.utime(path, (0, 0))
