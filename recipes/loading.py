@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from medssm.errors import UsageError, one_line, quoted
-from medssm.models import check_arguments, model_info
+from medssm.models import check_arguments, is_model, model_info
 from medssm.recipes.yaml_text import parse, render
 from medssm.tasks import TASKS
 from medssm.tasks.room import Room
@@ -71,6 +71,7 @@ def resolved(recipe: str, layers: Sequence[Mapping[str, Any]], model: str) -> di
     """What a recipe says for a model.
 
     Of each layer its common part, then its section of the model; so what a recipe says overrules all of its base.
+    `model.arguments` beside the name of another model are that one's, and left out.
 
     Args:
         layers: contents of files, a base before what is laid over it.
@@ -81,11 +82,22 @@ def resolved(recipe: str, layers: Sequence[Mapping[str, Any]], model: str) -> di
     sections = [_mapping(recipe, "models", layer.get("models") or {}) for layer in layers]
     line = _line(recipe, _together(sections), model)
     for layer, own in zip(layers, sections, strict=True):
-        content = merged(content, {key: value for key, value in layer.items() if key != "models"})
+        content = merged(content, _for_model(recipe, {key: layer[key] for key in layer if key != "models"}, model))
         for ancestor in line:
             section = _mapping(recipe, f"models.{ancestor}", own.get(ancestor) or {})
             content = merged(content, {key: value for key, value in section.items() if key != "like"})
     return content
+
+
+def _for_model(recipe: str, layer: Mapping[str, Any], model: str) -> Mapping[str, Any]:
+    """A layer without the arguments of a network that it names, where another one is asked for."""
+    section = _mapping(recipe, "model", layer.get("model") or {})
+    named = section.get("name", model)
+    if "arguments" not in section or not isinstance(named, str) or not is_model(named):
+        return layer
+    if model_info(named).name == model:
+        return layer
+    return {**layer, "model": {key: value for key, value in section.items() if key != "arguments"}}
 
 
 def _line(recipe: str, sections: Mapping[str, Any], model: str) -> list[str]:

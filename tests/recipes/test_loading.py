@@ -112,6 +112,17 @@ def test_what_a_recipe_says_overrules_all_that_its_base_says(tmp_path: Path) -> 
     assert load_recipe(tmp_path / "next.yaml", "mamband-s").run.max_steps == 70
 
 
+def test_arguments_are_of_the_network_that_is_named_beside_them(tmp_path: Path) -> None:
+    arguments = "arguments: {patch_size: [4, 8, 8]}"
+    (tmp_path / "planned.yaml").write_text(f"base: btcv\nmodel: {{name: mamband-xs, {arguments}}}")
+    assert load_recipe(tmp_path / "planned.yaml").model.arguments == {"patch_size": (4, 8, 8)}
+    assert load_recipe(tmp_path / "planned.yaml", "monai:UNet").model.arguments == {}
+    (tmp_path / "mine.yaml").write_text(f"base: btcv\nmodel: {{{arguments}}}")
+    assert load_recipe(tmp_path / "mine.yaml", "mamband-xs").model.arguments == {"patch_size": (4, 8, 8)}
+    with pytest.raises(UsageError, match=r"monai:UNet: model\.arguments: there is no 'patch_size'; it takes channels"):
+        load_recipe(tmp_path / "mine.yaml", "monai:UNet")
+
+
 def test_a_section_may_be_like_one_of_the_base(tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("base: btcv\nrun: {seed: 5}\nmodels: {mamband-s: {like: mamband-xs}}")
     recipe, like = load_recipe(tmp_path / "mine.yaml", "mamband-s"), load_recipe("btcv", "mamband-xs")
