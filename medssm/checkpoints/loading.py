@@ -85,16 +85,19 @@ def nearest_model(file: WeightsFile, model: str | None = None) -> Fit | None:
     Args:
         model: the one that it should be of; preferred where another fits no better.
 
-    Raises: CheckpointError if the file names a model that is not known here.
+    Raises: CheckpointError if the file names a model that is not known here; UsageError if another package offers it
+        and does not load.
     """
     if file.metadata is None:
         return recognise(file.state, models.model_info(model).name if model else None)
     metadata = file.metadata
+    if models.is_offered(metadata.model):
+        models.model_info(metadata.model)  # which says why, if the package that offers it does not load
     if not models.is_model(metadata.model) or metadata.head not in ("", *models.list_heads()):
         raise CheckpointError(
             f"{file.path}: holds weights of {quoted(metadata.model)}"
             f"{f' with {quoted(metadata.head)}' if metadata.head else ''}, "
-            "which is no model here; upgrade medssm"
+            "which is no model here; upgrade medssm, or install the package that offers it"
         )
     network = (
         metadata.model,
