@@ -8,7 +8,8 @@ import torch
 
 from medssm.data.scans.fingerprint import fingerprints
 from medssm.errors import UsageError
-from medssm.models import fresh_model, model_info
+from medssm.models import fresh_model, model_info, plan_arguments
+from medssm.models.recompute import Recomputing
 from medssm.recipes.loading import dump_recipe, load_recipe
 from medssm.tasks.segmentation.plan import Choice, Plan, plan_training
 from medssm.tasks.segmentation.samples import number_of_classes, open_scans
@@ -72,10 +73,12 @@ def _batch(before: SegmentationRecipe, plan: Plan, classes: int, memory: int | N
     arguments = {"patch_size": patch} if (patch := settings.get("model.arguments.patch_size")) else {}
     channels = len(settings["data.preprocessing.channels"])
     name = before.model.name
+    spacing = tuple(settings["data.preprocessing.spacing"])
+    arguments = plan_arguments(name, {**before.model.arguments, **arguments}, tuple(window), spacing)
     network = fresh_model(
         name, in_channels=channels, num_classes=classes, input_size=tuple(window), arguments=arguments
     )
-    sides = patch or model_info(name).patch_size
+    sides = (patch or model_info(name).patch_size) if isinstance(network, Recomputing) else window
     d, h, w = (min(side, 2 * own) for side, own in zip(window, sides, strict=True))
     chosen = fitting_batch(network, tuple(window), (d, h, w), channels, memory)
     return Choice("run.batch_size", chosen.size, chosen.reason)

@@ -9,7 +9,7 @@ from medssm.errors import UsageError, quoted
 Arguments = Mapping[str, Any]
 # What a network takes for a value that was given; raises ValueError with what it must be.
 Check = Callable[[Any], Any]
-# What is missing of the arguments, of the window (D, H, W) in voxels and the voxel's sides (D, H, W) in mm.
+# All of the arguments, of those that are given, the window in voxels and the sides of a voxel in mm, axis by axis.
 Plan = Callable[[Arguments, tuple[int, ...], tuple[float, ...]], dict[str, Any]]
 
 # Networks are laid out by these values before any tensor is looked at, and files may hold anything.

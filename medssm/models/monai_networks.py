@@ -1,7 +1,7 @@
 """MONAI's networks for volumes with the arguments that fit a window, where a recipe leaves them out.
 
 What is derived, channels, classes and dimensions, is no argument, nor what makes a network give more than its logits.
-A network is MONAI's own module, so that its entries are those of its authors. Sizes are (D, H, W).
+A network is MONAI's own module, so that its entries are those of its authors.
 """
 
 import inspect

@@ -7,7 +7,7 @@ LEAST = 4
 
 
 class Level(NamedTuple):
-    """A level of a U-Net, along (D, H, W): its stride from the level above, and the kernel of its convolutions."""
+    """A level of a U-Net, axis by axis: its stride from the level above, and the kernel of its convolutions."""
 
     stride: tuple[int, ...]
     kernel: tuple[int, ...]
@@ -21,7 +21,8 @@ def unet_levels(window: tuple[int, ...], sides: tuple[float, ...], most: int) ->
     twice as long as the shortest.
 
     Args:
-        window: (D, H, W) in voxels. sides: (D, H, W) of a voxel in mm. most: levels, the first one among them.
+        window: in voxels along each axis. sides: of a voxel in mm, in the same order. most: levels, the first one among
+            them.
 
     Source: Isensee et al. 2021, Nature Methods 18, 203, supplementary note 2; `get_pool_and_conv_props` of nnU-Net 2.
 

@@ -99,7 +99,7 @@ def fresh_model(
         head: one of `list_heads()`, for a detector or a segmenter on that pyramid; its classes are the head's, and
             `dropout_rate` is of the head. Empty for the model itself.
         head_settings: numbers of the head by name, where they are not the published ones; None for all as published.
-        arguments: by which the model differs from the published one, such as {"patch_size": (4, 16, 16)}.
+        arguments: by which the model differs from the published one, such as {"patch_size": (16, 16, 4)}.
 
     Raises: UsageError on an unknown name, an impossible size or argument, or if a head does not go with the model.
     """
@@ -134,17 +134,17 @@ def check_arguments(name: str, arguments: Arguments) -> dict[str, Any]:
 
 
 def plan_arguments(
-    name: str, arguments: Arguments, window: tuple[int, ...], sides: tuple[float, ...]
+    name: str, arguments: Arguments, window: tuple[int, ...], spacing: tuple[float, ...]
 ) -> dict[str, Any]:
     """The arguments of a model, completed for what it is to see where its network depends on that.
 
     Args:
-        window: (D, H, W) in voxels. sides: (D, H, W) of a voxel in mm.
+        window: in voxels along the three axes of the network. spacing: of these voxels in mm, in the same order.
 
     Raises: UsageError as `check_arguments`, or if the window does not suit the network.
     """
     checked, plan = check_arguments(name, arguments), model_info(name).variant().plan
-    return plan(checked, window, sides) if plan else checked
+    return plan(checked, window, spacing) if plan else checked
 
 
 def _check_counts(info: ModelInfo, head: str, in_channels: int, num_classes: int) -> None:

@@ -15,7 +15,7 @@ class NetworkSettings(Section):
 
     Attributes:
         name: one of `medssm models`.
-        arguments: by which it differs from the published one, such as {patch_size: [4, 16, 16]}.
+        arguments: by which it differs from the published one, such as {patch_size: [16, 16, 4]}.
     """
 
     name: str

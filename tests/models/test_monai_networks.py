@@ -65,7 +65,7 @@ def test_a_u_net_has_as_many_strides_as_widths():
     [
         ("monai:Unet", {}, "no network of MONAI for scans is called 'monai:Unet' here; did you mean monai:UNet"),
         ("monai:ResNet", {}, "did you mean monai:SegResNet"),
-        ("monai:load_from_url", {}, "there are monai:UNet, monai:BasicUNet"),
+        ("monai:load_from_url", {}, "there are monai:UNet, monai:AttentionUnet"),
         ("monai:UNet", {"in_channels": 3}, "there is no 'in_channels'; it takes channels, strides, kernel_size"),
         ("monai:DynUNet", {"deep_supervision": True}, "there is no 'deep_supervision'"),
         ("monai:UNet", {"strides": []}, r"MONAI makes no network with channels=\(16, .* strides=\(\), .*; correct"),

@@ -15,17 +15,18 @@ if TYPE_CHECKING:
 
 PREFIX = "monai:"
 
-_TITLES = {
-    "UNet": "U-Net with residual units",
-    "BasicUNet": "U-Net of pairs of convolutions",
-    "AttentionUnet": "attention U-Net",
-    "DynUNet": "nnU-Net's network, its kernels and strides by nnU-Net's rule",
-    "SegResNet": "residual encoder and decoder, of BraTS 2018",
-    "MedNeXt": "U-Net of large depthwise kernels",
-    "UNETR": "vision transformer under a convolutional decoder",
-    "SwinUNETR": "Swin transformer under a convolutional decoder",
+# What each is, and the side of which a window must be a multiple; the strides of the first three follow the window.
+_NETWORKS = {
+    "UNet": ("U-Net with residual units", 16),
+    "AttentionUnet": ("attention U-Net", 16),
+    "DynUNet": ("nnU-Net's network, its kernels and strides by nnU-Net's rule", 16),
+    "BasicUNet": ("U-Net of pairs of convolutions", 16),
+    "SegResNet": ("residual encoder and decoder, of BraTS 2018", 8),
+    "MedNeXt": ("U-Net of large depthwise kernels", 16),
+    "UNETR": ("vision transformer under a convolutional decoder", 16),
+    "SwinUNETR": ("Swin transformer under a convolutional decoder", 32),
 }
-MONAI_MODELS = tuple(PREFIX + name for name in _TITLES)
+MONAI_MODELS = tuple(PREFIX + name for name in _NETWORKS)
 
 
 def monai_info(name: str) -> ModelInfo:
@@ -34,17 +35,18 @@ def monai_info(name: str) -> ModelInfo:
     Raises: UsageError on a name that is none of `MONAI_MODELS`.
     """
     own_name = name.removeprefix(PREFIX)
-    if own_name not in _TITLES:
+    if own_name not in _NETWORKS:
         nearest = difflib.get_close_matches(name, MONAI_MODELS, n=1, cutoff=0.5)
         hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(MONAI_MODELS)}"
         raise UsageError(f"no network of MONAI for scans is called {quoted(name)} here; {hint}")
+    title, side = _NETWORKS[own_name]
     return ModelInfo(
         name=name,
-        title=_TITLES[own_name],
+        title=title,
         system="MONAI",
         task="segmentation",
         input_size=(96, 96, 96),
-        patch_size=(32, 32, 32),
+        patch_size=(side, side, side),
         input=VolumeInput((1.5, 1.5, 2.0)),
         in_channels=1,
         num_classes=14,

@@ -90,7 +90,7 @@ def plan_training(
         Choice("data.preprocessing.spacing", list(spacing), why_spacing),
         Choice("data.preprocessing.channels", [c.model_dump(mode="json") for c, _ in channels], _joined(channels)),
         Choice("augmentation.crops.size", list(window), why_window),
-        *([Choice("model.arguments.patch_size", list(patch), why_patch)] if patch != model.patch_size else []),
+        *_patch_argument(patch, why_patch, model),
         _background(found),
         *_flips(dataset, minutes),
     ]
@@ -128,12 +128,20 @@ def _largest_voxel(found: Sequence[CaseFingerprint]) -> float:
 
 
 def _patch(spacing: Triple, model: ModelInfo) -> tuple[Sides, str]:
-    """The patch of a network that can have another one, and why; else what its windows are multiples of."""
+    """The patch of a network that can have another one, and why; else what its windows are multiples of.
+
+    Those of a network whose strides follow its window are as a patch would be.
+    """
     x, y, z = model.patch_size
-    if "patch_size" not in model.variant().arguments:
+    if not {"patch_size", "strides"} & model.variant().arguments.keys():
         return (x, y, z), ""
     (x, y, z), why = patch_for(spacing, model.patch_size, max(model.patch_size))
     return (x, y, z), why
+
+
+def _patch_argument(patch: Sides, why: str, model: ModelInfo) -> list[Choice]:
+    is_another = patch != model.patch_size and "patch_size" in model.variant().arguments
+    return [Choice("model.arguments.patch_size", list(patch), why)] if is_another else []
 
 
 def _window(found: Sequence[CaseFingerprint], spacing: Triple, patch: Sides, model: ModelInfo) -> tuple[Sides, str]:

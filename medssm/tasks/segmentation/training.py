@@ -13,7 +13,6 @@ from torch import Tensor, nn
 from medssm.checkpoints import WeightsMetadata, create_model, load_weights, save_weights
 from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
-from medssm.data.scans.geometry import reverse_order
 from medssm.data.scans.transforms.augmentation import Augmentation
 from medssm.errors import UsageError, one_line
 from medssm.models import plan_arguments
@@ -68,10 +67,8 @@ class SegmentationTraining(Task):
         self.organs = dataset.label_names
         self.num_classes = number_of_classes(recipe.model.num_classes, dataset)
         self.preprocessing = named_channels(dataset, recipe.data.preprocessing)
-        sides = reverse_order(recipe.data.preprocessing.spacing)
-        self.arguments = plan_arguments(
-            recipe.model.name, recipe.model.arguments, recipe.augmentation.crops.size, sides
-        )
+        window, spacing = recipe.augmentation.crops.size, recipe.data.preprocessing.spacing
+        self.arguments = plan_arguments(recipe.model.name, recipe.model.arguments, window, spacing)
         self.training = PreprocessedCases(dataset.training, self.preprocessing)
         self.validation = PreprocessedCases(dataset.validation, self.preprocessing)
         exchanges = recipe.augmentation.flips.by_axis.get("x") == "swap"

@@ -129,3 +129,11 @@ def test_a_fingerprint_is_of_the_labelled_voxels_in_ras() -> None:
     assert (found.shape, found.spacing) == ((2, 4, 3), (3.0, 1.0, 2.0))
     assert sorted(found.foreground[0]) == sorted([float(array[1, 2, 0]), float(array[3, 0, 1])])
     assert found.voxels == {1: 1, 2: 1}
+
+
+def test_a_network_whose_strides_follow_its_window_is_not_padded_where_slices_are_thick() -> None:
+    plan = planned(*[case((1.5, 1.5, 10.0), (140, 130, 12))] * 3, model="monai:DynUNet").settings
+    assert "model.arguments.patch_size" not in plan
+    assert plan["augmentation.crops.size"] == [144, 144, 12]
+    fixed = planned(*[case((1.5, 1.5, 10.0), (140, 130, 12))] * 3, model="monai:UNETR").settings
+    assert fixed["augmentation.crops.size"] == [144, 144, 16]
