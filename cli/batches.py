@@ -92,9 +92,10 @@ class Batch(Generic[Found]):
         out.print(f"{counts}{target}", highlight=False, soft_wrap=True)
 
 
-def tell_weights(chosen: Path, model: str = "") -> None:
+def tell_weights(*chosen: Path, model: str = "") -> None:
     """Prints which weights are used, and of which model they are."""
-    console().print(f"weights: {chosen}{f' ({model})' * bool(model)}", highlight=False, soft_wrap=True)
+    named = ", ".join(map(str, chosen)) + f" ({model})" * bool(model)
+    console().print(f"weights: {named}", highlight=False, soft_wrap=True)
 
 
 def exit_code(results: FileResults[Any]) -> int:

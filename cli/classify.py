@@ -64,7 +64,7 @@ def classify(
         tables,
         BatchReport.to(report, made_by, chosen) if report else None,
     )
-    tell_weights(chosen, classifier.model)
+    tell_weights(chosen, model=classifier.model)
     batch.run(
         lambda watch, under_way: classify_files(classifier, files, top, watch, tables=tables, under_way=under_way),
         classifier.model,

@@ -86,7 +86,7 @@ def detect(
         tables,
         BatchReport.to(report, made_by, chosen) if report else None,
     )
-    tell_weights(chosen, detector.model)
+    tell_weights(chosen, model=detector.model)
     batch.run(
         lambda watch, under_way: detect_files(detector, drawn, score, watch, tables=tables, under_way=under_way),
         detector.model,

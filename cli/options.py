@@ -19,6 +19,13 @@ class Precision(str, Enum):
 
 Weights = Annotated[Path | None, typer.Option(help="A weights file, ours or a published one.")]
 Run = Annotated[Path | None, typer.Option(help="A run folder; by default the newest one in runs.")]
+Runs = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--run",
+        help="A run folder, or one with the folds of a cross-validation; of several the mean. By default the newest.",
+    ),
+]
 Model = Annotated[
     str | None,
     typer.Option(

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medssm.cli.options import Device, FillGaps, Log, Model, Overwrite, Report, Run, VolumeNumber, Weights
+from medssm.cli.options import Device, FillGaps, Log, Model, Overwrite, Report, Runs, VolumeNumber, Weights
 from medssm.data.scans.formats import known_formats
 
 if TYPE_CHECKING:
@@ -22,7 +22,10 @@ def predict(
         typer.Argument(metavar="INPUT...", help=f"Scans: {known_formats()}, or folders of them."),
     ] = None,
     weights: Weights = None,
-    run: Run = None,
+    run: Runs = None,
+    fold: Annotated[
+        list[int] | None, typer.Option(min=0, help="Of the folds of a --run only this one; may be repeated.")
+    ] = None,
     model: Model = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder (or file, for one scan); by default beside each scan.")
@@ -57,8 +60,9 @@ def predict(
     from medssm.files import refuse_unwritable
     from medssm.tasks.batch_report import BatchReport, sha256_of_weights
     from medssm.tasks.files import refuse_other_inputs
-    from medssm.tasks.loading import load_predictor
+    from medssm.tasks.loading import load_ensemble
     from medssm.tasks.segmentation.channel_files import job_of, named_files, together
+    from medssm.tasks.segmentation.ensemble import members_of
     from medssm.tasks.segmentation.files import predict_scans
     from medssm.tasks.segmentation.jobs import Extras, plan_jobs
     from medssm.tasks.segmentation.memory import parse_memory
@@ -72,7 +76,8 @@ def predict(
     extras = Extras(preview, stats, probabilities)
     jobs = plan_jobs(inputs, out, extras, pattern) if inputs else []
     refuse_unwritable([report, *(path for job in jobs for path in job.outputs)])
-    chosen = choose(weights, run, model, otherwise="mamband-s")
+    one = choose(weights, run[0] if run else None, model, otherwise="mamband-s")
+    chosen = [member for each in (run or [one]) for member in members_of(each, fold or ())]
     if bound is None:
         keep_freed_memory()
     else:
@@ -85,11 +90,11 @@ def predict(
         "fill_gaps": fill_gaps,
         "device": device,
     }
-    predictor = load_predictor(chosen, device, model=model)
+    predictor = load_ensemble(chosen, device, model=model)
     names = predictor.preprocessing.channel_names
     jobs = together(jobs, names) if inputs else [job_of(named_files(channel or (), names), out, extras)]
     refuse_unwritable(path for job in jobs for path in job.outputs)
-    weights_sha256 = sha256_of_weights(chosen)
+    weights_sha256 = sha256_of_weights(*chosen)
     made_by = {"command": "predict", "weights_sha256": weights_sha256, "settings": settings}
     batch: Batch[OrgansOfScan] = Batch(
         [job.scan for job in jobs],
@@ -97,10 +102,10 @@ def predict(
         lambda scan, found: Shown(f" -> {', '.join(map(str, outputs[scan]))}: {_organs(found)}"),
         None,
         "predict",
-        report=BatchReport.to(report, made_by, chosen) if report else None,
+        report=BatchReport.to(report, made_by, *chosen) if report else None,
     )
     outputs = {job.scan: job.outputs for job in jobs}
-    tell_weights(chosen)
+    tell_weights(*chosen)
     how = PredictSettings(overlap=overlap, tta=tta, memory=bound, confidence=stats, volume=volume, fill_gaps=fill_gaps)
     batch.run(
         lambda watch, _: predict_scans(predictor, jobs, how, watch, weights_sha256=weights_sha256, overwrite=overwrite)

@@ -84,7 +84,7 @@ def segment(
         tables,
         BatchReport.to(report, made_by, chosen) if report else None,
     )
-    tell_weights(chosen, segmenter.model)
+    tell_weights(chosen, model=segmenter.model)
     batch.run(
         lambda watch, under_way: label_files(
             segmenter, outputs, window, own_size, watch, tables=tables, under_way=under_way

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
     from rich.table import Table
 
+    from medssm.tasks.measured import Table as Figures
+
 LETTERS_OF_NAMES = 30  # beside a bar
 WIDTH_OF_FILES = 160  # columns, where the output is no terminal that could tell its own
 
@@ -25,6 +27,20 @@ def console() -> "Console":
     """
     width = None if sys.stdout.isatty() else shutil.get_terminal_size((WIDTH_OF_FILES, 24)).columns
     return _console(width=width)
+
+
+def figures_table(title: str, figures: "Figures") -> "Table":
+    """Figures as a table, the line that sums the others up set apart."""
+    from rich.table import Table
+
+    table = Table(title=title)
+    for number, column in enumerate(figures.header):
+        table.add_column(column, justify="right" if number else "left")
+    for number, row in enumerate(figures.rows, start=1):
+        if figures.has_total and number == len(figures.rows):
+            table.add_section()
+        table.add_row(*row)
+    return table
 
 
 def notices() -> "Console":

@@ -1,16 +1,11 @@
 """`medssm validate`: a network on a recipe's validation split."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from medssm.cli.options import Data, Recipe, Set
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from medssm.tasks.measured import Table as Figures
 
 
 def register(app: typer.Typer) -> None:
@@ -31,7 +26,7 @@ def validate(
     """Score weights on the validation split of a recipe's dataset, by the measure that is usual for it."""
     from medssm import recipes
     from medssm.allocator import keep_freed_memory
-    from medssm.cli.terminal import case_progress, console
+    from medssm.cli.terminal import case_progress, console, figures_table
 
     keep_freed_memory()
     options = {"data.folder": data, "validation.batch_size": batch_size, "run.loader_processes": workers}
@@ -39,22 +34,9 @@ def validate(
     resolved = recipes.load_recipe(recipe, model, {**overrides, **recipes.parse_overrides(settings or [])})
     with case_progress("Validating") as progress:
         outcome = recipes.measure(resolved, weights, model, progress)
-    console().print(_table(outcome.title, outcome.table()))
+    console().print(figures_table(outcome.title, outcome.table()))
     console().print(outcome.remarks(), highlight=False)
     if csv:
         outcome.write_csv(csv)
     if json:
         outcome.write_json(json)
-
-
-def _table(title: str, figures: "Figures") -> "Table":
-    from rich.table import Table
-
-    table = Table(title=title)
-    for number, column in enumerate(figures.header):
-        table.add_column(column, justify="right" if number else "left")
-    for number, row in enumerate(figures.rows, start=1):
-        if figures.has_total and number == len(figures.rows):
-            table.add_section()
-        table.add_row(*row)
-    return table

@@ -35,7 +35,11 @@ class PlannedRecipe:
 
 
 def plan_recipe(
-    model: str | None = None, overrides: Mapping[str, Any] | None = None, memory: int | None = None
+    model: str | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    memory: int | None = None,
+    *,
+    of_all: bool = False,
 ) -> PlannedRecipe:
     """The recipe `auto` for the dataset that the overrides name (data.folder).
 
@@ -43,6 +47,7 @@ def plan_recipe(
         model: one of `medssm models`; None for mamband-s where there is a GPU, else mamband-xs.
         overrides: dotted key -> value; what is given is not planned.
         memory: bound on the process in bytes; None for what the machine has.
+        of_all: plan from the cases that validate as well, for a plan that all folds of a dataset share.
 
     Raises: UsageError, DataError or GeometryError on a dataset that cannot be read.
     """
@@ -54,7 +59,7 @@ def plan_recipe(
         why_model = "there is a GPU" if is_gpu else "there is no GPU, and it learns in minutes without one"
     before = _segmentation(load_recipe(PLANNED, model, given))
     dataset = open_scans(before)
-    found = fingerprints(dataset, dataset.training)
+    found = fingerprints(dataset, dataset.training + (dataset.validation if of_all else ()))
     info = model_info(before.model.name)
     plan = plan_training(dataset, found, info, before.run.max_minutes)
     classes = number_of_classes(before.model.num_classes, dataset)

@@ -1,5 +1,6 @@
 """What became of each file of a command, as a JSON file for other programs."""
 
+import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,12 +17,13 @@ from medssm.tasks.batch import FileResults
 FORMAT = "medssm batch 1"
 
 
-def sha256_of_weights(chosen: Path) -> str:
-    """Of the weights file, or of the best weights of a run folder, in hexadecimal digits.
+def sha256_of_weights(*chosen: Path) -> str:
+    """Of the weights file, or of the best weights of a run folder, in hexadecimal digits; of several that of their own.
 
     Raises: CheckpointError for a folder without any; OSError if it cannot be read.
     """
-    return file_sha256(find_weights(chosen))
+    hashes = [file_sha256(find_weights(path)) for path in chosen]
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(sorted(hashes)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -30,16 +32,16 @@ class BatchReport:
 
     Attributes:
         made_by: command, SHA-256 of the weights, settings.
-        weights: the file or run folder.
+        weights: the file or run folder, or several of them.
     """
 
     path: Path
     made_by: Mapping[str, Any]
-    weights: Path
+    weights: Sequence[Path]
     begun: datetime
 
     @classmethod
-    def to(cls, path: Path, made_by: Mapping[str, Any], weights: Path) -> "BatchReport":
+    def to(cls, path: Path, made_by: Mapping[str, Any], *weights: Path) -> "BatchReport":
         """A report that begins now, in place of an earlier one.
 
         Raises: UsageError if something else is there.
@@ -58,7 +60,7 @@ class BatchReport:
             "format": FORMAT,
             "version": medssm.__version__,
             **self.made_by,
-            "weights": str(self.weights),
+            "weights": ", ".join(map(str, self.weights)),
             "begun": self.begun.isoformat(timespec="seconds"),
             "seconds": round((ended - self.begun).total_seconds(), 3),
             "signal": results.signal,

@@ -1,5 +1,6 @@
 """Weights to what runs them, by the task of their model or of the head on it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -10,6 +11,7 @@ from medssm.checkpoints import WeightsMetadata, load_model
 from medssm.errors import CheckpointError, UsageError
 from medssm.models import model_info
 from medssm.tasks import task_of
+from medssm.tasks.segmentation.ensemble import MeanOfNetworks, members_of, metadata_of_all, refuse_unlike
 
 if TYPE_CHECKING:
     from medssm.tasks.classifier import Classifier
@@ -24,6 +26,8 @@ AnyRunner: TypeAlias = "Predictor | Classifier | ObjectDetector | SemanticSegmen
 def load(run_or_checkpoint: str | Path, device: Device = None) -> "AnyRunner":
     """What runs the network of a run folder, one of our weights files, or a published checkpoint.
 
+    Of a folder with the folds of a cross-validation it is the mean of their networks.
+
     Args:
         device: where the network runs; a GPU if there is one, if None.
 
@@ -31,7 +35,9 @@ def load(run_or_checkpoint: str | Path, device: Device = None) -> "AnyRunner":
         `ObjectDetector`, or a `SemanticSegmenter`, which tells the class of every pixel.
     Raises: CheckpointError if the weights are damaged or foreign; UsageError for an unusable device.
     """
-    network, metadata = load_model(run_or_checkpoint)
+    if len(members := members_of(Path(run_or_checkpoint))) > 1:
+        return load_ensemble(members, device)
+    network, metadata = load_model(members[0])
     runner: AnyRunner = task_of(metadata).runner(network, metadata, device, "32-true")
     return runner
 
@@ -45,6 +51,29 @@ def load_predictor(run_or_checkpoint: str | Path, device: Device = None, *, mode
     Raises: also UsageError for weights of another kind.
     """
     return _load(run_or_checkpoint, ("segmentation",), model, device)
+
+
+def load_ensemble(members: Sequence[str | Path], device: Device = None, *, model: str | None = None) -> "Predictor":
+    """The predictor of several runs or weights files for the same scans, whose probabilities are averaged.
+
+    Args:
+        model: which one each must be; None to tell by their entries.
+
+    Raises: as `load_predictor`; UsageError if they are for other channels, grids, windows or classes.
+    """
+    if len(members) == 1:
+        return load_predictor(members[0], device, model=model)
+    networks, said = [], []
+    for path in members:
+        network, metadata = load_network(path, model)
+        if task_of(metadata).name != "segmentation":
+            raise UsageError(f"{path}: holds {contents(metadata)}; only networks for scans are averaged")
+        networks.append(network)
+        said.append((Path(path), metadata))
+    refuse_unlike(said)
+    whole = metadata_of_all([metadata for _, metadata in said])
+    predictor: Predictor = task_of(whole).runner(MeanOfNetworks(networks), whole, device, "32-true")
+    return predictor
 
 
 def load_classifier(
