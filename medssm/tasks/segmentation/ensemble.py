@@ -49,6 +49,7 @@ def members_of(run: Path, folds: Sequence[int] = ()) -> list[Path]:
     Raises: UsageError if it has no such fold.
     """
     found = {fold_number(path.parent): path.parent for path in run.glob(f"fold*/{BEST}")}
+    found.pop(-1, None)
     if not found or (run / BEST).is_file():
         if folds:
             raise UsageError(f"{run}: holds no folds, so there is no fold {folds[0]}; leave --fold out")
