@@ -93,6 +93,7 @@ SHORT_SCANS = shlex.split(
 SHORT = {
     "btcv": [*SHORT_SCANS, "--set", "data.phantom_cases=3"],
     "mine.yaml": SHORT_SCANS,
+    "plan.yaml": SHORT_SCANS,
     "imagenet": [*ONE_STEP, *SYNTHETIC, "--set", "model.input_size=[32,32]"],
     "coco": [
         *ONE_STEP,
