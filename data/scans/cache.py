@@ -49,6 +49,7 @@ class CachedCase:
         label: (D, H, W) uint8, 255 where nothing is known, or None.
         affine: (4, 4) float64 from voxel to RAS+ mm.
         candidates: voxels that a crop may be centred on; None without a label.
+        annotated: the label values that were drawn; None for all.
         file_counts: (256,) int64, how many voxels each label has in the case's files; None without a label.
     """
 
@@ -58,6 +59,7 @@ class CachedCase:
     affine: np.ndarray
     candidates: CropCandidates | None
     file_counts: Tensor | None = None
+    annotated: frozenset[int] | None = None
 
     @property
     def reference(self) -> Tensor:
@@ -104,14 +106,14 @@ class PreprocessedCases(Sequence[CachedCase]):
         """The case, read from its cache file, which is written first if it is absent or damaged."""
         case = self.cases[index]
         path = self.path(index)
-        cached = _read(path, case.id)
+        cached = _read(path, case)
         if cached is None:
             scan, labels = read_scan_and_labels(case, self.preprocessing)
             prepared = preprocess_scan(scan, self.preprocessing, labels)
             if self.path(index) != path:
                 raise DataError(f"{case.image}: it or its labels were changed while they were read; start again later")
             _write(path, prepared, labels)
-            cached = _read(path, case.id)
+            cached = _read(path, case)
         if cached is None:
             raise DataError(f"{path}: cannot be read back after writing it; check the disk or set MEDSSM_CACHE")
         return cached
@@ -202,7 +204,7 @@ def _is_disk_full(error: Exception) -> bool:
     return getattr(error, "errno", None) == errno.ENOSPC or "No space left" in str(error)
 
 
-def _read(path: Path, case_id: str) -> CachedCase | None:
+def _read(path: Path, case: ScanCase) -> CachedCase | None:
     """The cached case, or None where its file is absent or damaged."""
     try:
         with safe_open(path, framework="pt") as file:
@@ -214,6 +216,7 @@ def _read(path: Path, case_id: str) -> CachedCase | None:
         if label is not None:
             candidates = CropCandidates(tensors["organs"], tensors["organ_counts"], tensors["background"])
         counts = tensors.get("file_counts")
-        return CachedCase(case_id, tensors["image"], label, tensors["affine"].numpy(), candidates, counts)
+        affine = tensors["affine"].numpy()
+        return CachedCase(case.id, tensors["image"], label, affine, candidates, counts, case.annotated)
     except (FileNotFoundError, SafetensorError, KeyError):
         return None

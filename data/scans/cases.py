@@ -17,6 +17,8 @@ class ScanCase:
 
     Attributes:
         image: a file, or a DICOM folder; of its first channel, or of all where one file holds them.
+        annotated: the label values that were drawn in this case; None for all that the dataset names. What has another
+            one is labelled 0 as well, so that 0 does not say that nothing is there.
         further: a file for each of the other channels, in the dataset's order.
         label: a label map, or the folder with the masks.
         masks: binary masks of the labels 1, 2 ... in this order; empty where one file holds all labels.
@@ -33,6 +35,7 @@ class ScanCase:
     patient: str = ""
     fold: int | None = None
     further: tuple[Path, ...] = ()
+    annotated: frozenset[int] | None = None
 
     @property
     def images(self) -> tuple[Path, ...]:

@@ -1,6 +1,6 @@
 """The labels of a case as networks learn them: one byte a voxel, on the grid of the scan."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 import numpy as np
 
@@ -58,6 +58,18 @@ def unnamed_labels(labels: Iterable[int], names: Mapping[int, str], ignored: int
     if IGNORED in strange:
         return f"holds {shown}, which the list does not name; {_TO_IGNORE}"
     return f"holds {shown}, which the list does not name; correct the map or the list"
+
+
+def undrawn_labels(labels: Iterable[int], names: Mapping[int, str], annotated: Collection[int] | None) -> str:
+    """What is wrong with the labels of a map if its case was not annotated for some of them, in words.
+
+    >>> undrawn_labels([0, 1, 2], {1: "spleen", 2: "liver"}, {1})
+    "holds liver, which 'annotated' leaves out; correct the map or the list"
+    """
+    strange = [names[label] for label in labels if annotated is not None and label in names and label not in annotated]
+    return f"holds {', '.join(strange[:_SHOWN])}, which 'annotated' leaves out; correct the map or the list" * bool(
+        strange
+    )
 
 
 def _too_high(label: int) -> str:

@@ -11,7 +11,7 @@ from medssm.data.layouts.scans.check_labels import check_label, check_pair
 from medssm.data.layouts.scans.check_lists import check_list
 from medssm.data.layouts.scans.dataset import read_datalist
 from medssm.data.scans.cases import ScanCase, ScanDataset
-from medssm.data.scans.labelled import IGNORED, learnt_labels, read_labels
+from medssm.data.scans.labelled import IGNORED, learnt_labels, read_labels, undrawn_labels
 from medssm.data.scans.modality import foreign_channels
 from medssm.data.scans.organ_masks import labels_of
 from medssm.data.scans.volume import Volume
@@ -103,4 +103,6 @@ class _Check:
             yield Remark(case.reference, "unusable", without_path(case.reference, error))
             return
         values = np.flatnonzero(np.bincount(learnt.ravel(order="K"))).tolist()
+        if undrawn := undrawn_labels(values, self.dataset.label_names, case.annotated):
+            yield Remark(case.reference, "undrawn-label", undrawn)
         self.found[case] = set(values) - {0, IGNORED}

@@ -1,11 +1,12 @@
 """A list of cases and their label maps: BTCV's dataset_0.json, a folder of the Decathlon, or a datalist of MONAI."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import count, takewhile
 from pathlib import Path
 from typing import Any
 
-from medssm.data.layouts.scans.declared import Parts, as_object, dataset_of, declared, name_of_list
+from medssm.data.layouts.scans.declared import Declared, Parts, as_object, dataset_of, declared, name_of_list
 from medssm.data.layouts.scans.layout import case_id, list_in, listed_file, read_json
 from medssm.data.layouts.scans.splits import btcv_number, own_split, with_split
 from medssm.data.scans.cases import ScanCase, ScanDataset
@@ -36,8 +37,13 @@ def read_decathlon(path: Path, fold: int) -> ScanDataset:
     test = [case for part in ("test", "testing") for case in _listed_cases(path, content, part)]
     if "labels" not in content and training and all(btcv_number(case) for case in training):
         content = {**content, "labels": {str(label): name for label, name in BTCV_ORGANS.items()}}
-    parts: Parts = {"training": training, "validation": validation, "test": test}
-    dataset = dataset_of(declared(path, content), name_of_list(content, path), path, parts)
+    said = declared(path, content)
+    parts: Parts = {
+        "training": _annotated(path, said, content, "training", training),
+        "validation": _annotated(path, said, content, "validation", validation),
+        "test": test,
+    }
+    dataset = dataset_of(said, name_of_list(content, path), path, parts)
     if "validation" not in content:
         return with_split(dataset, fold)
     if any(case.fold is not None for case in training):
@@ -50,6 +56,17 @@ def _listed_cases(path: Path, content: Mapping[str, Any], part: str) -> list[Sca
     if not isinstance(entries, list):
         raise DataError(f"{path}: 'training', 'validation' and 'test' must be lists; found {type(entries).__name__}")
     return [_listed_case(path, entry) for entry in entries]
+
+
+def _annotated(
+    path: Path, said: Declared, content: Mapping[str, Any], part: str, cases: list[ScanCase]
+) -> list[ScanCase]:
+    """The cases of a part with the labels that were drawn in each, where the list says it."""
+    listed = [entry if isinstance(entry, dict) else {} for entry in content.get(part, [])]
+    return [
+        replace(case, annotated=said.annotated(path, case.id, entry.get("annotated")))
+        for case, entry in zip(cases, listed, strict=True)
+    ]
 
 
 def _listed_case(path: Path, entry: Any) -> ScanCase:

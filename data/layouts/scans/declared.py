@@ -29,6 +29,26 @@ class Declared(NamedTuple):
     ignored: int | None = None
     channel_names: tuple[str, ...] = ()
 
+    def annotated(self, source: Path, case: str, said: Any) -> frozenset[int] | None:
+        """The label values that a list says were drawn in a case, by their names or values; None where it says nothing.
+
+        Raises: DataError if the list is none, or one of them is not among the labels.
+        """
+        if said is None or said == "":
+            return None
+        given = [part.strip() for part in said.split(";")] if isinstance(said, str) else said
+        by_name = {name.casefold(): value for value, name in self.label_names.items()}
+        values = set()
+        for entry in given if isinstance(given, list) else [given]:
+            value = by_name.get(str(entry).casefold(), int(entry) if str(entry).isdecimal() else None)
+            if value not in self.label_names or isinstance(entry, bool):
+                raise DataError(
+                    f"{source}: case {quoted(case)} has {quoted(entry)} among its 'annotated' labels, which is none of "
+                    f"{one_line(', '.join(self.label_names.values()), 100)}; correct it"
+                )
+            values.add(value)
+        return frozenset(values)
+
     def of(self, cases: Iterable[ScanCase]) -> tuple[ScanCase, ...]:
         """The cases with what is said of all of them."""
         return tuple(replace(case, ignored=self.ignored) for case in cases)

@@ -5,6 +5,7 @@ A case of several channels has a column for each, called as the channel is, in p
 
 import csv
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from medssm.data.layouts.scans.declared import PARTS, Part, dataset_of, declared_beside
@@ -14,7 +15,7 @@ from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.data.scans.finding import is_scan_file
 from medssm.errors import DataError, quoted, reason_of
 
-_COLUMNS = ("label", "case", "patient", "fold", "split")
+_COLUMNS = ("label", "case", "patient", "fold", "split", "annotated")
 _SPLITS: dict[Part, tuple[str, ...]] = {
     "training": ("", "train", "training"),
     "validation": ("val", "valid", "validation"),
@@ -37,13 +38,14 @@ def find_table(folder: Path, fold: int) -> Path | None:
 def read_table(path: Path, fold: int) -> ScanDataset:
     """The cases of the rows; the names of the labels are those of the dataset.json beside the table.
 
-    Columns: image or one for each channel, label, and where wanted case, patient, fold (a number) and split (train, val
-    or test). Files are named from the table's own folder; a case to test needs no label.
+    Columns: image or one for each channel, label, and where wanted case, patient, fold (a number), split (train, val or
+    test) and annotated (the labels that were drawn in a case, with semicolons between them). Files are named from the
+    table's own folder; a case to test needs no label.
 
     Raises: DataError if the table cannot be understood; UsageError if there is no such fold.
     """
     parts: dict[Part, list[ScanCase]] = {part: [] for part in PARTS}
-    channels = _channels(path)
+    channels, said = _channels(path), declared_beside(path.parent)
     for place, row in enumerate(table_rows(path, (*channels, *_COLUMNS)), start=2):
         part = next((part for part, words in _SPLITS.items() if row["split"].lower() in words), None)
         if part is None or not all(row[name] for name in channels) or not (row["fold"] or "0").isdecimal():
@@ -51,8 +53,8 @@ def read_table(path: Path, fold: int) -> ScanDataset:
                 f"{path}: line {place} needs an image{'' if channels == ['image'] else ' of each channel'}, a whole "
                 f"number as its fold, and train, val or test as its split if it has them; found {quoted(row)}"
             )
-        parts[part].append(_case(path, row, channels))
-    said = declared_beside(path.parent)
+        case = _case(path, row, channels)
+        parts[part].append(replace(case, annotated=said.annotated(path, case.id, row["annotated"])))
     if channels != ["image"]:
         said = said._replace(channel_names=tuple(channels))
     return with_split(dataset_of(said, path.parent.resolve().name, path, parts), fold)

@@ -12,10 +12,16 @@ from medssm.data.scans.labelled import IGNORED
 from medssm.tasks.segmentation.settings import LossSettings
 
 SMOOTHING = 1e-6
+# The logarithm of a probability of zero, with which sums stay numbers.
+NOTHING = -1e4
 
 
 def segmentation_losses(
-    logits: Tensor, labels: Tensor, settings: LossSettings, class_weights: Tensor | None = None
+    logits: Tensor,
+    labels: Tensor,
+    settings: LossSettings,
+    class_weights: Tensor | None = None,
+    annotated: Tensor | None = None,
 ) -> dict[str, Tensor]:
     """The loss and its two parts, scalars.
 
@@ -23,8 +29,11 @@ def segmentation_losses(
         logits: (B, K, D, H, W).
         labels: (B, D, H, W), integer; 255 where nothing is known, which counts nowhere.
         class_weights: (K,) of the cross-entropy; None for equal ones.
+        annotated: (B, K) bool, the classes that were drawn in each sample, background included; None for all.
     """
     logits, labels = logits.float(), labels.long()
+    if annotated is not None and not annotated.all():
+        logits = marginal_scores(logits, annotated)
     weights = None if class_weights is None else class_weights.to(logits.device)
     known = labels != IGNORED
     if not known.any():
@@ -38,6 +47,27 @@ def segmentation_losses(
         entropy = F.nll_loss(log_probabilities, labels, weight=weights, ignore_index=IGNORED)
         dice = present_dice_loss(log_probabilities, labels)
     return {"loss": dice + entropy, "dice_loss": dice.detach(), "cross_entropy": entropy.detach()}
+
+
+def marginal_scores(logits: Tensor, annotated: Tensor) -> Tensor:
+    """Logarithms of the probabilities that can be held against partly labelled cases, (B, K, D, H, W).
+
+    Where a class was not drawn in a case its voxels are labelled as background, so its probability is added to that of
+    the background and it has none of its own.
+
+    Args:
+        logits: (B, K, D, H, W) float32.
+        annotated: (B, K) bool, background included.
+
+    Source: Shi et al. 2021, marginal loss (arXiv:2007.03868).
+    """
+    log_probabilities = logits.log_softmax(dim=1)
+    own = annotated.to(logits.device)[:, :, None, None, None]
+    with_background = ~own
+    with_background[:, 0] = True
+    background = log_probabilities.masked_fill(~with_background, NOTHING).logsumexp(dim=1, keepdim=True)
+    others = log_probabilities.masked_fill(~own, NOTHING)[:, 1:]
+    return torch.cat([background, others], dim=1)
 
 
 def published_dice_loss(logits: Tensor, labels: Tensor) -> Tensor:

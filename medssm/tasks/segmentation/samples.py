@@ -13,7 +13,7 @@ from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
 from medssm.data.scans.channels import Channel
 from medssm.data.scans.files_of import files_of_scan
-from medssm.data.scans.labelled import IGNORED, unnamed_labels
+from medssm.data.scans.labelled import IGNORED, undrawn_labels, unnamed_labels
 from medssm.data.scans.laterality import find_sides
 from medssm.data.scans.modality import fitting_window, foreign_channels
 from medssm.data.scans.plausibility import not_hounsfield, summarise_values
@@ -186,8 +186,10 @@ def count_voxels(cases: PreprocessedCases, dataset: ScanDataset) -> LabelCounts:
     for place, case in enumerate(cases):
         file = cases.cases[place].reference
         here, stored = case.centres.organ_counts, case.stored_counts
-        if unnamed := unnamed_labels(stored.nonzero().flatten().tolist(), dataset.label_names, IGNORED):
-            raise DataError(f"{file}: {unnamed} (medssm data check {dataset.folder} lists all)")
+        held = stored.nonzero().flatten().tolist()
+        wrong = unnamed_labels(held, dataset.label_names, IGNORED)
+        if wrong := wrong or undrawn_labels(held, dataset.label_names, case.annotated):
+            raise DataError(f"{file}: {wrong} (medssm data check {dataset.folder} lists all)")
         gone = ((stored > 0) & (here == 0)).nonzero().flatten().tolist()
         if lost := [dataset.label_names[label] for label in gone if label in dataset.label_names]:
             remarks.append(f"{file}: {', '.join(lost)} is too small for the grid: no voxel is left of it there")
@@ -220,11 +222,17 @@ def check_organs(counts: LabelCounts, dataset: ScanDataset, spacing: tuple[float
     never = [name for label, name in names.items() if not counts.in_files[label]]
     said = [f"no case to train on has {', '.join(never)}: it cannot be learnt"] if never else []
     number = len(dataset.training)
-    partly = [f"{name} in {counts.cases[label]}" for label, name in names.items() if 0 < counts.cases[label] < number]
+    drawn = {label: sum(c.annotated is None or label in c.annotated for c in dataset.training) for label in names}
+    partly = [
+        f"{name} in {counts.cases[label]}{f' of {drawn[label]}' * (drawn[label] < number)}"
+        for label, name in names.items()
+        if 0 < counts.cases[label] < drawn[label]
+    ]
     if partly:
         where = one_line(", ".join(partly), 200)
         said.append(
-            f"of {number} cases to train on, {where}: where an organ is not labelled it is learnt as background"
+            f"of {number} cases to train on, {where}: where an organ is not labelled it is learnt as background, "
+            "unless the list says which labels were drawn in a case ('annotated')"
         )
     return said + _shortened([f"{remark} ({grid} mm)" for remark in counts.remarks])
 

@@ -43,6 +43,10 @@ NONE_TO_VALIDATE = (
 )
 
 
+# Images (B, C, D, H, W), labels (B, D, H, W) and, of each, the classes that were drawn in its case (B, K) bool.
+Crops = tuple[Tensor, Tensor, Tensor]
+
+
 class CaseResult(NamedTuple):
     """The validation of one case.
 
@@ -152,19 +156,23 @@ class SegmentationTraining(Task):
     def training_size(self) -> int:
         return len(self.training)
 
-    def sample(self, index: int, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Crops of one case: images (count, C, D, H, W) and labels (count, D, H, W)."""
-        return self.augment(self.training[index], random.integers(2**32, size=4).tolist())
+    def sample(self, index: int, random: np.random.Generator) -> Crops:
+        """Crops of one case: images (count, C, D, H, W), labels (count, D, H, W), classes drawn (count, K)."""
+        case = self.training[index]
+        images, labels = self.augment(case, random.integers(2**32, size=4).tolist())
+        classes = range(self.num_classes)
+        drawn = torch.tensor([case.annotated is None or label == 0 or label in case.annotated for label in classes])
+        return images, labels, drawn.expand(len(images), -1)
 
-    def collate(self, samples: list[tuple[Tensor, Tensor]], random: np.random.Generator) -> tuple[Tensor, Tensor]:
-        """Images (B, C, D, H, W) and labels (B, D, H, W) of all crops of the cases."""
-        images, labels = zip(*samples, strict=True)
-        return torch.cat(images), torch.cat(labels)
+    def collate(self, samples: list[Crops], random: np.random.Generator) -> Crops:
+        """Images (B, C, D, H, W), labels (B, D, H, W) and classes drawn (B, K) of all crops of the cases."""
+        images, labels, drawn = zip(*samples, strict=True)
+        return torch.cat(images), torch.cat(labels), torch.cat(drawn)
 
-    def losses(self, model: nn.Module, batch: tuple[Tensor, Tensor], moment: Moment) -> dict[str, Tensor]:
-        """The loss and its parts, scalars, on images (B, C, D, H, W) and labels (B, D, H, W)."""
-        images, labels = batch
-        return segmentation_losses(model(images), labels, self.recipe.loss, self.class_weights)
+    def losses(self, model: nn.Module, batch: Crops, moment: Moment) -> dict[str, Tensor]:
+        """The loss and its parts, scalars, on images (B, C, D, H, W), labels (B, D, H, W) and classes drawn (B, K)."""
+        images, labels, drawn = batch
+        return segmentation_losses(model(images), labels, self.recipe.loss, self.class_weights, drawn)
 
     @property
     def validation_size(self) -> int:

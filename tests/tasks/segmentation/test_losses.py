@@ -104,3 +104,42 @@ def test_dice_leaves_out_what_is_unknown_and_the_mean_what_has_no_organ() -> Non
     empty = dice_per_class(prediction, torch.zeros_like(reference), num_classes=3)
     assert mean_of_cases([dice, empty]) == pytest.approx(2 / 3)
     assert math.isnan(mean_of_cases([empty]))
+
+
+@pytest.mark.parametrize("kind", ["dice-ce", "present-dice-ce"])
+def test_what_was_not_drawn_in_a_case_counts_as_background_there(
+    kind: str, batch: tuple[torch.Tensor, torch.Tensor]
+) -> None:
+    """Shi et al. 2021: the loss of a partly labelled case is that of a network for its labels alone."""
+    logits, labels = batch
+    labels = torch.where(labels == 2, 0, labels)  # what has class 2 or 3 is labelled 0
+    drawn = torch.tensor([[True, True, False, False]]).expand(2, -1)
+    settings = LossSettings(kind=kind, class_weights="none")
+    found = segmentation_losses(logits, labels, settings, annotated=drawn)
+    p = logits.softmax(1)
+    alone = torch.stack([p[:, 0] + p[:, 2] + p[:, 3], p[:, 1]], dim=1).log()
+    expected = segmentation_losses(alone, labels, settings)
+    assert found["cross_entropy"].item() == pytest.approx(expected["cross_entropy"].item(), rel=1e-5)
+    absent = 2 * (kind == "dice-ce")  # classes of which nothing is there, and nothing is found
+    dice = (2 * expected["dice_loss"].item() + absent) / (2 + absent)
+    assert found["dice_loss"].item() == pytest.approx(dice, rel=1e-4)
+    found["loss"].backward()
+    assert logits.grad is not None
+    assert logits.grad.isfinite().all()
+    assert logits.grad[:, 2].abs().sum() > 0  # a voxel that is class 1 is none of the others
+
+
+def test_a_batch_of_wholly_and_partly_labelled_cases_is_that_of_both(batch: tuple[torch.Tensor, torch.Tensor]) -> None:
+    logits, labels = batch
+    drawn = torch.ones(2, CLASSES, dtype=torch.bool)
+    assert segmentation_losses(logits, labels, LossSettings(), annotated=drawn)["loss"].item() == pytest.approx(
+        segmentation_losses(logits, labels, LossSettings())["loss"].item()
+    )
+    labels[1][labels[1] == 2] = 0
+    drawn[1, 2] = False
+    entropy = segmentation_losses(logits, labels, LossSettings(), annotated=drawn)["cross_entropy"].item()
+    each = [
+        segmentation_losses(logits[k : k + 1], labels[k : k + 1], LossSettings(), annotated=drawn[k : k + 1])
+        for k in range(2)
+    ]
+    assert entropy == pytest.approx(sum(one["cross_entropy"].item() for one in each) / 2, rel=1e-5)
