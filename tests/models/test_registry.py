@@ -217,7 +217,7 @@ def laid_out_for(model):
         ),
         (
             {"name": "mamband-xs", "arguments": {"patch_size": [8, 16, 8]}},
-            r"the largest from 4 to 8, such as \[2, 8, 8\]",
+            r"the largest from 4 to 8, such as \[8, 8, 2\]",
         ),
     ],
 )
