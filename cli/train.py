@@ -17,6 +17,10 @@ def train(
     model: Annotated[str | None, typer.Option(help="One of `medssm models`; the recipe's own by default.")] = None,
     data: Data = None,
     out: Annotated[Path | None, typer.Option(help="The run folder; by default a new one in runs.")] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option("--from", metavar="RUN", help="Begin a new run with the weights and the recipe of this one."),
+    ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue the run in --out, or the newest one.")] = False,
     folds: Annotated[
         int | None, typer.Option(min=2, help="Cross-validate: train so many folds of the dataset, one after the other.")
@@ -39,6 +43,9 @@ def train(
     keep_freed_memory()
     options = {"data.folder": data, "run.precision": precision, "run.devices": devices, "run.seed": seed}
     overrides = {key: value for key, value in options.items() if value is not None}
+    if start is not None:
+        recipe = recipe or str(_recipe_of(start))
+        overrides["model.pretrained"] = str(start)
     overrides |= _length(max_steps, max_epochs, max_minutes) | recipes.parse_overrides(settings or [])
     if folds or (resume and out is not None and recipes.is_cross_validation(out)):
         _train_folds(recipe, model, overrides, out, folds, fold or [], resume)
@@ -71,6 +78,17 @@ def _train_folds(
     if done.table:
         console().print(figures_table(done.table.title, done.table.table()))
         console().print(done.table.remarks(), highlight=False)
+
+
+def _recipe_of(run: Path) -> Path:
+    from medssm.errors import UsageError
+
+    if not (run / "recipe.yaml").is_file():
+        raise UsageError(
+            f"--from {run}: holds no run (no recipe.yaml); give a run folder, or a recipe and "
+            f"--set model.pretrained={run}"
+        )
+    return run / "recipe.yaml"
 
 
 def _only(fold: list[int]) -> int:

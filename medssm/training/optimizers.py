@@ -31,13 +31,19 @@ def build_optimizer(model: nn.Module, settings: OptimizerSettings) -> Optimizer:
 
 
 def parameter_groups(model: nn.Module, settings: OptimizerSettings) -> list[dict[str, Any]]:
-    """Parameters of one weight decay and one learning rate together, in the order of their first one."""
+    """Parameters of one weight decay and one learning rate together, in the order of their first one.
+
+    Those with a rate of 0 are in none, and are frozen.
+    """
     groups: dict[tuple[float, float, float], dict[str, Any]] = {}
     depth = _number_of_blocks(model, settings.layer_decay) if settings.layer_decay else 0
     for name, parameter in model.named_parameters():
         if parameter.requires_grad:
             decay = settings.weight_decay * decay_factor(name, parameter.ndim, settings)
             peak, share = rate_factors(name, settings)
+            if not peak * share:
+                parameter.requires_grad_(False)
+                continue
             peak *= layer_rate(name, depth, settings.layer_decay) if settings.layer_decay else 1.0
             new = {"params": [], "weight_decay": decay, "peak": peak, "share": share}
             group = groups.setdefault((decay, peak, share), new)

@@ -38,12 +38,12 @@ class RateRule(Section):
 
     Attributes:
         name: a pattern of parameters' names, as for `DecayRule`.
-        factor: the share.
+        factor: the share; 0 freezes the parameters.
         scales: what is scaled: the "peak", so that a schedule's floor is the same for all, or the whole "schedule".
     """
 
     name: str
-    factor: float = Field(gt=0)
+    factor: float = Field(ge=0)
     scales: Literal["peak", "schedule"] = "peak"
 
 

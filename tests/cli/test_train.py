@@ -56,6 +56,10 @@ def test_a_run_makes_its_own_folder_and_says_where_the_weights_are(cube_dataset:
 
     again = medssm("train", "--resume", "--max-epochs", "1")
     assert "step 2 of 2" in again.output
+    more = medssm("train", "--from", folder, "--max-steps", "1", "--out", tmp_path / "more")
+    assert f"the network starts from weights: {folder}; of the classes it knows bright, brighter" in more.output
+    assert "finished at step 1" in more.output
+    assert sentence(medssm("train", "--from", tmp_path / "none"))[1] == 2
     over = medssm("train", "btcv", *SMALL, "--data", cube_dataset, "--max-steps", "1", "--out", folder)
     assert sentence(over) == (f"{over.exception}", 2)
     assert "already holds files; continue that run with --resume" in str(over.exception)

@@ -85,3 +85,11 @@ def test_rules_scale_the_peak_or_the_whole_schedule_of_parameters_by_name() -> N
     }
     stem = (1.0, 0.25)
     assert found == {"stem.weight": stem, "stem.bias": stem, "head.weight": (0.1, 1.0), "head.bias": (1.0, 1.0)}
+
+
+def test_a_rate_of_zero_freezes_parameters() -> None:
+    model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
+    settings = OptimizerSettings(learning_rate=0.1, rates=(RateRule(name="0.*", factor=0),))
+    [group] = parameter_groups(model, settings)
+    assert [id(parameter) for parameter in group["params"]] == [id(model[1].weight), id(model[1].bias)]
+    assert not model[0].weight.requires_grad

@@ -16,8 +16,8 @@ class ModelSettings(NetworkSettings):
 
     Attributes:
         num_classes: background counts as a class; None for as many as the dataset has.
-        pretrained: weights to start from, of a network for the same classes: a run folder, a file, or "published"; None
-            begins with random ones.
+        pretrained: weights to start from: a run folder, a file, or "published"; None begins with random ones. Classes
+            and channels take over what has their names, the others begin afresh.
         dropout_rate: None for the published one.
         gradient_checkpointing: trades time for memory.
     """

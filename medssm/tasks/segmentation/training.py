@@ -14,7 +14,7 @@ from medssm.checkpoints import WeightsMetadata, create_model, load_weights, save
 from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
 from medssm.data.scans.transforms.augmentation import Augmentation
-from medssm.errors import UsageError, one_line
+from medssm.errors import CheckpointError
 from medssm.models import plan_arguments
 from medssm.tasks.networks import recompute_activations
 from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases
@@ -31,7 +31,8 @@ from medssm.tasks.segmentation.samples import (
     scan_digest,
 )
 from medssm.tasks.segmentation.settings import SegmentationRecipe, ValidationSettings
-from medssm.tasks.weights import PUBLISHED, weights_path
+from medssm.tasks.segmentation.starting import Start, take_over
+from medssm.tasks.weights import weights_path
 from medssm.tasks.windows import segment_volume
 from medssm.training import Moment, Task
 
@@ -118,35 +119,33 @@ class SegmentationTraining(Task):
     def build_model(self) -> nn.Module:
         """The network, with the weights of another run where the recipe names one.
 
-        Raises: CheckpointError if they cannot be had or do not fit; UsageError if they are for other classes.
+        Raises: CheckpointError if they cannot be had or do not fit.
         """
         settings = self.recipe.model
-        if start := settings.pretrained:
-            self._check_same_classes(start)
-            self._news.append(f"the network starts from weights: {start}")
         model: Any = create_model(
             settings.name,
-            pretrained=start == PUBLISHED or start or False,
             num_classes=self.num_classes,
             in_channels=len(self.preprocessing.channels),
             dropout_rate=settings.dropout_rate,
             arguments=self.arguments,
         )
+        if settings.pretrained:
+            self._start_from(model, settings.pretrained)
         if settings.gradient_checkpointing:
             recompute_activations(settings.name, model)
         return model
 
-    def _check_same_classes(self, start: str) -> None:
-        """The last layer of a start is kept, so that its outputs must be the dataset's organs."""
-        metadata = load_weights(weights_path(start, self.recipe.model.name), self.recipe.model.name)[1]
-        theirs = {label: name for label, name in metadata.class_names.items() if label}
-        if (theirs, metadata.num_classes) != (self.organs, self.num_classes):
-            found, wanted = (one_line(", ".join(names.values()), 80) for names in (theirs, self.organs))
-            raise UsageError(
-                f"{start}: holds weights for {found} ({metadata.num_classes} classes), but {self.dataset.source} has "
-                f"{wanted} ({self.num_classes} classes); start from weights for the same classes, or "
-                "leave out model.pretrained"
+    def _start_from(self, model: nn.Module, source: str) -> None:
+        """Puts the weights of another run into a fresh network, as far as classes and channels have the same names."""
+        name = self.recipe.model.name
+        state, metadata = load_weights(weights_path(source, name), name)
+        if metadata.model != name:
+            raise CheckpointError(
+                f"{source}: holds weights of {metadata.model}, not of {name}; start from those of {name}"
             )
+        start = Start.of(metadata, self.organs, self.preprocessing.channel_names)
+        take_over(model, name, state, metadata, start, source)
+        self._news += start.news(source)
 
     @property
     def class_names(self) -> Sequence[str]:
