@@ -18,6 +18,8 @@ from medssm.metrics.organs import LabelTable, Organ, match_organs
 from medssm.metrics.pairing import CaseFiles, pair
 from medssm.metrics.summary import Mean, OrganSummary, summarise
 
+_SIDES = ("predictions", "references")
+
 
 @dataclass(frozen=True)
 class Evaluation:
@@ -182,15 +184,19 @@ class _Tally:
         self.expected: set[str] = set()
         self.has_unnamed_reference = names is not None
         self.met: set[tuple[int, str]] = set()
+        self.by_number: set[tuple[bool, bool]] = set()  # whether predictions and references had names, where not both
+        self.meant: dict[tuple[int, str], dict[str, str]] = {}  # side and number of a mapping -> what files call it
 
     def add(self, name: str, maps: CaseMaps, tolerance: float) -> None:
         """Takes in the scores of one case."""
         self.notes += maps.notes
         self.has_unnamed_reference |= not maps.tables[1].names
         self.expected |= {folded(organ.name) for organ in maps.organs if organ.expected}
-        for left, right in self.mapping:
-            self.met |= {(0, left)} if maps.tables[0].find(left) else set()
-            self.met |= {(1, right)} if maps.tables[1].find(right) else set()
+        named = bool(maps.tables[0].names), bool(maps.tables[1].names)
+        self.by_number |= {named} if any(named) and not all(named) and not self.mapping else set()
+        for pair_of_labels in self.mapping:
+            for side, text in enumerate(pair_of_labels):
+                self._meet(side, text, maps.tables[side])
         of_case = self.scores[name] = {}
         for score in score_organs(maps.prediction, maps.reference, maps.affine, maps.organs, tolerance, name):
             key = folded(score.organ)
@@ -205,6 +211,24 @@ class _Tally:
                 "differently, say which belong together (--map prediction=reference)"
             )
 
+    def _meet(self, side: int, text: str, table: LabelTable) -> None:
+        """Notes that a label of the mapping occurs, and what it is called there.
+
+        Raises: UsageError if a number is another organ than in the files before.
+        """
+        labels = table.find(text)
+        self.met |= {(side, text)} if labels else set()
+        if not text.isdecimal() or not (name := table.names.get(int(text))):
+            return
+        known = self.meant.setdefault((side, text), {})
+        known.setdefault(folded(name), name)
+        if len(known) > 1:
+            first, second, *_ = known.values()
+            raise UsageError(
+                f"--map: label {text} is {first} in some of the {_SIDES[side]} and {second} in others; give its name "
+                "in place of the number"
+            )
+
     def _free_label(self, wanted: int) -> int:
         """The number, or the next one that no other organ has: files may number their organs differently."""
         used = {label for label, _ in self.titles.values()}
@@ -215,9 +239,8 @@ class _Tally:
         for pair_of_labels in self.mapping:
             for side, text in enumerate(pair_of_labels):
                 if (side, text) not in self.met:
-                    kind = ("predictions", "references")[side]
                     left, right = pair_of_labels
-                    raise UsageError(f"--map {left}={right}: the {kind} have no label {text}; correct it")
+                    raise UsageError(f"--map {left}={right}: the {_SIDES[side]} have no label {text}; correct it")
 
     def finished(self) -> tuple[list[OrganScore], list[str]]:
         """The scores of every case, a row for each organ of any case, and what was noted."""
@@ -230,6 +253,12 @@ class _Tally:
             for key in order
         ]
         notes = list(self.notes)
+        for has_predicted, _ in sorted(self.by_number):
+            named, unnamed = _SIDES if has_predicted else reversed(_SIDES)
+            notes.append(
+                f"the {named} name their labels and the {unnamed} do not, so that numbers alone decide which are one "
+                "organ; if the two number organs differently, give --map prediction=reference"
+            )
         if not order:
             notes.append("neither predictions nor references hold a label; there is nothing to score")
         if left_out:

@@ -2,9 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
+from medssm.data.layouts.scans.dataset import read_datalist
+from medssm.data.layouts.scans.layout import image_and_label_folders
 from medssm.data.scans.case_names import without_label_words, without_words
 from medssm.data.scans.finding import find_volumes
 from medssm.data.scans.organ_masks import LabelLayers, is_organ_name, read_label_file, read_organ_masks
@@ -20,11 +24,13 @@ class LabelFiles(NamedTuple):
         path: the file or the folder.
         masks: the files of the folder; empty where `path` is a file.
         place: names of the folders between the root and the file, and the file's name without its format.
+        names: of the labels where the file itself has none, as the list of a dataset gives them.
     """
 
     path: Path
     masks: tuple[Path, ...]
     place: tuple[str, ...]
+    names: Mapping[int, str] = MappingProxyType({})
 
     @property
     def case(self) -> str:
@@ -43,7 +49,8 @@ class LabelFiles(NamedTuple):
 
     def read(self) -> LabelLayers:
         """The label map."""
-        return read_organ_masks(self.masks) if self.masks else read_label_file(self.path)
+        layers = read_organ_masks(self.masks) if self.masks else read_label_file(self.path)
+        return replace(layers, names=layers.names or dict(self.names))
 
 
 class CaseFiles(NamedTuple):
@@ -123,10 +130,15 @@ def label_maps_in(path: Path) -> list[LabelFiles]:
     folder are masks of organs if one has an organ's name (`liver.nii.gz`), or if their names come again in another
     folder and the first of them is binary.
 
-    Raises: FileNotFoundError if there is nothing at `path`; DataError if a folder holds no scan.
+    Of a dataset, which is a folder with imagesTr and labelsTr or a list in JSON or CSV, they are those of its cases.
+
+    Raises: FileNotFoundError if there is nothing at `path`; DataError if a folder holds no scan, or a dataset no label
+        map.
     """
     if not path.exists():
         raise FileNotFoundError(2, "no such file or folder", str(path))
+    if _is_dataset(path):
+        return _of_dataset(path)
     listed = [files for files in _listed(path) if not volume_stem(files.path).endswith("_prob")]
     if path.is_file():
         return listed
@@ -144,6 +156,23 @@ def label_maps_in(path: Path) -> list[LabelFiles]:
             chosen += labelled[folder]
     masked = {files.loose_case for files in chosen if files.masks}
     return [files for files in chosen if files.is_labelled or files.loose_case not in masked]
+
+
+def _is_dataset(path: Path) -> bool:
+    if path.is_dir():
+        return image_and_label_folders(path) is not None
+    return path.suffix.lower() in (".json", ".csv")
+
+
+def _of_dataset(path: Path) -> list[LabelFiles]:
+    """The label maps of the cases of a dataset, each under the name of its case."""
+    dataset = read_datalist(path)
+    cases = {case.reference: case for case in dataset.cases if case.label is not None}
+    if not cases:
+        raise DataError(f"{dataset.source}: none of its cases has a label map; give the folder with the label maps")
+    return [
+        LabelFiles(label, case.masks, tuple(case.id.split("/")), dataset.label_names) for label, case in cases.items()
+    ]
 
 
 def read_label_map(path: Path) -> LabelLayers:

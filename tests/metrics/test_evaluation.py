@@ -306,3 +306,50 @@ def test_a_label_map_of_the_cases_own_name_is_not_taken_for_its_scan(tmp_path: P
     outcome = evaluate(tmp_path / "pred", tmp_path / "ref")
     assert {score.dice for score in outcome.scores} == {1.0}
     assert [path.name for path in outcome.without_reference] == ["case_2_seg.nii.gz"]
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        (0, "the predictions name their labels and the references do not"),
+        (1, "the references name their labels and the predictions do not"),
+    ],
+)
+def test_that_numbers_decide_where_one_side_has_no_names_is_said(named: int, said: str, tmp_path: Path) -> None:
+    sides = [tmp_path / "p.nii.gz", tmp_path / "r.nii.gz"]
+    for side, path in enumerate(sides):
+        write(path, blocks(1, 2), {1: "liver", 2: "spleen"} if side == named else None)
+    assert [note.startswith(said) for note in evaluate(*sides).notes] == [True]
+    assert evaluate(*sides, mapping=[("1", "1"), ("2", "2")]).notes == []
+    assert evaluate(*sides, names={1: "liver", 2: "spleen"}).notes == []
+
+
+def test_a_number_that_is_two_organs_is_mapped_by_no_number(tmp_path: Path) -> None:
+    for case, names in (("a", {1: "liver"}), ("b", {1: "spleen"})):
+        write(tmp_path / "p" / f"{case}.nii.gz", blocks(1), names)
+        write(tmp_path / "r" / f"{case}.nii.gz", blocks(1), {1: "Leber"})
+    with pytest.raises(UsageError, match="label 1 is liver in some of the predictions and spleen in others"):
+        evaluate(tmp_path / "p", tmp_path / "r", mapping=[("1", "Leber")])
+    assert evaluate(tmp_path / "p", tmp_path / "r", mapping=[("liver", "Leber"), ("spleen", "Leber")]).scores
+
+
+def test_a_dataset_is_the_label_maps_of_its_cases_with_its_names(tmp_path: Path) -> None:
+    root = tmp_path / "Dataset001"
+    for case in ("c1", "c2"):
+        write(tmp_path / "p" / f"{case}_0000_seg.nii.gz", blocks(1, 2), {1: "spleen", 2: "liver"})
+        for name in (f"imagesTr/{case}_0000.nii.gz", f"labelsTr/{case}.nii.gz"):
+            write(root / name, blocks(1, 2))
+    said = {
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, "liver": 1, "spleen": 2},
+        "file_ending": ".nii.gz",
+    }
+    (root / "dataset.json").write_text(json.dumps(said))
+    (root / "cases.csv").write_text(
+        "image,label\n" + "".join(f"imagesTr/{c}_0000.nii.gz,labelsTr/{c}.nii.gz\n" for c in ("c1", "c2"))
+    )
+    for references in (root, root / "dataset.json", root / "cases.csv"):
+        outcome = evaluate(tmp_path / "p", references)
+        assert {(score.case, score.organ, score.dice) for score in outcome.scores} == {
+            (case, organ, 0.0) for case in ("c1", "c2") for organ in ("liver", "spleen")
+        }

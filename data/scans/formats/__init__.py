@@ -153,7 +153,7 @@ def _dicom_zip() -> Codec:
 FORMATS: tuple[Format, ...] = (
     Format(
         "NIfTI (.nii.gz)",
-        (".nii.gz", ".nii", ".nii.bz2", ".hdr", ".img", ".hdr.gz", ".img.gz"),
+        (".nii.gz", ".nii", ".nii.bz2", ".nii.xz", ".hdr", ".img", ".hdr.gz", ".img.gz"),
         (".nii.gz", ".nii"),
         frozenset(("label names", "probabilities")),
         _nifti,

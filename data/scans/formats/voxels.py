@@ -5,6 +5,7 @@ Whether a file is compressed is told by its first bytes: names lie, as `.nii` do
 
 import bz2
 import gzip
+import lzma
 import math
 import zlib
 from collections.abc import Callable
@@ -14,7 +15,7 @@ from typing import IO, NamedTuple, cast
 import numpy as np
 
 # What damaged voxels make the unpackers raise.
-DAMAGE = (EOFError, OSError, zlib.error, ValueError)
+DAMAGE = (EOFError, OSError, lzma.LZMAError, zlib.error, ValueError)
 
 # Whatever follows the voxels is unpacked up to here, to come to the checksum at the end.
 _MOST_BEHIND = 16 << 20
@@ -39,11 +40,17 @@ def bunzipped(source: Path | IO[bytes]) -> IO[bytes]:
     return bz2.open(source, "rb")
 
 
-# Deflate ends at 1032; 900,000 equal bytes are 39 of bzip2's.
-DEFLATE_RATIO, BZIP2_RATIO = 1032, 1 << 15
+def unxzed(source: Path | IO[bytes]) -> IO[bytes]:
+    """What a file, or what follows in an open one, is when xz has unpacked it."""
+    return lzma.open(source, "rb")
+
+
+# Deflate ends at 1032; 900,000 equal bytes are 39 of bzip2's; LZMA ends near 7,100.
+DEFLATE_RATIO, BZIP2_RATIO, XZ_RATIO = 1032, 1 << 15, 1 << 13
 _PACKINGS = (
     _Packing(b"\x1f\x8b", gunzipped, DEFLATE_RATIO),
     _Packing(b"BZh", bunzipped, BZIP2_RATIO),
+    _Packing(b"\xfd7z", unxzed, XZ_RATIO),
 )
 
 

@@ -2,6 +2,7 @@
 
 import bz2
 import gzip
+import lzma
 import struct
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -113,7 +114,12 @@ def test_a_zero_sform_leaves_the_qform(tmp_path: Path) -> None:
 
 def test_compression_is_told_by_the_content_and_not_by_the_name(tmp_path: Path) -> None:
     content = written(tmp_path / "plain.nii", {}).read_bytes()
-    for name, pack in (("packed.nii", gzip.compress), ("plain.nii.gz", bytes), ("scan.nii.bz2", bz2.compress)):
+    for name, pack in (
+        ("packed.nii", gzip.compress),
+        ("plain.nii.gz", bytes),
+        ("scan.nii.bz2", bz2.compress),
+        ("scan.nii.xz", lzma.compress),
+    ):
         path = tmp_path / name
         path.write_bytes(pack(content))
         np.testing.assert_array_equal(read_volume(path).array, voxels())
