@@ -137,7 +137,8 @@ def models_page() -> str:
 _MODELS = (
     "# Models\n\nWhat `medssm models` lists, made from the same table; `medssm models NAME` shows the parts of one. "
     "Parameters and multiply-adds are counted for one input. Published figures are those of the authors: "
-    "[Measured](measured.md) says how ours compare, and what was not trained by us."
+    "[Measured](measured.md) says how ours compare, and what was not trained by us. Those of MONAI and of other "
+    "packages are told of in [Add a model](howto/new_model.md)."
 )
 
 

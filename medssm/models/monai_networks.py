@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from importlib.util import find_spec
 from math import prod
 from typing import Any
 
@@ -40,11 +41,13 @@ class Baseline:
         defaults: arguments for a window, the sides of its voxels in mm and the arguments that are given.
         multiple: what sides of a window must be multiples of, of all arguments.
         dropout: what its rate of dropout is called; "" if it has none.
+        package: that MONAI makes it of and does not require; "" for none.
     """
 
     defaults: Callable[[Window, Voxel, Arguments], dict[str, Any]]
     multiple: Callable[[Arguments], Window]
     dropout: str = ""
+    package: str = ""
 
 
 def _unet(window: Window, voxel: Voxel, given: Arguments) -> dict[str, Any]:
@@ -105,8 +108,8 @@ _BASELINES = {
     "DynUNet": Baseline(_dyn_unet, _of_strides, "dropout"),
     "SegResNet": Baseline(_seg_res_net, _of_blocks(1), "dropout_prob"),
     "MedNeXt": Baseline(_none, _of_blocks(0)),
-    "UNETR": Baseline(_laid_out, _fixed(16), "dropout_rate"),
-    "SwinUNETR": Baseline(_none, _fixed(32), "drop_rate"),
+    "UNETR": Baseline(_laid_out, _fixed(16), "dropout_rate", package="einops"),
+    "SwinUNETR": Baseline(_none, _fixed(32), "drop_rate", package="einops"),
 }
 
 
@@ -145,6 +148,12 @@ def _completed(baseline: Baseline, given: Arguments, window: Window, voxel: Voxe
 
 
 def _made(name: str, in_channels: int, num_classes: int, arguments: Arguments) -> nn.Module:
+    package = _BASELINES[name].package
+    if package and find_spec(package) is None:
+        raise UsageError(
+            f"{PREFIX}{name}: MONAI needs {package} for it, which is not installed; pip install '.[monai]' in medssm's "
+            "source installs it"
+        )
     derived = {"spatial_dims": 3, "in_channels": in_channels, "out_channels": num_classes}
     with _ScalarsOnCpu(), _explained(name, arguments):
         return _class(name)(**derived, **arguments)
@@ -152,15 +161,9 @@ def _made(name: str, in_channels: int, num_classes: int, arguments: Arguments) -
 
 @contextmanager
 def _explained(name: str, arguments: Arguments) -> Iterator[None]:
-    """Within it arguments that do not go together are a UsageError, and a package that MONAI lacks is one."""
+    """Within it arguments that do not go together are a UsageError."""
     try:
         yield
-    except ImportError as error:
-        package = str(getattr(error, "name", None) or reason_of(error, 60))
-        raise UsageError(
-            f"{PREFIX}{name}: needs a package that is not installed ({package}); pip install '.[monai]' in medssm's "
-            "source installs it"
-        ) from error
     except _ITS_ERRORS as error:
         given = one_line(", ".join(f"{key}={value}" for key, value in arguments.items()), 160)
         raise UsageError(

@@ -89,6 +89,15 @@ def test_what_makes_no_network_is_explained(name, arguments, sentence):
         plan_arguments(name, arguments, (32, 32, 32), (1.0, 1.0, 1.0))
 
 
+@pytest.mark.parametrize("name", NEED_EINOPS)
+def test_a_package_that_monai_does_not_require_is_named(name, monkeypatch):
+    monkeypatch.setattr("medssm.models.monai_networks.find_spec", lambda package: None)
+    with pytest.raises(
+        UsageError, match=r"MONAI needs einops for it, which is not installed; pip install '\.\[monai\]'"
+    ):
+        plan_arguments(name, {}, (64, 64, 64), (1.0, 1.0, 1.0))
+
+
 def test_what_a_network_does_not_have_is_said():
     with pytest.raises(UsageError, match=r"monai:MedNeXt: has no dropout, but its rate is to be 0\.1"):
         fresh_model("monai:MedNeXt", dropout_rate=0.1)
