@@ -2,6 +2,7 @@
 
 import errno
 import sys
+import threading
 import warnings
 from io import TextIOWrapper
 
@@ -62,6 +63,16 @@ def _tame_warnings() -> None:
     """One line each, without the code that raised it; and not what MONAI says to itself about its next version."""
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"monai\.")
     warnings.formatwarning = lambda message, *_, **__: f"medssm: {message}\n"
+
+
+def tame_threads() -> None:
+    """No traceback of a thread that a disk refused: who waits for its work is told, and tells it."""
+    threading.excepthook = _tell_of_thread
+
+
+def _tell_of_thread(ended: threading.ExceptHookArgs) -> None:
+    if _debugging or not issubclass(ended.exc_type, OSError):
+        threading.__excepthook__(ended)
 
 
 def _is_backend_error(error: BaseException) -> bool:

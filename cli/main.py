@@ -8,7 +8,7 @@ import typer
 from medssm import __version__
 from medssm.cli.address_space import watch_limit
 from medssm.cli.commands import refuse_repeats
-from medssm.cli.errors import run
+from medssm.cli.errors import run, tame_threads
 from medssm.waiting import let_threads_sleep
 
 # Each module defines register(app), which adds its command; heavy imports sit inside the commands.
@@ -68,4 +68,5 @@ def main() -> None:
     """Entry point of the console script."""
     let_threads_sleep()
     watch_limit()
+    tame_threads()
     run(build_app())

@@ -152,10 +152,10 @@ class _Loop:
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise
-            raise MedssmError(
-                f"{self.folder.path}: the disk is full at step {progress.step}; the last checkpoint is whole: free "
-                "some space and continue with --resume"
-            ) from error
+            way_out = "the last checkpoint is whole: free some space and continue with --resume"
+            if not self.folder.last.exists():
+                way_out = "free some space and give the same command again"
+            raise MedssmError(f"{self.folder.path}: the disk is full at step {progress.step}; {way_out}") from error
 
     def open_boards(self) -> list[Board]:
         """What shows the run's figures, with all of its settings."""

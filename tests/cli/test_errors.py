@@ -3,12 +3,13 @@
 import errno
 import subprocess
 import sys
+import threading
 
 import pytest
 import torch
 import typer
 
-from medssm.cli.errors import run
+from medssm.cli.errors import run, tame_threads
 from medssm.errors import CheckpointError, DataError, GeometryError, MedssmError, UsageError
 from medssm.kernels import BackendError
 from medssm.training import hardware  # noqa: F401  a training was begun
@@ -55,6 +56,21 @@ def test_a_users_mistake_is_one_sentence(
     assert written.count("\n") == 1
 
 
+@pytest.mark.parametrize(("error", "lines"), [(OSError(errno.ENOSPC, "full"), 0), (KeyError("ours"), 1)])
+def test_what_a_disk_refuses_to_a_thread_is_no_traceback(
+    error: Exception, lines: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def refused() -> None:
+        raise error
+
+    monkeypatch.setattr(threading, "excepthook", threading.excepthook)
+    tame_threads()
+    thread = threading.Thread(target=refused)
+    thread.start()
+    thread.join()
+    assert capsys.readouterr().err.count("Traceback") == lines
+
+
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="limits a process as Linux does")
 def test_a_limit_that_leaves_no_room_for_torch_is_one_sentence() -> None:
     code = (
@@ -70,7 +86,7 @@ def test_a_limit_that_leaves_no_room_for_torch_is_one_sentence() -> None:
 
 WARNING = """
 import typer, warnings
-from medssm.cli.errors import run
+from medssm.cli.errors import run, tame_threads
 app = typer.Typer()
 app.command()(lambda: warnings.warn("slow kernels", RuntimeWarning))
 run(app)

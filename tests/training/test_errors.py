@@ -1,5 +1,6 @@
 """What goes wrong in a run gets one sentence, and nothing that was learnt is lost."""
 
+import errno
 import resource
 import sys
 from pathlib import Path
@@ -118,6 +119,20 @@ def test_a_checkpoint_that_does_not_fit_on_the_disk_leaves_the_previous_one(tmp_
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert step_of(tmp_path / "run") == 0
     assert not list((tmp_path / "run").glob(".writing-*"))
+
+
+def test_a_disk_that_is_full_from_the_start_leaves_no_run_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("medssm.training.loop.save_checkpoint", full)
+    with pytest.raises(
+        MedssmError, match="the disk is full at step 0; free some space and give the same command again"
+    ):
+        train(tmp_path / "run")
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("room", [0, 100, 2000, 6000, 9000])
