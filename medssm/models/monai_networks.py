@@ -15,6 +15,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.modules.module import register_module_module_registration_hook
 from torch.overrides import TorchFunctionMode
 
 from medssm.errors import UsageError, one_line, reason_of
@@ -23,6 +24,8 @@ from medssm.models.catalogue.monai_networks import PREFIX
 from medssm.models.info import Options
 from medssm.models.pooling import unet_levels
 from medssm.models.variant import Variant
+
+MOST_PARTS = 3000  # SwinUNETR, the largest of them, has 270
 
 _DERIVED = {"spatial_dims", "in_channels", "out_channels"}
 _REFUSED = {"deep_supervision", "deep_supr_num", "save_attn", "norm_layer"}
@@ -155,7 +158,7 @@ def _made(name: str, in_channels: int, num_classes: int, arguments: Arguments) -
             "source installs it"
         )
     derived = {"spatial_dims": 3, "in_channels": in_channels, "out_channels": num_classes}
-    with _ScalarsOnCpu(), _explained(name, arguments):
+    with _ScalarsOnCpu(), _explained(name, arguments), _of_bounded_size():
         return _class(name)(**derived, **arguments)
 
 
@@ -169,6 +172,24 @@ def _explained(name: str, arguments: Arguments) -> Iterator[None]:
         raise UsageError(
             f"{PREFIX}{name}: MONAI makes no network with {given} ({reason_of(error, 120)}); correct model.arguments"
         ) from error
+
+
+@contextmanager
+def _of_bounded_size() -> Iterator[None]:
+    """Within it a network of more than MOST_PARTS parts is given up, as a header may ask for any number of blocks."""
+    count = 0
+
+    def one_more(*_: Any) -> None:
+        nonlocal count
+        count += 1
+        if count > MOST_PARTS:
+            raise ValueError(f"of more than {MOST_PARTS} parts")
+
+    hook = register_module_module_registration_hook(one_more)
+    try:
+        yield
+    finally:
+        hook.remove()
 
 
 class _ScalarsOnCpu(TorchFunctionMode):

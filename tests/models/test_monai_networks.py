@@ -70,6 +70,7 @@ def test_a_u_net_has_as_many_strides_as_widths():
         ("monai:DynUNet", {"deep_supervision": True}, "there is no 'deep_supervision'"),
         ("monai:UNet", {"strides": []}, r"MONAI makes no network with channels=\(16, .* strides=\(\), .*; correct"),
         ("monai:UNet", {"channels": [4, 8], "strides": [[2, 2]]}, "MONAI makes no network with "),
+        ("monai:UNet", {"num_res_units": 9999}, r"MONAI makes no network with .* \(of more than 3000 parts\)"),
         ("monai:UNet", {"act": "os.system"}, "MONAI makes no network with .*act=os.system"),
         (
             "monai:UNet",
