@@ -35,7 +35,10 @@ def _scans_below(folder: Path, entered: set[Path]) -> list[Path]:
     if real in entered:
         return []
     entered.add(real)
-    inside = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    try:
+        inside = sorted(child for child in folder.iterdir() if not child.name.startswith("."))
+    except PermissionError:
+        return [folder]  # which fails by itself when it is read, and keeps no other from it
     if is_dicom_folder := holds_series(folder):
         from medssm.data.scans.formats.dicom.split import holds_slices
 

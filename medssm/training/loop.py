@@ -356,7 +356,7 @@ class _Loop:
             progress.best_score, progress.best_step = score, progress.step
             if self.fabric.is_global_zero:
                 task.save_weights(self.networks[best], self.folder.best, scores[best])
-        figures = ", ".join(f"{name}{task.score} {values[task.score]:.4f}" for name, values in scores.items())
+        figures = ", ".join(f"{name}{task.score} {shown_score(values[task.score])}" for name, values in scores.items())
         return f"step {progress.step}: {figures}{' (best so far)' * is_best}{self.speed()}"
 
     def speed(self) -> str:
@@ -414,7 +414,13 @@ class _Loop:
         if signal:
             return f"continue with --resume --out {self.folder.path}"
         best = self.progress
-        return f"best {self.task.score} {best.best_score:.4f} at step {best.best_step}, weights in {self.folder.best}"
+        score = shown_score(math.nan if best.best_score is None else best.best_score)
+        return f"best {self.task.score} {score} at step {best.best_step}, weights in {self.folder.best}"
+
+
+def shown_score(score: float) -> str:
+    """A score for people; words where nothing was there to be scored."""
+    return "not known" if math.isnan(score) else f"{score:.4f}"
 
 
 @contextmanager

@@ -26,8 +26,8 @@ def check_list(dataset: ScanDataset) -> Iterator[Remark]:
     yield from _unlisted(dataset)
     yield from _lone_sides(dataset)
     if foreign := foreign_channels(dataset.channel_names):
-        message = f"images are {foreign[0]}, no CT: give the training a window of intensities that fits them"
-        yield Remark(dataset.source, "modality", f"{message} (data.preprocessing.intensity)", is_note=True)
+        advice = "medssm train auto plans what fits them; btcv refuses them without data.preprocessing.intensity"
+        yield Remark(dataset.source, "modality", f"images are {foreign[0]}, no CT: {advice}", is_note=True)
 
 
 def _missing_files(dataset: ScanDataset) -> Iterator[Remark]:

@@ -11,7 +11,7 @@ from medssm.data.layouts.scans.splits import patients_of
 from medssm.data.scans.cases import ScanDataset
 from medssm.errors import DataError
 from medssm.tasks.measured import Measured, Table, figure_or_none
-from medssm.tasks.segmentation.dice import organ_mean
+from medssm.tasks.segmentation.dice import organ_mean, shown_dice
 from medssm.tasks.segmentation.scores import CaseDice, Validation
 
 _RESAMPLES, _SEED = 2000, 0
@@ -85,21 +85,21 @@ class CrossValidation(Measured):
         return f"{first.model}, {len(self.cases)} cases of {first.dataset} in {len(self.folds)} folds"
 
     def table(self) -> Table:
-        rows = [(f"fold {fold}", str(len(v.cases)), f"{_fold_mean(v):.4f}") for fold, v in self.folds.items()]
+        rows = [(f"fold {fold}", str(len(v.cases)), shown_dice(_fold_mean(v))) for fold, v in self.folds.items()]
         rows += [
-            (name, str(sum(bool(case.own_grid[label].isfinite()) for case in self.cases)), f"{dice:.4f}")
+            (name, str(sum(bool(case.own_grid[label].isfinite()) for case in self.cases)), shown_dice(dice))
             for (label, name), dice in zip(self.names.items(), self.organs().values(), strict=True)
         ]
-        rows.append(("all", str(len(self.cases)), f"{self.mean():.4f}"))
+        rows.append(("all", str(len(self.cases)), shown_dice(self.mean())))
         return Table(("", "cases", "Dice on the scans' own grids"), rows, has_total=True)
 
     def remarks(self) -> str:
-        low, high = self.interval()
+        low, high = map(shown_dice, self.interval())
         return (
             f"Each case is scored by the network of its fold, which has not seen it. The mean over cases is "
-            f"{self.mean():.4f}; 95 % of {_RESAMPLES} bootstrap samples of the patients have one from {low:.4f} to "
-            f"{high:.4f}. The weights of a fold are those that were best on the very cases that score it, which "
-            "flatters them."
+            f"{shown_dice(self.mean())}; 95 % of {_RESAMPLES} bootstrap samples of the patients have one from {low} to "
+            f"{high}. The weights of a fold are those that were best on the very cases that score it, which flatters "
+            "them."
         )
 
     def _means(self) -> np.ndarray:

@@ -36,3 +36,8 @@ def mean_of_cases(dice: Iterable[Tensor]) -> float:
     """The mean of the organ means of cases, without those that hold no organ; NaN if none does."""
     means = [mean for case in dice if not math.isnan(mean := organ_mean(case))]
     return sum(means) / len(means) if means else math.nan
+
+
+def shown_dice(dice: float | None) -> str:
+    """A Dice for people; a dash where nothing was there to be found."""
+    return "-" if dice is None or math.isnan(dice) else f"{dice:.4f}"

@@ -1,7 +1,8 @@
 """Which scans are meant, and where the outputs of each go."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -80,7 +81,8 @@ def plan_jobs(inputs: Sequence[Path], out: Path | None, extras: Extras, pattern:
             )
         jobs = [_job(scans[0], out, extras)]
     else:
-        jobs = [_job(scan, _labels(scan, places[scan], out), extras) for scan in scans]
+        labels = _apart({scan: _labels(scan, places[scan], out) for scan in scans})
+        jobs = [_job(scan, labels[scan], extras) for scan in scans]
     jobs = _without_own_outputs(jobs, {path.resolve() for path in inputs})
     _refuse_lost(jobs)
     images = {(job.scan.parent, volume_stem(job.scan)) for job in jobs}
@@ -112,6 +114,15 @@ def _is_like(place: Path, pattern: str) -> bool:
 def _labels(scan: Path, place: Path, out: Path | None) -> Path:
     beside = output_path(scan)
     return beside if out is None else out / place.parent / beside.name
+
+
+def _apart(labels: Mapping[Path, Path]) -> dict[Path, Path]:
+    """The label maps of scans, with the whole name of the scan where two of a folder differ in their endings alone."""
+    count = Counter((scan.parent, path) for scan, path in labels.items())
+    return {
+        scan: path if count[scan.parent, path] == 1 else path.with_name(f"{scan.name}_seg{volume_suffix(path)}")
+        for scan, path in labels.items()
+    }
 
 
 def _job(scan: Path, labels: Path, extras: Extras) -> Job:

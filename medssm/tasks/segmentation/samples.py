@@ -88,8 +88,8 @@ def named_channels(dataset: ScanDataset, preprocessing: Preprocessing) -> Prepro
         each = ", ".join(f"{{name: {name}, normalisation: {{kind: zscore}}}}" for name in names)
         raise UsageError(
             f"{dataset.source}: scans have the channels {one_line(', '.join(names), 100)}, and the recipe speaks of "
-            f"{one_line(', '.join(preprocessing.channel_names), 100)}; say what is done to the values of each, such as "
-            f"--set 'data.preprocessing.channels=[{one_line(each, 300)}]'"
+            f"{one_line(', '.join(preprocessing.channel_names), 100)}; let `medssm train auto` plan them, or say what "
+            f"is done to the values of each: --set 'data.preprocessing.channels=[{one_line(each, 300)}]'"
         )
     channels = [channel.model_copy(update={"name": name}) for channel, name in zip(said, names, strict=True)]
     return preprocessing.model_copy(update={"channels": tuple(channels)})
@@ -120,8 +120,8 @@ def _said_of(channel: Channel, volume: Volume, dataset: ScanDataset) -> str:
         fit = ",".join(f"{value:g}" for value in fitting_window(volume))
         raise UsageError(
             f"{dataset.source}: the images are {channel.name}, no CT, and intensities from {low:g} to {high:g} HU are "
-            f"looked at; give the range of their values with --set data.preprocessing.intensity=[{fit}], which is that "
-            f"of {volume.path.name}"
+            f"looked at; let `medssm train auto` plan what fits, or give the range of their values with --set "
+            f"data.preprocessing.intensity=[{fit}], which is that of {volume.path.name}"
         )
     if is_foreign:
         return f"the images are {channel.name}: what is below {low:g} or above {high:g} in them is not told apart"

@@ -14,7 +14,7 @@ from medssm.data.scans.cases import ScanCase
 from medssm.data.scans.labelled import IGNORED, read_labels, unnamed_labels
 from medssm.errors import DataError, UsageError
 from medssm.tasks.measured import Measured, ShippedNetwork, Table, figure_or_none
-from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases
+from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases, shown_dice
 from medssm.tasks.segmentation.runner import Predictor, PredictSettings
 from medssm.tasks.segmentation.samples import check_classes, open_scans, scan_digest
 from medssm.tasks.segmentation.settings import SegmentationRecipe
@@ -112,11 +112,11 @@ class Validation(Measured):
         rows = [
             (
                 f"{case.case}{' (seen in training)' * case.is_seen}",
-                *(f"{m:.4f}" for dice in _grids(case) for m in (dice[1:].nanmean(), dice.nanmean())),
+                *(shown_dice(float(m)) for dice in _grids(case) for m in (dice[1:].nanmean(), dice.nanmean())),
             )
             for case in self.cases
         ]
-        rows.append((f"mean of {summary['cases']}", *(f"{summary[of][key]:.4f}" for of in grids for key in keys)))
+        rows.append((f"mean of {summary['cases']}", *(shown_dice(summary[of][key]) for of in grids for key in keys)))
         published = f"as published: {grid} mm grid, cropped"
         header = ("case", published, "... with background", "own grid", "... with background")
         return Table(header, rows, has_total=True)
@@ -124,10 +124,10 @@ class Validation(Measured):
     def remarks(self) -> str:
         summary, seen = self.summary(), len(self.cases) - len(self.unseen)
         trained = f"The network was trained on {seen} of the cases, which count in no mean. " if seen else ""
+        last, figure = summary["last_case"]["case"], shown_dice(summary["last_case"]["dice_with_background"])
         return (
             f"{trained}Each figure is the mean over the organs that a case's reference holds; {summary['absent']} were "
-            f"absent. The last case alone, with background, as the original prints it: "
-            f"{summary['last_case']['dice_with_background']:.4f} ({summary['last_case']['case']}). {self.remark}"
+            f"absent. The last case alone, with background, as the original prints it: {figure} ({last}). {self.remark}"
         ).strip()
 
 

@@ -17,7 +17,7 @@ from medssm.data.scans.transforms.augmentation import Augmentation
 from medssm.errors import CheckpointError
 from medssm.models import plan_arguments
 from medssm.tasks.networks import recompute_activations
-from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases
+from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases, shown_dice
 from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
 from medssm.tasks.segmentation.pictures import validation_pictures
 from medssm.tasks.segmentation.samples import (
@@ -211,7 +211,7 @@ class SegmentationTraining(Task):
             trained_on=self.trained_on,
             fold=recipe.data.fold or 0,
             licence="of whoever trained them and of the data",
-            source=f"recipe {recipe.name} on {self.dataset.name}, validation Dice {scores['dice']:.4f}",
+            source=f"recipe {recipe.name} on {self.dataset.name}, validation Dice {shown_dice(scores['dice'])}",
         )
         save_weights(path, model, metadata)
 

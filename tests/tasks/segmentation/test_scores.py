@@ -177,3 +177,21 @@ def test_the_fold_is_the_weights_own(outcome: Validation, trained: Path, cube_da
     save_weights(tmp_path / "w.safetensors", network, metadata.model_copy(update={"fold": 3}))
     found = measure(load_recipe("btcv", overrides={"data.folder": str(folder)}), tmp_path / "w.safetensors")
     assert [case.case for case in found.cases] == [case.case for case in outcome.cases]
+
+
+def test_cases_without_any_organ_are_measured_and_no_figure_is_made_up(
+    trained: Path, cube_dataset: Path, tmp_path: Path
+) -> None:
+    """Where nothing is there to be found, a dash stands for the Dice."""
+    listed = json.loads((cube_dataset / "dataset_0.json").read_text(encoding="utf-8"))
+    pair = {key: str(cube_dataset / name) for key, name in listed["validation"][0].items()}
+    empty = tmp_path / "empty.nii.gz"
+    stored = nib.load(pair["label"])
+    nib.save(nib.Nifti1Image(np.zeros(stored.shape, np.uint8), stored.affine), empty)
+    training = [{key: str(cube_dataset / name) for key, name in case.items()} for case in listed["training"]]
+    content = listed | {"training": training, "validation": [pair | {"label": str(empty)}]}
+    (tmp_path / "dataset.json").write_text(json.dumps(content), encoding="utf-8")
+    found = measure(load_recipe("btcv", "mamband-xs", {"data.folder": str(tmp_path)}), trained)
+    assert found.table().rows[-1][1::2] == ("-", "-")
+    assert "nan" not in found.remarks() + str(found.table())
+    assert found.document()["summary"]["own_grid"]["dice"] is None
