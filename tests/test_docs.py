@@ -258,7 +258,7 @@ def test_a_label_map_that_the_readme_saves_has_its_names(reader: Callable[[list[
 def test_every_block_is_of_a_kind_that_is_run_or_shown() -> None:
     """`text` and `yaml` show; a YAML with a title is a file that the page's commands read."""
     found = {block.language for page in PAGES for block in blocks(page)}
-    assert found <= {"sh", "python", "text", "yaml"}
+    assert found <= {"sh", "python", "text", "yaml", "toml"}
     fences = sum(len(re.findall(r"^ *```\w", text, re.MULTILINE)) for text in PAGES.values())
     assert fences == sum(len(blocks(page)) for page in PAGES)
     for page in PAGES:
@@ -304,7 +304,7 @@ def test_options_of_the_prose_exist() -> None:
         titles = " ".join(re.findall(r"^#+ (.+)", text, re.MULTILINE)).lower()
         typed = {name for pair in re.findall(r"^medssm (\w+)|`medssm (\w+)", text, re.MULTILINE) for name in pair}
         named = [name for name in known if name in titles or any(name in word for word in typed)]
-        prose = re.sub(r"`(?:npm|pip|pytest|python|make|mkdocs)[^`]*`", "", text)
+        prose = re.sub(r"`(?:npm|pip|pytest|python|make|mkdocs|tensorboard)[^`]*`", "", text)
         options = set(re.findall(r"(?<![\w-])--[a-z][a-z-]*", prose)) - {"--debug"}
         spoken_of += len(options)
         missing = options - {"--inplace"} - set().union(*(known[name] for name in named))
