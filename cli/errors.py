@@ -1,6 +1,7 @@
 """One table from exception to sentence and exit code."""
 
 import errno
+import os
 import sys
 import threading
 import warnings
@@ -100,6 +101,7 @@ def run(app: typer.Typer) -> None:
         sys.argv.remove("--debug")
     else:
         _tame_warnings()
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # noqa: SIM115  as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):  # a name that the terminal cannot show is no reason to end
             stream.reconfigure(errors="backslashreplace")

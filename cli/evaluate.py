@@ -63,17 +63,12 @@ def evaluate(
             mapping=read_mapping(mapping or ()),
         )
     out = console()
-    if cases:
-        out.print(_case_table(outcome))
-    out.print(summary_table(outcome.summary, outcome.tolerance))
-    if csv:
-        outcome.write_csv(csv)
-    if json:
-        outcome.write_json(json)
-    if html:
-        from medssm.viewing.report import write_report
-
-        write_report(outcome, html, scans)
+    try:  # before anything is shown, which perhaps nobody reads
+        _write(outcome, csv, json, html, scans)
+    finally:
+        if cases:
+            out.print(_case_table(outcome))
+        out.print(summary_table(outcome.summary, outcome.tolerance))
     for note in outcome.notes:
         out.print(note, highlight=False)
     for path in outcome.without_reference:
@@ -82,6 +77,17 @@ def evaluate(
         out.print(f"no prediction for {path}; left out of every mean", style="red", highlight=False)
     if outcome.without_prediction:
         raise typer.Exit(1)
+
+
+def _write(outcome: "Evaluation", csv: Path | None, json: Path | None, html: Path | None, scans: Path | None) -> None:
+    if csv:
+        outcome.write_csv(csv)
+    if json:
+        outcome.write_json(json)
+    if html:
+        from medssm.viewing.report import write_report
+
+        write_report(outcome, html, scans)
 
 
 def summary_table(rows: "list[OrganSummary]", tolerance: float) -> "Table":

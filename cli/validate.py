@@ -34,9 +34,11 @@ def validate(
     resolved = recipes.load_recipe(recipe, model, {**overrides, **recipes.parse_overrides(settings or [])})
     with case_progress("Validating") as progress:
         outcome = recipes.measure(resolved, weights, model, progress)
-    console().print(figures_table(outcome.title, outcome.table()))
-    console().print(outcome.remarks(), highlight=False)
-    if csv:
-        outcome.write_csv(csv)
-    if json:
-        outcome.write_json(json)
+    try:  # before anything is shown, which perhaps nobody reads
+        if csv:
+            outcome.write_csv(csv)
+        if json:
+            outcome.write_json(json)
+    finally:
+        console().print(figures_table(outcome.title, outcome.table()))
+        console().print(outcome.remarks(), highlight=False)

@@ -1,10 +1,14 @@
 """`medssm evaluate` as a person runs it."""
 
+import errno
+import io
 import json
+import sys
 from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pytest
 from typer.testing import CliRunner
 
 from medssm.cli.main import build_app
@@ -27,6 +31,22 @@ def test_table_and_json_tell_the_same(tmp_path: Path) -> None:
     assert "spleen" in result.output
     assert "1.000 [1.000, 1.000]" in result.output
     assert json.loads((tmp_path / "s.json").read_text(encoding="utf-8"))["summary"][0]["dice"]["mean"] == 1.0
+
+
+class NobodyReads(io.StringIO):
+    def write(self, text: str) -> int:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+
+@pytest.mark.parametrize(("stdout", "code"), [(NobodyReads(), 128 + 13), (None, 0)])
+def test_scores_are_written_where_they_are_shown_to_nobody(
+    typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stdout: io.StringIO | None, code: int
+) -> None:
+    """A pipe whose reader has gone, and a standard output that was closed."""
+    save(tmp_path / "a.nii.gz")
+    monkeypatch.setattr(sys, "stdout", stdout)
+    assert typed("evaluate", tmp_path / "a.nii.gz", tmp_path / "a.nii.gz", "--csv", tmp_path / "a.csv") == code
+    assert (tmp_path / "a.csv").read_text(encoding="utf-8").count("scored") == 1
 
 
 def test_a_reference_without_prediction_is_named_and_fails(tmp_path: Path) -> None:
