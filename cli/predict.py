@@ -1,5 +1,6 @@
 """`medssm predict`: scans to label maps on their own grid."""
 
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +11,13 @@ from medssm.data.scans.formats import known_formats
 
 if TYPE_CHECKING:
     from medssm.tasks.segmentation.files import OrgansOfScan
+
+
+class Mending(str, Enum):
+    """Whether what was learnt of mending labels is applied."""
+
+    learnt = "learnt"
+    none = "none"
 
 
 def register(app: typer.Typer) -> None:
@@ -48,6 +56,9 @@ def predict(
         bool, typer.Option("--probabilities", help="Also write every class's probability.")
     ] = False,
     volume: VolumeNumber = None,
+    postprocessing: Annotated[
+        Mending, typer.Option(help="Mend labels as validation has shown it to be right, or not at all.")
+    ] = Mending.learnt,
     device: Device = None,
     overwrite: Overwrite = False,
     report: Report = None,
@@ -88,6 +99,7 @@ def predict(
         "memory": bound,
         "volume": volume,
         "fill_gaps": fill_gaps,
+        "postprocessing": postprocessing.value,
         "device": device,
     }
     predictor = load_ensemble(chosen, device, model=model)
@@ -106,7 +118,15 @@ def predict(
     )
     outputs = {job.scan: job.outputs for job in jobs}
     tell_weights(*chosen)
-    how = PredictSettings(overlap=overlap, tta=tta, memory=bound, confidence=stats, volume=volume, fill_gaps=fill_gaps)
+    how = PredictSettings(
+        overlap=overlap,
+        tta=tta,
+        memory=bound,
+        confidence=stats,
+        volume=volume,
+        fill_gaps=fill_gaps,
+        postprocessing=postprocessing.value,
+    )
     batch.run(
         lambda watch, _: predict_scans(predictor, jobs, how, watch, weights_sha256=weights_sha256, overwrite=overwrite)
     )

@@ -29,6 +29,8 @@ class WeightsMetadata(BaseModel):
         pairs: label values that "swap" exchanged, left with right; None in files written before this was kept.
         trained_on: of scans, what tells those of the training apart from others: `scan_digest` of each. fold: of the
             dataset's splits the one that they were trained by. Empty and None where it is not known.
+        postprocessing: of scans, what is mended of each label, by its value, after prediction: fields of
+            `medssm.tasks.segmentation.postprocessing.LabelRules`. None where nothing was learnt of it.
         licence: of the weights. source: where they come from.
         sha256: of the tensors with their names, types and shapes; set when the file is written.
     """
@@ -48,6 +50,7 @@ class WeightsMetadata(BaseModel):
     pairs: tuple[tuple[int, int], ...] | None = None
     trained_on: tuple[str, ...] = ()
     fold: int | None = None
+    postprocessing: dict[int, dict[str, bool | float]] | None = None
     licence: str = ""
     source: str = ""
     sha256: str = ""

@@ -4,10 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from medssm.data.scans.geometry import voxel_volume
-from medssm.data.scans.label_values import label_counts, renumbered
+from medssm.data.scans.label_values import label_boxes, label_counts, renumbered
 from medssm.errors import GeometryError
 from medssm.metrics.organs import LabelTable, Organ, match_organs
 from medssm.metrics.surface import surface_agreement
@@ -100,9 +99,8 @@ def coded_map(layers: Sequence[np.ndarray], labels: Sequence[tuple[int, ...]]) -
     coded = tuple(renumbered(layer, codes) for layer in layers)
     boxes: dict[int, Box] = {}
     for layer in coded:
-        for code, box in enumerate(_objects(layer, len(labels)), start=1):
-            if box is not None:
-                boxes[code] = _around(boxes[code], box) if code in boxes else box
+        for code, box in label_boxes(layer, len(labels)).items():
+            boxes[code] = _around(boxes[code], box) if code in boxes else box
     return CodedMap(coded, boxes)
 
 
@@ -152,13 +150,6 @@ def _diagonal(shape: Sequence[int], affine: np.ndarray) -> float:
     """The longest diagonal of a scan in mm, from outer corner to outer corner, along a sheared grid as well."""
     signs = np.array([[1, 1, 1], [1, 1, -1], [1, -1, 1], [-1, 1, 1]])
     return float(np.linalg.norm((signs * shape) @ affine[:3, :3].T, axis=1).max())
-
-
-def _objects(labels: np.ndarray, count: int) -> list[Box | None]:
-    """The box around each label from 1 to `count`; a Fortran-ordered array is walked as it lies."""
-    if not labels.flags.f_contiguous:
-        return find_objects(labels, max_label=count)
-    return [box and box[::-1] for box in find_objects(labels.T, max_label=count)]
 
 
 def _around(first: Box, second: Box) -> Box:

@@ -193,9 +193,19 @@ class _Loop:
                     self.throughput.resume()
         reason = reason or self.pause()
         self.save()
+        if not self.stop_signal():
+            self.complete()
         signal = self.stop_signal()
         self.journal.say(f"{reason or 'finished'} at step {progress.step}; {self.outlook(signal)}")
         return Outcome(self.folder.path, progress.step, signal, progress.best_score)
+
+    def complete(self) -> None:
+        """Lets the task learn what it learns from the best weights once the training is over."""
+        if self.fabric.is_global_zero and self.folder.best.is_file():
+            stop = self.stop
+            for sentence in self.task.complete(self.folder.best, self.fabric.device, lambda: bool(stop.signal)):
+                self.journal.say(sentence)
+        self.fabric.barrier()
 
     def batches(self) -> Iterator[tuple[int, int, Any]]:
         """(step, number of the pass, batch) of all that is left.

@@ -1,13 +1,14 @@
 """What a recipe hands to the loop: a model, samples, losses and scores. The loop knows nothing else of the subject."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor, nn
 from torch.utils.data import default_collate
 
@@ -120,6 +121,15 @@ class Task(Source):
     def pictures(self, results: list[Any]) -> dict[str, np.ndarray]:
         """Pictures of a validation by name, (H, W, 3) uint8."""
         return {}
+
+    def complete(self, best: Path, device: torch.device, is_stopped: Callable[[], bool]) -> Iterable[str]:
+        """Adds to the best weights of a training that is over what is learnt from them; sentences for the log.
+
+        Args:
+            device: that the training ran on.
+            is_stopped: whether a signal has come, at which it is given up, to be taken again when the run is resumed.
+        """
+        return ()
 
     def news(self) -> list[str]:
         """Sentences for the log, asked for at the beginning and after every validation, by all processes at once."""

@@ -82,10 +82,14 @@ def refuse_unlike(members: Sequence[tuple[Path, WeightsMetadata]]) -> None:
 
 
 def metadata_of_all(members: Sequence[WeightsMetadata]) -> WeightsMetadata:
-    """What the weights of all say: mirror images that every network has seen, and scans that any has."""
+    """What the weights of all say: mirror images that every network has seen, scans that any has, and the rules of
+    post-processing that all have learnt alike."""
     first = members[0]
     flips = {axis: mode for axis, mode in first.flips.items() if all(m.flips.get(axis) == mode for m in members)}
     if any(member.pairs != first.pairs for member in members):
         flips = {}
     seen = tuple(dict.fromkeys(scan for member in members for scan in member.trained_on))
-    return first.model_copy(update={"flips": flips, "trained_on": seen, "fold": None})
+    learnt = [member.postprocessing or {} for member in members]
+    rules = {label: of for label, of in learnt[0].items() if all(other.get(label) == of for other in learnt)}
+    changes = {"flips": flips, "trained_on": seen, "fold": None, "postprocessing": rules}
+    return first.model_copy(update=changes)

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from medssm.data.scans.files_of import files_of_scan
 from medssm.data.scans.formats.dicom.files import is_dicom
@@ -94,8 +94,19 @@ class _Scans:
 
     @property
     def settings_sha256(self) -> str:
-        every = asdict(self.settings)
-        return settings_sha256({name: every[name] for name in _OF_LABELS})
+        return settings_sha256(self._of_labels(self.told_settings))
+
+    @property
+    def told_settings(self) -> dict[str, Any]:
+        """All settings, and of post-processing the rules themselves."""
+        rules = self.predictor.mending(self.settings).as_stored()
+        return {**asdict(self.settings), "postprocessing": {str(label): of for label, of in rules.items()}}
+
+    @staticmethod
+    def _of_labels(settings: Mapping[str, Any]) -> dict[str, Any]:
+        """The settings that change labels; records from before there was post-processing know nothing of it."""
+        known = {name: settings.get(name) for name in _OF_LABELS}
+        return known | ({"postprocessing": rules} if (rules := settings.get("postprocessing")) else {})
 
     def predict(self, job: Job, tell: Teller) -> OrgansOfScan:
         """The organs of a scan, whose outputs and record are then written.
@@ -164,8 +175,9 @@ class _Scans:
         if record.weights_sha256 != self.weights_sha256:
             return "made with other weights"
         if record.settings_sha256 != self.settings_sha256:
-            ours, theirs = asdict(self.settings), record.settings
-            others = (f"{name} {theirs.get(name)}" for name in _OF_LABELS if theirs.get(name) != ours[name])
+            ours, theirs = (self._of_labels(settings) for settings in (self.told_settings, record.settings))
+            others = [f"{name} {theirs[name]}" for name in _OF_LABELS if theirs[name] != ours[name]]
+            others += ["other post-processing"] * (ours.get("postprocessing") != theirs.get("postprocessing"))
             return f"made with {', '.join(others)}"
         return "" if holds(scan, record.scan) else "made from another scan of this name"
 
@@ -225,7 +237,7 @@ class _Scans:
             scan=scan.contents,
             weights_sha256=self.weights_sha256,
             settings_sha256=self.settings_sha256,
-            settings={**asdict(self.settings), "device": str(self.predictor.place)},
+            settings={**self.told_settings, "device": str(self.predictor.place)},
             status="failed" if why else "done",
             why=why,
             notes=tell.notes,

@@ -40,6 +40,7 @@ class MemoryEstimate:
         held: by the process already, with weights and scan. labels: of the scan. ring: scores that windows still touch.
         network: the largest sum of its tensors while a window runs.
         slab: preprocessed planes. restoring: scores while they are interpolated.
+        mending: of labels, after all of this is let go.
         on_device: ring and network lie on a GPU and do not count.
         passes: bands of the volume, one after the other.
         windows: how many are run, those of two bands twice.
@@ -51,6 +52,7 @@ class MemoryEstimate:
     network: int
     slab: int
     restoring: int
+    mending: int
     on_device: bool
     passes: int
     windows: int
@@ -59,7 +61,7 @@ class MemoryEstimate:
     def total(self) -> int:
         """Bytes of the process at its peak."""
         on_host = 0 if self.on_device else self.ring + self.network
-        return int(self.held + self.labels + OVERHEAD * (on_host + self.slab + self.restoring))
+        return int(self.held + self.labels + OVERHEAD * max(on_host + self.slab + self.restoring, self.mending))
 
     def __str__(self) -> str:
         parts = {
@@ -84,6 +86,7 @@ def fit_memory(
     channels: int = 1,
     held: int | None = None,
     on_device: bool = False,
+    mending: int = 0,
 ) -> tuple[list[Windows], MemoryEstimate]:
     """The windows of each pass, as few passes as the bound allows, and what they will take.
 
@@ -94,6 +97,7 @@ def fit_memory(
         bound: on the process, in bytes; None for what the machine has.
         channels: of the scan.
         held: bytes held already; asked of the system if None.
+        mending: bytes that post-processing takes.
 
     Raises: UsageError with the least figure that would do, if the bound cannot be met.
     """
@@ -105,6 +109,7 @@ def fit_memory(
         network=network_bytes,
         slab=3 * FLOAT * channels * prod(windows.shape) // windows.shape[windows.axis] * windows.size[windows.axis],
         restoring=0,
+        mending=mending,
         on_device=on_device,
         passes=1,
         windows=len(windows),

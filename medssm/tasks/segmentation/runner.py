@@ -25,6 +25,7 @@ from medssm.tasks.device import usable_device
 from medssm.tasks.precision import autocast, check_precision
 from medssm.tasks.segmentation.flips import FlipMean
 from medssm.tasks.segmentation.memory import MemoryEstimate, activation_bytes, fit_memory
+from medssm.tasks.segmentation.postprocessing import PostProcessing, Use, told_changes
 from medssm.tasks.segmentation.restore import Restoration
 from medssm.tasks.segmentation.result import Segmentation
 from medssm.tasks.windows import Blending, Network, Padding, Shape, Windows, segment_volume, stream_scores
@@ -43,12 +44,13 @@ class PredictSettings:
         overlap: of neighbouring windows, 0 to below 1.
         tta: average over the mirror images that training has shown to the network.
         memory: bound on the process in bytes; None for what the machine has.
-        confidence: keep the mean probability of each organ's voxels.
+        confidence: keep the mean probability of each organ's voxels, as they are before post-processing.
         blending: "gaussian", or "constant" as in the published protocol.
         padding: how a scan thinner than a window is filled: "edge", or "constant" as in the published protocol.
         batch: windows a call of the network; None for 1 on the CPU and 4 elsewhere.
         volume: which one of a file with several, from 0; None for the only one.
         fill_gaps: resample a DICOM series with missing or unevenly spaced slices onto an even grid, with a note.
+        postprocessing: mend the labels as validation has shown it to be right, or "none".
     """
 
     overlap: float = 0.5
@@ -60,6 +62,7 @@ class PredictSettings:
     batch: int | None = None
     volume: int | None = None
     fill_gaps: bool = False
+    postprocessing: Use = "learnt"
 
 
 @dataclass
@@ -76,6 +79,7 @@ class Predictor:
         pairs: label values that "swap" exchanged.
         device: where it runs; a GPU if there is one, if None.
         precision: "32-true", "16-mixed" or "bf16-mixed".
+        postprocessing: what is mended of the labels.
     """
 
     network: nn.Module
@@ -87,6 +91,7 @@ class Predictor:
     pairs: Sequence[tuple[int, int]] = ()
     device: str | torch.device | None = None
     precision: str = "32-true"
+    postprocessing: PostProcessing = field(default_factory=PostProcessing)
 
     def __post_init__(self) -> None:
         if not 1 <= self.classes <= MOST_CLASSES:
@@ -140,7 +145,14 @@ class Predictor:
                 probabilities=filled,
             )
             self._run(passes, slabs, restoration, settings, _counter(progress, estimate.windows))
-        return Segmentation(labels, volume, self.names, self._confidence(restoration))
+        confidence = self._confidence(restoration)
+        mended = self.mending(settings).apply(labels, volume.voxel_volume / 1000)
+        notes = told_changes(mended, self.names, volume.voxel_volume / 1000)
+        return Segmentation(labels, replace(volume, notes=(*volume.notes, *notes)), self.names, confidence)
+
+    def mending(self, settings: PredictSettings) -> PostProcessing:
+        """What is mended of labels under these settings."""
+        return self.postprocessing if settings.postprocessing == "learnt" else PostProcessing()
 
     def opened(self, scan: Openable, settings: PredictSettings) -> Scan:
         """The scan with the channels that the network takes, each on the grid of the first.
@@ -243,6 +255,7 @@ class Predictor:
             settings.memory,
             channels=len(slabs.arrays),
             on_device=on_device,
+            mending=self.mending(settings).memory(int(np.prod(slabs.scan_shape))),
         )
 
     def _batch(self, settings: PredictSettings) -> int:
@@ -282,6 +295,7 @@ def scan_predictor(
         pairs=_exchanged_before(names) if metadata.pairs is None else metadata.pairs,
         device=device,
         precision=precision,
+        postprocessing=PostProcessing.stored(metadata.postprocessing),
     )
 
 

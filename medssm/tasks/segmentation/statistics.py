@@ -3,17 +3,14 @@
 import csv
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from itertools import product
 from pathlib import Path
 
 import numpy as np
 
-from medssm.data.scans.label_values import slabs
+from medssm.data.scans.label_values import label_boxes
 from medssm.data.scans.volume import Volume
 from medssm.files import atomic_path, json_text, spreadsheet_cell
-
-# Voxels that touch by a face, an edge or a corner are one piece.
-TOUCHING = np.ones((3, 3, 3), dtype=bool)
+from medssm.tasks.segmentation.pieces import pieces_of_label
 
 
 @dataclass(frozen=True)
@@ -48,14 +45,11 @@ def organ_statistics(
         labels: (X, Y, Z) uint8 on the grid of the volume.
         confidence: label value -> mean probability.
     """
-    from scipy import ndimage  # takes a third of a second to import, and most predictions need no statistics
-
     count, mean, sd = _moments(volume.array, labels)
-    boxes = ndimage.find_objects(labels, max_label=max(names, default=0))
+    boxes = label_boxes(labels, max(names, default=0))
     rows = []
     for label, name in sorted(names.items()):
-        box = boxes[label - 1]
-        is_there = box is not None
+        box = boxes.get(label)
         rows.append(
             OrganStatistics(
                 label=label,
@@ -64,9 +58,9 @@ def organ_statistics(
                 volume_ml=float(count[label]) * volume.voxel_volume / 1000,
                 intensity_mean=_or_none(mean[label]),
                 intensity_sd=_or_none(sd[label]),
-                components=_pieces(labels[box], label) if is_there else 0,
-                touches_border=is_there and _reaches_border(box, labels.shape),
-                confidence=(confidence or {}).get(label) if is_there else None,
+                components=len(pieces_of_label(labels[box], label).sizes) if box else 0,
+                touches_border=box is not None and _reaches_border(box, labels.shape),
+                confidence=(confidence or {}).get(label) if box else None,
             )
         )
     return rows
@@ -120,39 +114,6 @@ def _moments(array: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndar
 
 def _or_none(value: float) -> float | None:
     return None if np.isnan(value) else float(value)
-
-
-def _pieces(labels: np.ndarray, label: int) -> int:
-    """How many pieces of a label do not touch, slab by slab: their numbers in a whole body would fill memory."""
-    from scipy import ndimage
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    found, last = 0, None
-    joined: list[np.ndarray] = []
-    for slab in slabs(labels):
-        axis = len(slab) - 1  # slabs follow one another along this axis
-        numbers, count = ndimage.label(labels[slab] == label, TOUCHING)
-        numbers[numbers > 0] += found
-        first = numbers.take(0, axis)
-        if last is not None:
-            joined.append(_touching(last, first))
-        found, last = found + count, numbers.take(-1, axis)
-    if len(joined) == 0:
-        return found
-    one, other = np.concatenate(joined, axis=1) - 1
-    return int(connected_components(coo_array((np.ones(len(one)), (one, other)), shape=(found, found)))[0])
-
-
-def _touching(below: np.ndarray, above: np.ndarray) -> np.ndarray:
-    """Pairs (2, n) of the numbers of pieces that touch, of two planes that lie on each other; 0 is no piece."""
-    pairs = []
-    padded = np.pad(below, 1)
-    for shift in product(range(3), repeat=2):
-        part = tuple(slice(start, start + size) for start, size in zip(shift, above.shape, strict=True))
-        both = (padded[part] > 0) & (above > 0)
-        pairs.append(np.unique(np.stack([padded[part][both], above[both]]), axis=1))
-    return np.unique(np.concatenate(pairs, axis=1), axis=1)
 
 
 def _reaches_border(box: tuple[slice, ...], shape: tuple[int, ...]) -> bool:

@@ -1,7 +1,7 @@
 """Segmentation of scans, as the training loop wants it."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from medssm.checkpoints import WeightsMetadata, create_model, load_weights, save_weights
+from medssm.checkpoints import WeightsMetadata, create_model, load_model, load_weights, save_weights
 from medssm.data.scans.cache import PreprocessedCases
 from medssm.data.scans.cases import ScanDataset
 from medssm.data.scans.transforms.augmentation import Augmentation
@@ -18,8 +18,11 @@ from medssm.errors import CheckpointError
 from medssm.models import plan_arguments
 from medssm.tasks.networks import recompute_activations
 from medssm.tasks.segmentation.dice import dice_per_class, mean_of_cases, shown_dice
+from medssm.tasks.segmentation.learnt_rules import learn_postprocessing
 from medssm.tasks.segmentation.losses import inverse_root_weights, segmentation_losses
 from medssm.tasks.segmentation.pictures import validation_pictures
+from medssm.tasks.segmentation.rule_choice import is_one_piece
+from medssm.tasks.segmentation.runner import scan_predictor
 from medssm.tasks.segmentation.samples import (
     check_organs,
     check_windows,
@@ -214,6 +217,23 @@ class SegmentationTraining(Task):
             source=f"recipe {recipe.name} on {self.dataset.name}, validation Dice {shown_dice(scores['dice'])}",
         )
         save_weights(path, model, metadata)
+
+    def complete(self, best: Path, device: torch.device, is_stopped: Callable[[], bool]) -> Iterator[str]:
+        """Learns post-processing on the cases that validate, and stores it in the weights."""
+        network, metadata = load_model(best)
+        if metadata.postprocessing is not None:
+            return
+        yield f"learning post-processing on the {len(self.dataset.validation)} cases that validate"
+        predictor = scan_predictor(network, metadata, device)
+        learnt = learn_postprocessing(predictor, self.dataset.validation, self._is_one_piece, is_stopped)
+        if learnt is None:
+            return
+        save_weights(best, network, metadata.model_copy(update={"postprocessing": learnt.postprocessing.as_stored()}))
+        yield from learnt.told(self.organs)
+
+    def _is_one_piece(self, label: int) -> bool:
+        """Whether a label is one piece in every case that trains."""
+        return all(is_one_piece(case.reference.numpy(), label) for case in self.training)
 
     def news(self) -> list[str]:
         """That mirror images exchange nothing, once."""

@@ -10,7 +10,7 @@ from medssm.data.scans.volume import Volume
 
 @pytest.fixture(autouse=True)
 def many_slabs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(label_values, "_SLAB_VOXELS", 100)
+    monkeypatch.setattr(label_values, "SLAB_VOXELS", 100)
 
 
 @pytest.mark.parametrize("kind", [np.uint8, np.uint16, np.uint32, np.uint64])

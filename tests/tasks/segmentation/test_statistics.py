@@ -57,9 +57,9 @@ def test_a_sheared_grid_has_the_volume_of_its_cells() -> None:
 def test_pieces_are_counted_over_slabs(order: str, monkeypatch: pytest.MonkeyPatch) -> None:
     from scipy import ndimage
 
-    from medssm.tasks.segmentation.statistics import TOUCHING
+    from medssm.tasks.segmentation.pieces import TOUCHING
 
-    monkeypatch.setattr("medssm.data.scans.label_values._SLAB_VOXELS", 200)  # two planes or one
+    monkeypatch.setattr("medssm.data.scans.label_values.SLAB_VOXELS", 200)  # two planes or one
     labels = np.asarray(np.random.default_rng(0).random((9, 10, 11)) < 0.06, np.uint8, order=order)
     labels[0, 0, :] = 1  # a piece of all slabs
     volume = Volume(np.zeros(labels.shape, np.int16), np.eye(4))
