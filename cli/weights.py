@@ -73,6 +73,7 @@ def _metadata_rows(metadata: "WeightsMetadata") -> dict[str, str]:
     return {
         "input": f"{metadata.in_channels} channel, "
         + (f"window {' x '.join(map(str, metadata.input_size))}" if metadata.input_size else "laid out as published"),
+        "arguments": ", ".join(f"{key} {value}" for key, value in metadata.arguments.items()) or "as published",
         "classes": ", ".join(f"{label} {name}" for label, name in metadata.class_names.items()),
         "preprocessing": ", ".join(f"{key} {value}" for key, value in metadata.preprocessing.items()),
         "licence": metadata.licence or "unknown",

@@ -68,7 +68,7 @@ def _trust_on_first_use(name: str, weights: PublishedWeights, path: Path, revisi
     digest = file_sha256(path)
     if weights.sha256 not in ("", digest):
         raise CheckpointError(f"{name}: {path} has not the SHA-256 that its authors' has; delete it and try again")
-    if before and before.get("sha256") != digest:
+    if before and digest not in (before.get("sha256"), weights.sha256):
         raise CheckpointError(
             f"{name}: {path} is not the file that was fetched first (its SHA-256 was "
             f"{str(before.get('sha256'))[:16]}... and is {digest[:16]}...); if its authors published another and you "

@@ -4,6 +4,7 @@ import json
 import os
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
 from uuid import uuid4
@@ -19,7 +20,7 @@ class UnderWay:
 
     Its process holds a lock on it, which the system opens when the process ends, however it ends. Journals of the same
     command that nobody holds are what crashed ones left, and are taken over. Where the system or its file system has no
-    locks, nothing says whether an owner lives, and no journal is kept.
+    locks, nothing says whether an owner lives, and no journal is kept; on a full disk none is kept from then on.
 
     Attributes:
         crashed: files during which a process ended, and which nobody has tried again since; absolute paths.
@@ -32,6 +33,7 @@ class UnderWay:
         self.found: dict[str, Entry] = {}
         self._head = {"command": command, "pid": os.getpid(), "host": socket.gethostname()}
         self._journal: IO[str] | None = None
+        self._whole = 0  # bytes of it that say of no file that it is under way
         if folder is None or not HAS_LOCKS:
             return
         folder.mkdir(parents=True, exist_ok=True)
@@ -43,7 +45,10 @@ class UnderWay:
             self._take_over(journal)
         self._write_all()
         for journal in left:
-            _remove(journal)
+            if self._journal:
+                _remove(journal)
+            else:
+                journal.close()
 
     def begin(self, file: Path) -> None:
         """To be called before a file is gone through."""
@@ -53,6 +58,7 @@ class UnderWay:
         """To be called when that is over, well or not; `entry` is what was found."""
         self.crashed.discard(str(file.absolute()))
         self._write({"ended": str(file.absolute()), "entry": entry})
+        self._settle()
 
     def has_crashed(self, file: Path) -> bool:
         """Whether the process that last went through the file ended there."""
@@ -87,11 +93,23 @@ class UnderWay:
             self._write({"begun": file})
         for entry in self.found.values():
             self._write({"entry": entry})
+        self._settle()
+
+    def _settle(self) -> None:
+        if self._journal is not None:
+            self._whole = os.fstat(self._journal.fileno()).st_size
 
     def _write(self, line: Entry) -> None:
-        if self._journal is not None:
+        if self._journal is None:
+            return
+        try:
             self._journal.write(json.dumps(line) + "\n")
             self._journal.flush()
+        except OSError:  # a full disk, which outputs will tell; what is known so far stays for another process
+            with suppress(OSError):
+                self._journal.close()
+            os.truncate(self._journal.name, self._whole)
+            self._journal = None
 
 
 def _new_journal(folder: Path) -> IO[str] | None:

@@ -18,7 +18,7 @@ import torch
 
 import medssm
 from medssm.checkpoints import WeightsMetadata, create_model, save_weights
-from medssm.cli.options import Model, Run, Weights
+from medssm.cli.options import Model, Run, Runs, Weights
 from medssm.tasks.segmentation.runner import Predictor
 
 NAMES = ("ant", "bee", "cat")
@@ -132,7 +132,7 @@ def test_an_input_of_another_kind_names_the_command(typed, tmp_path: Path, comma
     assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("option", ["--run", "--weights", "--model", "--out"])
+@pytest.mark.parametrize("option", ["--report", "--weights", "--model", "--out"])
 def test_an_option_given_twice_is_refused(typed, option: str, capsys) -> None:
     assert typed("predict", "a.nii.gz", option, "a", option, "b") == 2
     assert capsys.readouterr().err == f"medssm: {option}: given 2 times, but it takes one value; give it once\n"
@@ -299,9 +299,10 @@ def test_without_published_weights_of_the_task_the_model_alone_is_refused(typed,
 
 
 def test_shared_options_are_declared_once() -> None:
-    """Every command that chooses weights does it by the same three options, with the same words."""
+    """Every command that chooses weights does it by three options in the same words; predict takes several runs."""
     from medssm.cli import classify, detect, predict, segment
 
     for module in (classify, detect, predict, segment):
         hints = getattr(module, module.__name__.rpartition(".")[2]).__annotations__
-        assert (hints["weights"], hints["run"], hints["model"]) == (Weights, Run, Model)
+        run = Runs if module is predict else Run
+        assert (hints["weights"], hints["run"], hints["model"]) == (Weights, run, Model)

@@ -6,6 +6,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
+from medssm.checkpoints import WeightsMetadata, save_weights
 from medssm.cli.main import build_app
 from medssm.models import fresh_model, list_heads, list_models
 
@@ -59,6 +60,15 @@ def test_inspect_names_a_head(tmp_path):
     outcome = run("weights", "inspect", tmp_path / "segmenter.pth")
     assert "spatialmamba-xs with upernet" in outcome.stdout
     assert "laid out as published" in outcome.stdout
+
+
+def test_inspect_names_the_arguments_of_a_network(tmp_path):
+    arguments = {"patch_size": (8, 8, 2)}
+    metadata = WeightsMetadata(
+        model="mamband-xs", arguments=arguments, num_classes=14, in_channels=1, input_size=(48, 48, 12)
+    )
+    save_weights(tmp_path / "w.safetensors", fresh_model("mamband-xs", arguments=arguments), metadata)
+    assert "patch_size (8, 8, 2)" in run("weights", "inspect", tmp_path / "w.safetensors").stdout
 
 
 def test_inspect_names_system_and_variant(published):

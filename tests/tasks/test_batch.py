@@ -192,6 +192,26 @@ def test_the_journal_of_a_process_that_lives_is_left_alone(tmp_path: Path) -> No
     assert journals(tmp_path) == []
 
 
+@pytest.mark.parametrize("full_from", [0, 500])
+def test_a_journal_that_the_disk_has_no_room_for_ends_nothing(full_from: int, tmp_path: Path) -> None:
+    """What was found before is not lost, and no file is said to have ended the process."""
+    import resource
+
+    crash(tmp_path)
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (full_from, limits[1]))
+    try:
+        under_way = UnderWay(tmp_path, "test")
+        entry = {"file": str(tmp_path / "c"), "found": "c" * 300}
+        results = run_on_files([tmp_path / "c"] * 2, run, under_way=under_way, entry=lambda file, found: entry)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert (list(results.found), results.failed) == ([tmp_path / "c"], {})
+    after = UnderWay(tmp_path, "test")
+    assert (after.crashed, list(after.found)) == ({str(tmp_path / "b")}, [str(tmp_path / "a")])
+    after.close()
+
+
 def test_where_files_cannot_be_locked_no_journal_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nothing would tell the journal of a process that crashed from that of one that lives."""
     crash(tmp_path)
