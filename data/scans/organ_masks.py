@@ -13,7 +13,7 @@ from medssm.data.scans.geometry import grid_offset, is_same_grid
 from medssm.data.scans.label_values import label_array, slabs
 from medssm.data.scans.organs import BTCV_ORGANS
 from medssm.data.scans.volume import Volume, overlapping_labels, read_layers, read_volume, volume_stem
-from medssm.errors import DataError, GeometryError, one_line
+from medssm.errors import DataError, GeometryError, one_line, without_path
 
 # A file of one of these names is a mask of an organ; the others in its folder are masks, too.
 _ORGANS = (
@@ -139,15 +139,26 @@ def labels_of(volume: Volume) -> LabelLayers:
     """
     labels, notes = label_array(volume)
     names = {label: name for label, name in volume.label_names.items() if label and name.strip()}
-    said = tuple(f"{volume.path}: {note}" for note in volume.notes)
+    said = tuple(f"{volume.path}: {without_path(volume.path, note)}" for note in volume.notes)
     return LabelLayers((labels,), volume.affine, names, volume.path, (*said, *notes), volume.is_segmentation)
 
 
-def read_organ_masks(files: Sequence[Path]) -> LabelLayers:
+def case_and_organ(stem: str) -> tuple[str, str] | None:
+    """What the name of a mask says that has its case before the organ; None of another name.
+
+    >>> case_and_organ("pat1_kidney_left"), case_and_organ("liver"), case_and_organ("pat1_frame2")
+    (('pat1', 'kidney_left'), None, None)
+    """
+    cuts = (match.start() for match in re.finditer(r"[-_. ]", stem) if match.start())
+    return next(((stem[:cut], stem[cut + 1 :]) for cut in cuts if is_organ_name(stem[cut + 1 :])), None)
+
+
+def read_organ_masks(files: Sequence[Path], case: str = "") -> LabelLayers:
     """Binary masks, a file for each organ, as one: labels 1, 2 ... in the order of the files, named by the files.
 
     Args:
         files: not empty; all on the grid of the first, perhaps turned.
+        case: what stands before the organs in the names of the files.
 
     Raises:
         DataError: a file holds more than one label.
@@ -156,7 +167,7 @@ def read_organ_masks(files: Sequence[Path]) -> LabelLayers:
     first = read_volume(files[0])
     kind = np.min_scalar_type(len(files))
     layers: list[np.ndarray] = []
-    notes: list[str] = [f"{files[0]}: {note}" for note in first.notes]
+    notes: list[str] = [f"{files[0]}: {without_path(files[0], note)}" for note in first.notes]
     for label, path in enumerate(files, start=1):
         volume = first if label == 1 else turned_like(read_volume(path), first)
         check_same_grid(first, volume)
@@ -168,7 +179,7 @@ def read_organ_masks(files: Sequence[Path]) -> LabelLayers:
             layers.append(layer := np.zeros(first.shape, kind, order="F"))
         for slab in slabs(layer):
             layer[slab][values[slab] != 0] = label
-    names = {label: volume_stem(path) for label, path in enumerate(files, start=1)}
+    names = {label: volume_stem(path)[len(case) :].lstrip("-_. ") for label, path in enumerate(files, start=1)}
     return LabelLayers(tuple(layers), first.affine, names, files[0].parent, tuple(notes))
 
 

@@ -11,7 +11,13 @@ from medssm.data.layouts.scans.dataset import read_datalist
 from medssm.data.layouts.scans.layout import image_and_label_folders
 from medssm.data.scans.case_names import without_label_words, without_words
 from medssm.data.scans.finding import find_volumes
-from medssm.data.scans.organ_masks import LabelLayers, is_organ_name, read_label_file, read_organ_masks
+from medssm.data.scans.organ_masks import (
+    LabelLayers,
+    case_and_organ,
+    is_organ_name,
+    read_label_file,
+    read_organ_masks,
+)
 from medssm.data.scans.plausibility import is_label_map
 from medssm.data.scans.volume import read_volume, volume_stem
 from medssm.errors import DataError
@@ -49,7 +55,8 @@ class LabelFiles(NamedTuple):
 
     def read(self) -> LabelLayers:
         """The label map."""
-        layers = read_organ_masks(self.masks) if self.masks else read_label_file(self.path)
+        case = self.place[-1] if all(volume_stem(mask).startswith(self.place[-1]) for mask in self.masks) else ""
+        layers = read_organ_masks(self.masks, case) if self.masks else read_label_file(self.path)
         return replace(layers, names=layers.names or dict(self.names))
 
 
@@ -127,7 +134,8 @@ def label_maps_in(path: Path) -> list[LabelFiles]:
     """The label maps that `path` means, in the order of their names; scans beside them are left out.
 
     Where a folder holds `case1_seg.nii.gz` and `case1.nii.gz`, the second one is taken for the scan. The files of a
-    folder are masks of organs if one has an organ's name (`liver.nii.gz`), or if their names come again in another
+    folder are masks of organs if one has an organ's name (`liver.nii.gz`), with that of its case before it
+    (`pat1_liver.nii.gz`) where several lie in one folder, or if their names come again in another
     folder and the first of them is binary.
 
     Of a dataset, which is a folder with imagesTr and labelsTr or a list in JSON or CSV, they are those of its cases.
@@ -148,7 +156,9 @@ def label_maps_in(path: Path) -> list[LabelFiles]:
     chosen: list[LabelFiles] = []
     labelled = {folder: _without_scans(inside) for folder, inside in by_folder.items()}
     for folder, inside in by_folder.items():
-        if any(is_organ_name(files.place[-1]) for files in inside):
+        if flat := _flat_masks(inside):
+            chosen += flat
+        elif any(is_organ_name(files.place[-1]) for files in inside):
             chosen.append(_mask_folder(inside))
         elif _come_again(folder, labelled) and _is_binary(labelled[folder][0].path):
             chosen.append(_mask_folder(labelled[folder]))
@@ -229,6 +239,24 @@ def _mask_folder(inside: Sequence[LabelFiles]) -> LabelFiles:
     if not place:  # the folder is the root itself
         place = (folder.resolve().parent.name, folder.resolve().name)
     return LabelFiles(folder, tuple(files.path for files in inside), place)
+
+
+def _flat_masks(inside: Sequence[LabelFiles]) -> list[LabelFiles]:
+    """The masks of each case of a folder whose files are called by the case and the organ; none if they are not.
+
+    Label maps beside them stay what they are; files that are not called so are taken for scans, and left out.
+    """
+    by_case: dict[str, list[LabelFiles]] = {}
+    for files in inside:
+        if found := case_and_organ(files.place[-1]):
+            by_case.setdefault(found[0], []).append(files)
+    if not any(len(masks) > 1 for masks in by_case.values()):
+        return []
+    labelled = [files for files in inside if files.is_labelled and not case_and_organ(files.place[-1])]
+    return labelled + [
+        LabelFiles(masks[0].path.with_name(case), tuple(mask.path for mask in masks), (*masks[0].place[:-1], case))
+        for case, masks in by_case.items()
+    ]
 
 
 def _is_one(path: Path, found: list[LabelFiles]) -> bool:

@@ -353,3 +353,20 @@ def test_a_dataset_is_the_label_maps_of_its_cases_with_its_names(tmp_path: Path)
         assert {(score.case, score.organ, score.dice) for score in outcome.scores} == {
             (case, organ, 0.0) for case in ("c1", "c2") for organ in ("liver", "spleen")
         }
+
+
+def test_masks_of_several_cases_in_one_folder_are_told_by_their_names(tmp_path: Path) -> None:
+    for side, shift in (("p", 1), ("r", 0)):
+        for case in ("pat1", "pat2"):
+            for place, organ in enumerate(("liver", "kidney_left")):
+                mask = np.zeros((12, 12, 12), np.uint8)
+                mask[4 * place + shift * place : 4 * place + 4] = 1
+                write(tmp_path / side / f"{case}_{organ}.nii.gz", mask)
+            write(tmp_path / side / f"{case}.nii.gz", np.arange(12**3).reshape(12, 12, 12).astype(np.int16))
+    outcome = evaluate(tmp_path / "p", tmp_path / "r")
+    dice = {(score.case, score.organ): score.dice for score in outcome.scores}
+    assert dice == {
+        (case, organ): pytest.approx(value)
+        for case in ("pat1", "pat2")
+        for organ, value in (("liver", 1.0), ("kidney_left", 6 / 7))
+    }
