@@ -26,7 +26,7 @@ from medssm.data.scans.volume import Volume
 from medssm.errors import GeometryError
 
 # A scan that is resampled this much finer to a grid of such a size is no person, but one with a wrong unit.
-_FINER, _LONGEST_SIDE, _MOST_VOXELS = 0.25, 2000, 1 << 31
+_FINER, _LONGEST_SIDE, _MOST_VOXELS = 0.25, 2000, 1 << 30
 # And so is one that is resampled this much coarser, to so few voxels a side.
 _COARSER, _FEW_VOXELS = 10, 8
 

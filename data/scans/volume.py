@@ -25,7 +25,7 @@ from medssm.data.scans.formats import (
 )
 from medssm.data.scans.formats.voxels import times
 from medssm.data.scans.geometry import spacing_of, voxel_volume
-from medssm.errors import DataError, GeometryError, UsageError, one_line, quoted, reason_of
+from medssm.errors import DataError, GeometryError, UsageError, one_line, quoted, reason_of, without_path
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,8 +112,9 @@ def read_layers(path: str | Path) -> list[Volume]:
 
 def _volume(path: Path, stored: Stored, array: np.ndarray) -> Volume:
     """What was stored, with an array (X, Y, Z) of it."""
+    notes = tuple(without_path(path, note) for note in stored.notes)
     return Volume(
-        array, stored.affine, stored.header, path, stored.notes, stored.modality, is_segmentation=stored.is_segmentation
+        array, stored.affine, stored.header, path, notes, stored.modality, is_segmentation=stored.is_segmentation
     )
 
 

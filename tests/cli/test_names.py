@@ -17,6 +17,7 @@ COMMANDS = (
     "evaluate {scan} {scan} --names NAME",
     "evaluate {scan} {scan} --map NAME",
     "demo --out NAME/",
+    "plan NAME",
     "train NAME",
     "train btcv --model NAME",
     "train btcv --data NAME",

@@ -111,7 +111,8 @@ def told_changes(changes: Mapping[int, Change], names: Mapping[int, str], voxel_
     """What was mended, in a sentence; nothing if nothing was."""
     told = []
     for label, change in changes.items():
-        parts = [f"{change.pieces} pieces of {change.dropped * voxel_ml:.3g} ml dropped"] * (change.pieces > 0)
+        many = "s" * (change.pieces != 1)
+        parts = [f"{change.pieces} piece{many} of {change.dropped * voxel_ml:.3g} ml dropped"] * (change.pieces > 0)
         parts += [f"holes of {change.filled * voxel_ml:.3g} ml filled"] * (change.filled > 0)
         told.append(f"{names.get(label, f'label {label}')}: {' and '.join(parts)}")
     if told:

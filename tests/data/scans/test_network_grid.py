@@ -163,6 +163,14 @@ def test_a_spacing_that_no_patient_has_is_named_before_memory_is_taken(
         NetworkSlabs.of(Scan.of(scan), Preprocessing())
 
 
+def test_a_spacing_of_60_mm_is_refused_on_a_coarser_grid_as_well() -> None:
+    scan = Volume(np.broadcast_to(np.int16(0), (72, 64, 56)), np.diag([60.0, 60.0, 60.0, 1]))
+    with pytest.raises(
+        GeometryError, match="a spacing of 60 x 60 x 60 mm makes a scan of 4320 x 3840 x 3360 mm, larger"
+    ):
+        check_size(scan, Preprocessing(spacing=(3.0, 3.0, 3.0)))
+
+
 @pytest.mark.parametrize("spacing", [0.2, 0.5, 5.0, 20.0])
 def test_a_spacing_that_is_merely_unusual_is_taken(spacing: float) -> None:
     check_size(Volume(np.broadcast_to(np.int16(0), (72, 64, 56)), np.diag([spacing] * 3 + [1])), Preprocessing())
