@@ -17,6 +17,7 @@ from medssm.tasks.segmentation.cross_validation import CrossValidation, cross_va
 from medssm.tasks.segmentation.samples import open_scans
 from medssm.tasks.segmentation.scores import Validation
 from medssm.tasks.segmentation.settings import SegmentationRecipe
+from medssm.tasks.settings import Recipe
 from medssm.tasks.weights import BEST
 from medssm.training import Outcome
 
@@ -94,25 +95,34 @@ def _begin(
         raise UsageError("give a recipe such as btcv, or --resume to continue a cross-validation")
     if folder.exists() and any(folder.iterdir()):
         raise UsageError(f"{folder}: already holds files; choose another folder with --out")
+    settings: Recipe = load_recipe(recipe, model, overrides)
+    if not isinstance(settings, SegmentationRecipe):
+        raise UsageError(f"--folds: {settings.name} trains no network for scans; only datasets of scans have folds")
+    splits = list(_splits(settings))
+    _refuse_other_count(settings, len(splits), count)
+    text = dump_recipe(settings)
     if str(recipe) == PLANNED:
         planned = plan_recipe(model, overrides, of_all=True)
         for line in planned.plan.lines:
             say(line)
         settings, text = planned.recipe, planned.text
-    else:
-        loaded = load_recipe(recipe, model, overrides)
-        if not isinstance(loaded, SegmentationRecipe):
-            raise UsageError(f"--folds: {loaded.name} trains no network for scans; only datasets of scans have folds")
-        settings, text = loaded, dump_recipe(loaded)
-    splits = list(_splits(settings))
-    if len(splits) != count:
-        there = len(splits)
-        raise UsageError(f"{settings.data.folder}: is divided into {there} folds, not {count}; give --folds {there}")
     with atomic_path(folder / _RECIPE) as temporary:
         temporary.write_text(text, encoding="utf-8")
     with atomic_path(folder / _FOLDS) as temporary:
         temporary.write_text(json_text([_named(split) for split in splits]), encoding="utf-8")
     return settings
+
+
+def _refuse_other_count(settings: SegmentationRecipe, there: int, count: int | None) -> None:
+    """Raises UsageError if a dataset has another number of folds than was asked for."""
+    folder = settings.data.folder
+    if there == 1:
+        raise UsageError(
+            f"{folder}: names its own validation cases, or its scans are of one patient, which is no cross-validation; "
+            "list all cases as training to have folds made of them"
+        )
+    if there != count:
+        raise UsageError(f"{folder}: is divided into {there} folds, not {count}; give --folds {there}")
 
 
 def _begun(folder: Path) -> SegmentationRecipe:
@@ -125,7 +135,7 @@ def _splits(settings: SegmentationRecipe) -> Iterator[ScanDataset]:
     yield first
     for fold in range(1, len(first.training) + len(first.validation)):
         try:
-            split = load_dataset(first.source if first.source.is_file() else first.folder, fold)
+            split = load_dataset(first.folder if settings.data.folder == "phantom" else str(settings.data.folder), fold)
         except UsageError:  # there is no such fold
             return
         yield split

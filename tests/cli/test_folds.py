@@ -110,11 +110,17 @@ def test_runs_for_other_scans_are_not_averaged(typed: Any, whole: Path, tmp_path
     assert typed("predict", scan, *runs, "--out", tmp_path / "out") == 2
 
 
-def test_what_does_not_fit_the_dataset_is_refused(two_folds: Path, whole: Path, tmp_path: Path) -> None:
+def test_what_does_not_fit_the_dataset_is_refused(
+    two_folds: Path, whole: Path, cube_dataset: Path, tmp_path: Path
+) -> None:
     settings = {**SHORT, "data.folder": str(two_folds)}
     with pytest.raises(UsageError, match="is divided into 2 folds, not 5; give --folds 2"):
         train_folds("btcv", "mamband-xs", settings, tmp_path / "cv", count=5)
     assert not (tmp_path / "cv").exists()
+    with pytest.raises(UsageError, match=r"names its own validation cases, .*; list all cases as training"):
+        train_folds("btcv", "mamband-xs", {**SHORT, "data.folder": str(cube_dataset)}, tmp_path / "cv", count=2)
+    with pytest.raises(UsageError, match="imagenet trains no network for scans"):
+        train_folds("imagenet", None, {"data.folder": str(cube_dataset)}, tmp_path / "cv", count=2)
     with pytest.raises(UsageError, match="has the folds 0 to 1; fold 4 is none"):
         train_folds(None, None, {}, whole, only=[4], resume=True)
     with pytest.raises(UsageError, match="holds no cross-validation to go on with"):
