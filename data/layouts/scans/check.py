@@ -12,8 +12,10 @@ from medssm.data.layouts.scans.check_lists import check_list
 from medssm.data.layouts.scans.dataset import read_datalist
 from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.data.scans.labelled import IGNORED, learnt_labels, read_labels, undrawn_labels
-from medssm.data.scans.modality import foreign_channels
+from medssm.data.scans.modality import foreign_channels, other_channels, unfit_window
 from medssm.data.scans.organ_masks import labels_of
+from medssm.data.scans.preprocessing import Preprocessing
+from medssm.data.scans.scan import Scan
 from medssm.data.scans.volume import Volume
 from medssm.errors import DataError, without_path
 
@@ -71,10 +73,23 @@ class _Check:
             scan, findings = scan_checked(case, names)
             yield from findings
         if scan is not None:
+            if case in self.dataset.training[:1]:
+                yield from self._window(scan)
             for place, volume in enumerate(scan.channels):
                 yield from self._channel(volume, names[place : place + 1])
         if case.label is not None and all(file.exists() for file in case.label_files):
             yield from self._labels(case, scan.first if scan else None)
+
+    def _window(self, first: Scan) -> Iterator[Remark]:
+        """What the published recipe refuses; a note, since other recipes train on it."""
+        names, said = self.dataset.channel_names, Preprocessing().channel_names
+        if len(names) > len(said):
+            refusal = other_channels(names, said)
+        else:
+            refusal = "".join(map(unfit_window, names, first.channels))
+        if refusal:
+            message = f"`medssm train btcv` refuses it: {refusal}"
+            yield Remark(self.dataset.source, "modality", message, is_note=True)
 
     def _channel(self, volume: Volume, name: Sequence[str]) -> Iterator[Remark]:
         """What is wrong with the voxels of a channel, of this name if it has one."""

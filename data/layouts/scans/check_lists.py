@@ -10,7 +10,6 @@ from medssm.data.layouts.scans.layout import case_id, image_and_label_folders, v
 from medssm.data.layouts.scans.splits import lacking_side, patients_of
 from medssm.data.scans.cases import ScanCase, ScanDataset
 from medssm.data.scans.laterality import find_sides
-from medssm.data.scans.modality import foreign_channels
 
 
 def check_list(dataset: ScanDataset) -> Iterator[Remark]:
@@ -25,9 +24,6 @@ def check_list(dataset: ScanDataset) -> Iterator[Remark]:
     yield from _divided_patients(dataset)
     yield from _unlisted(dataset)
     yield from _lone_sides(dataset)
-    if foreign := foreign_channels(dataset.channel_names):
-        advice = "medssm train auto plans what fits them; btcv refuses them without data.preprocessing.intensity"
-        yield Remark(dataset.source, "modality", f"images are {foreign[0]}, no CT: {advice}", is_note=True)
 
 
 def _missing_files(dataset: ScanDataset) -> Iterator[Remark]:

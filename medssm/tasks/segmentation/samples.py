@@ -15,7 +15,7 @@ from medssm.data.scans.channels import Channel
 from medssm.data.scans.files_of import files_of_scan
 from medssm.data.scans.labelled import IGNORED, undrawn_labels, unnamed_labels
 from medssm.data.scans.laterality import find_sides
-from medssm.data.scans.modality import fitting_window, foreign_channels
+from medssm.data.scans.modality import foreign_channels, other_channels, unfit_window
 from medssm.data.scans.plausibility import not_hounsfield, summarise_values
 from medssm.data.scans.preprocessing import PUBLISHED_WINDOW, Preprocessing
 from medssm.data.scans.scan import read_scan
@@ -85,12 +85,7 @@ def named_channels(dataset: ScanDataset, preprocessing: Preprocessing) -> Prepro
     if len(by_name) == len(said) and set(by_name) == {name.casefold() for name in names}:
         said = tuple(by_name[name.casefold()] for name in names)
     elif len(said) != 1 or len(names) != 1:
-        each = ", ".join(f"{{name: {name}, normalisation: {{kind: zscore}}}}" for name in names)
-        raise UsageError(
-            f"{dataset.source}: scans have the channels {one_line(', '.join(names), 100)}, and the recipe speaks of "
-            f"{one_line(', '.join(preprocessing.channel_names), 100)}; let `medssm train auto` plan them, or say what "
-            f"is done to the values of each: --set 'data.preprocessing.channels=[{one_line(each, 300)}]'"
-        )
+        raise UsageError(f"{dataset.source}: {other_channels(names, preprocessing.channel_names)}")
     channels = [channel.model_copy(update={"name": name}) for channel, name in zip(said, names, strict=True)]
     return preprocessing.model_copy(update={"channels": tuple(channels)})
 
@@ -117,12 +112,7 @@ def _said_of(channel: Channel, volume: Volume, dataset: ScanDataset) -> str:
     low, high = window
     is_foreign = bool(dataset.channel_names and foreign_channels([channel.name]))
     if is_foreign and channel.normalisation == PUBLISHED_WINDOW:
-        fit = ",".join(f"{value:g}" for value in fitting_window(volume))
-        raise UsageError(
-            f"{dataset.source}: the images are {channel.name}, no CT, and intensities from {low:g} to {high:g} HU are "
-            f"looked at; let `medssm train auto` plan what fits, or give the range of their values with --set "
-            f"data.preprocessing.intensity=[{fit}], which is that of {volume.path.name}"
-        )
+        raise UsageError(f"{dataset.source}: {unfit_window(channel.name, volume)}")
     if is_foreign:
         return f"the images are {channel.name}: what is below {low:g} or above {high:g} in them is not told apart"
     strange = not_hounsfield(summarise_values(volume.array), volume.modality) if low < 0 else ""

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -301,3 +302,29 @@ def test_what_a_header_leaves_open_is_a_note(dataset: Path) -> None:
     (note,) = [finding for finding in report.notes if finding.kind == "header"]
     assert note.file == image_path(dataset, 2)
     assert "left and right are a guess" in note.message
+
+
+@pytest.mark.parametrize(
+    ("names", "refusal"),
+    [
+        ({"0": "CT"}, ""),
+        (
+            {"0": "T2w"},
+            "the images are T2w, no CT, .* --set data.preprocessing.intensity=.*, which is that of img0001.nii.gz",
+        ),
+        (
+            {"0": "CT", "1": "PET"},
+            "scans have the channels CT, PET, and the recipe speaks of CT; .*",
+        ),
+    ],
+)
+def test_what_the_published_recipe_refuses_is_a_note(dataset: Path, names: dict[str, str], refusal: str) -> None:
+    file = dataset / "dataset_0.json"
+    content = json.loads(file.read_text())
+    for case in content["training"] + content["validation"]:
+        case["image"] = [case["image"]] * len(names)
+    file.write_text(json.dumps(content | {"channel_names": names}))
+    report = check_dataset(dataset)
+    told = "".join(note.message for note in report.notes if note.kind == "modality")
+    assert re.fullmatch(f"`medssm train btcv` refuses it: {refusal}" if refusal else "", told)
+    assert not [fault for fault in report.faults if fault.kind == "modality"]
