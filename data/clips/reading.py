@@ -117,7 +117,12 @@ def _searched(path: Path, packets: _Packets, wanted: Sequence[int], prepare: Pre
             except av.FFmpegError as error:
                 raise _OutOfStep from error
             for number, frame in _numbered(container.decode(stream), packets.times, run):
-                found[number] = prepare(_picture(path, number, frame))
+                if (
+                    packets.times[number] >= packets.keys[key]
+                ):  # others were shown before it, and need what was jumped over
+                    _check_whole(path, number, frame)
+                if number in wanted:
+                    found[number] = prepare(_picture(frame))
     return found
 
 
@@ -134,7 +139,7 @@ def _runs(packets: _Packets, wanted: Sequence[int]) -> list[list[int]]:
 def _numbered(
     frames: Iterable[VideoFrame], times: Sequence[int], wanted: Sequence[int]
 ) -> Iterator[tuple[int, VideoFrame]]:
-    """The wanted frames with their numbers, decoding on from where the container stands."""
+    """All frames up to the last wanted one with their numbers, decoding on from where the container stands."""
     remaining = list(reversed(wanted))
     number = None
     for frame in frames:
@@ -144,7 +149,8 @@ def _numbered(
         if number > remaining[-1] or times[number] != frame.pts:
             raise _OutOfStep
         if number == remaining[-1]:
-            yield remaining.pop(), frame
+            remaining.pop()
+        yield number, frame
         if not remaining:
             return
     raise _OutOfStep
@@ -163,8 +169,9 @@ def _decoded(path: Path, wanted: set[int], prepare: Prepare[Prepared]) -> dict[i
     found = {}
     with _opened(path) as (container, stream):
         for number, frame in enumerate(container.decode(stream)):
+            _check_whole(path, number, frame)
             if number in wanted:
-                found[number] = prepare(_picture(path, number, frame))
+                found[number] = prepare(_picture(frame))
             if len(found) == len(wanted):
                 break
     return found
@@ -196,10 +203,14 @@ def _kinds(container: InputContainer) -> str:
     return " and ".join(sorted({stream.type for stream in container.streams})) or "nothing"
 
 
-def _picture(path: Path, number: int, frame: VideoFrame) -> np.ndarray:
-    """An upright RGB picture, (H, W, 3) uint8."""
+def _check_whole(path: Path, number: int, frame: VideoFrame) -> None:
+    """Raises DataError for a damaged frame, be it wanted or not: those that follow are made of it, without a flag."""
     if frame.is_corrupt:
         raise DataError(f"{path}: frame {number} is damaged; convert or download the file again")
+
+
+def _picture(frame: VideoFrame) -> np.ndarray:
+    """An upright RGB picture, (H, W, 3) uint8."""
     return upright(frame.to_ndarray(format="rgb24", **_ONE_THREAD), _display_matrix(frame))
 
 

@@ -247,6 +247,18 @@ def test_a_damaged_frame_is_refused_where_it_is_wanted(folder: Path, tmp_path: P
         numbers(tmp_path / "damaged.mp4", [number])
 
 
+def test_damage_before_a_wanted_frame_is_told_where_that_is_made_of_it(folder: Path, tmp_path: Path) -> None:
+    content = bytearray((folder / "simple.avi").read_bytes())
+    with av.open(str(folder / "simple.avi")) as container:
+        packet = [packet for packet in container.demux(video=0) if packet.size][26]
+    half = packet.size // 2
+    content[packet.pos + half : packet.pos + 2 * half] = b"\x5a" * half
+    (tmp_path / "junk.avi").write_bytes(content)
+    assert numbers(tmp_path / "junk.avi", [10, 20, 40]) == [[10, 20, 40]]  # other groups of pictures
+    with pytest.raises(DataError, match=r"junk\.avi: frame 26 is damaged"):
+        numbers(tmp_path / "junk.avi", [10, 30])
+
+
 def test_a_missing_file_is_not_called_damaged(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         all_numbers(tmp_path / "nowhere.mp4")
