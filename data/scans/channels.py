@@ -4,13 +4,15 @@ A normalisation says what to do, is stored with the weights and repeated at pred
 scan it is an `IntensityMap`, a linear map with bounds, which can be applied slab by slab.
 """
 
-from typing import Annotated, Literal, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, model_validator
-from torch import Tensor
 
 from medssm.data.scans.plausibility import AIR_BELOW, ValueSummary
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Range = tuple[float, float]
 Ranged = TypeVar("Ranged", "Window", "CTStandardised")
@@ -34,7 +36,7 @@ class IntensityMap(NamedTuple):
     scale: float
     air: float
 
-    def applied(self, image: Tensor) -> Tensor:
+    def applied(self, image: "Tensor") -> "Tensor":
         """The mapped values, in place; what is no number becomes the lowest, like air."""
         low, high = ((bound - self.shift) / self.scale for bound in (self.low, self.high))
         return image.sub_(self.shift).div_(self.scale).clamp_(low, high).nan_to_num_(low)
